@@ -1,0 +1,1 @@
+"""Headrace: small models first, large ones only where it pays."""

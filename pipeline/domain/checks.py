@@ -1,0 +1,132 @@
+"""Validators on an answer. A failed check escalates like low confidence, with its own reason."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from pipeline.domain.answers import Answer, Fields, FieldValue, Label, Number
+from pipeline.domain.patterns import PatternError, to_python
+
+EntryPoint: TypeAlias = Callable[[object, str], bool]
+"""The user's own check: (plain answer value, text) → does it hold?"""
+
+
+class _Check(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str | None = None
+    """Field of an extract step; None checks the whole answer (or every field)."""
+
+    @property
+    def title(self) -> str:
+        """How a failed check is named as a reason."""
+        kind = str(getattr(self, "kind", ""))
+        return f"{kind}:{self.field}" if self.field else kind
+
+
+class PatternCheck(_Check):
+    """The value must match in full."""
+
+    kind: Literal["pattern"]
+    pattern: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            to_python(value)
+        except PatternError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+
+class RangeCheck(_Check):
+    """A number must lie between the two, both included."""
+
+    kind: Literal["range"]
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class OccursCheck(_Check):
+    """The value must occur in the text (case and white space aside)."""
+
+    kind: Literal["occurs"]
+
+
+class PythonCheck(_Check):
+    """A function of the user's own, `package.module:function`, called with (value, text); false or raising fails."""
+
+    kind: Literal["python"]
+    entry_point: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
+Check: TypeAlias = Annotated[PatternCheck | RangeCheck | OccursCheck | PythonCheck, Field(discriminator="kind")]
+
+
+def _values(answer: Answer, field: str | None) -> tuple[FieldValue, ...]:
+    """Return the single values that a check looks at; absent ones are not checked."""
+    match answer:
+        case Fields(value):
+            picked: tuple[FieldValue, ...] = tuple(value.values()) if field is None else (value.get(field),)
+        case Label(value) | Number(value):
+            picked = (value,)
+        case _:
+            picked = (answer.value,)
+    flat: list[FieldValue] = []
+    for part in picked:
+        flat.extend(part if isinstance(part, tuple) else (part,))
+    return tuple(part for part in flat if part is not None)
+
+
+def _squeeze(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip().casefold()
+
+
+def _occurs(value: FieldValue, text: str) -> bool:
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, int | float):
+        digits = re.sub(r"(?<=\d)[,' ](?=\d{3}\b)", "", text)
+        plain = f"{value:f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+        return re.search(rf"(?<![\d]){re.escape(plain)}(?:[.,]0+)?(?![\d])", digits) is not None
+    return _squeeze(str(value)) in _squeeze(text)
+
+
+def _holds(check: Check, answer: Answer, text: str, entry_points: Mapping[str, EntryPoint]) -> bool:
+    values = _values(answer, check.field)
+    match check:
+        case PatternCheck(pattern=pattern):
+            compiled = re.compile(to_python(pattern))
+            return all(compiled.fullmatch(str(value)) is not None for value in values)
+        case RangeCheck(minimum=low, maximum=high):
+            return all(
+                isinstance(value, int | float) and (low is None or value >= low) and (high is None or value <= high)
+                for value in values
+            )
+        case OccursCheck():
+            return all(_occurs(value, text) for value in values)
+        case PythonCheck(entry_point=name):
+            return _user_check_holds(entry_points[name], answer, check.field, text)
+
+
+def _user_check_holds(function: EntryPoint, answer: Answer, field: str | None, text: str) -> bool:
+    value: object = answer.value
+    if isinstance(value, Mapping):
+        value = dict(value) if field is None else value.get(field)
+    try:
+        return bool(function(value, text))
+    except Exception:  # noqa: BLE001 — the user's own code: whatever it raises is "does not hold", never a lost chunk
+        return False
+
+
+def failed_check(
+    checks: tuple[Check, ...], answer: Answer, text: str, entry_points: Mapping[str, EntryPoint]
+) -> str | None:
+    """Return the title of the first check that does not hold, or None when all do."""
+    for check in checks:
+        if not _holds(check, answer, text, entry_points):
+            return check.title
+    return None

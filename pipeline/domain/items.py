@@ -1,0 +1,57 @@
+"""What comes in: items, and the input lines that are not items."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RejectReason(StrEnum):
+    """Why an input line is not an Item."""
+
+    BAD_ENCODING = "bad_encoding"
+    BAD_JSON = "bad_json"
+    SHORT_ROW = "short_row"
+    LONG_ROW = "long_row"
+    MISSING_COLUMN = "missing_column"
+    EMPTY_TEXT = "empty_text"
+    EMPTY_KEY = "empty_key"
+    TEXT_TOO_LONG = "text_too_long"
+    KEY_CONFLICT = "key_conflict"
+    ROW_TOO_LARGE = "row_too_large"
+    UNREADABLE = "unreadable"
+
+
+def fingerprint(text: str) -> bytes:
+    """Return the 16 bytes under which a text is known in its run: equal texts are asked once.
+
+    Lone surrogates cannot be stored and are refused by the sources; `surrogatepass` keeps this total all the same.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One ticket or one log line, its text already rendered by the job's template."""
+
+    key: str
+    """The user's own name of it, unique in its source; the line number where the job names no key."""
+    source: str
+    """File name as given, `-` for standard input."""
+    line: int
+    """First line of the row in its source, from 1."""
+    text: str
+
+    def __repr__(self) -> str:
+        """Name the item without showing customer text."""
+        return f"Item(source={self.source!r}, line={self.line}, chars={len(self.text)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedRow:
+    """An input line that is not an Item: counted, kept and listed, never dropped in silence."""
+
+    source: str
+    line: int
+    reason: RejectReason
+    detail: str
+    """What is wrong and what to do, without any text of the row."""

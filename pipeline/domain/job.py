@@ -1,0 +1,124 @@
+"""The Job: what to ask, of whom, and when to believe it. Frozen with a run, and known by its digest."""
+
+import hashlib
+import json
+import string
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pipeline.domain.steps import ExtractStep, Step
+from pipeline.domain.tiers import Tier
+
+MAX_STEPS = 60  # a chunk marks the steps of an item in one signed 64-bit mask
+
+
+def template_columns(template: str) -> tuple[str, ...]:
+    """Return the columns that a text template names, in order; raises ValueError when it is not a plain template."""
+    columns: list[str] = []
+    for _, name, spec, conversion in string.Formatter().parse(template):
+        if name is None:
+            continue
+        if not name or spec or conversion or any(sign in name for sign in ".[]"):
+            msg = "`text` takes plain {column} places only; write {{ and }} for braces"
+            raise ValueError(msg)
+        if name not in columns:
+            columns.append(name)
+    return tuple(columns)
+
+
+class Job(BaseModel):
+    """A validated job file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="a-z, 0-9 and -")]
+    text: str = "{text}"
+    """Template over the input's columns; `{text}` for plain lines."""
+    key: str | None = None
+    """Column that names an item; None: the line number."""
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=16)]
+    flush_after_s: float = Field(default=10.0, gt=0)
+    """Escalations that do not fill a chunk travel on after this time."""
+
+    @field_validator("text")
+    @classmethod
+    def _plain_template(cls, value: str) -> str:
+        if not template_columns(value):
+            msg = "`text` must name at least one column, as in {subject}"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Job":
+        self._unique("steps", [step.name for step in self.steps])
+        self._unique("tiers", [tier.name for tier in self.tiers])
+        order = {tier.name: number for number, tier in enumerate(self.tiers)}
+        for step in self.steps:
+            rungs = step.ladder
+            if rungs is not None:
+                if not rungs or any(name not in order for name in rungs):
+                    msg = f"steps.{step.name}.ladder: name tiers out of: {', '.join(order)}"
+                    raise ValueError(msg)
+                if [order[name] for name in rungs] != sorted({order[name] for name in rungs}):
+                    msg = f"steps.{step.name}.ladder: each tier once, in the order of the job's tiers (cheapest first)"
+                    raise ValueError(msg)
+            self._checks_fit(step)
+        known = {step.name for step in self.steps} | {"default"}
+        for tier in self.tiers:
+            for name in tier.accept_at or {}:
+                if name not in known:
+                    msg = f"tiers.{tier.name}.accept_at: {name!r} is no step; allowed: {', '.join(sorted(known))}"
+                    raise ValueError(msg)
+        return self
+
+    @staticmethod
+    def _unique(what: str, names: list[str]) -> None:
+        if len(set(names)) != len(names):
+            msg = f"{what}: every name must be different"
+            raise ValueError(msg)
+
+    @staticmethod
+    def _checks_fit(step: Step) -> None:
+        fields = step.fields if isinstance(step, ExtractStep) else {}
+        for check in step.checks:
+            if check.field is not None and check.field not in fields:
+                msg = f"steps.{step.name}.checks: {check.field!r} is no field of this step"
+                raise ValueError(msg)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything in the job: another digest is another run."""
+        # Order is kept: labels and fields are asked in the job's order, so another order is another job.
+        canonical = json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def ladder(self, step_no: int) -> tuple[int, ...]:
+        """Return the tier numbers that may answer step `step_no`, cheapest first."""
+        rungs = self.steps[step_no].ladder
+        if rungs is None:
+            return tuple(range(len(self.tiers)))
+        return tuple(number for number, tier in enumerate(self.tiers) if tier.name in rungs)
+
+    def next_tier(self, step_no: int, tier_no: int) -> int | None:
+        """Return the tier above `tier_no` on the step's ladder, or None at its top."""
+        return next((number for number in self.ladder(step_no) if number > tier_no), None)
+
+    def first_masks(self) -> dict[int, int]:
+        """Return tier number → mask of the steps whose ladder begins there (bit n is step n)."""
+        masks: dict[int, int] = {}
+        for step_no in range(len(self.steps)):
+            first = self.ladder(step_no)[0]
+            masks[first] = masks.get(first, 0) | 1 << step_no
+        return masks
+
+    def threshold(self, step_no: int, tier_no: int) -> float | None:
+        """Return the least confidence accepted; None accepts any well-formed answer."""
+        last = self.next_tier(step_no, tier_no) is None
+        return self.tiers[tier_no].threshold(self.steps[step_no].name, last=last)
+
+
+def steps_of(mask: int) -> tuple[int, ...]:
+    """Return the step numbers in a mask, in order."""
+    return tuple(number for number in range(mask.bit_length()) if mask >> number & 1)

@@ -1,0 +1,65 @@
+"""What becomes of one (item, step) at one tier: exactly one of Verdict, Escalation, Unresolved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from uuid import UUID
+
+from pipeline.domain.answers import Answer, Malformed, Usage
+from pipeline.domain.scores import Confidence, RawScore
+
+LOW_CONFIDENCE = "low_confidence"
+UNKNOWN_CONFIDENCE = "unknown_confidence"
+CHECK_FAILED = "check_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """One answer of an engine to one ask, with what the engine knows of its own sureness."""
+
+    answer: Answer | Malformed
+    raw_score: RawScore | None
+    """Of the whole answer; None where the engine gives no probabilities or there is no answer."""
+    field_scores: Mapping[str, RawScore] = field(default_factory=dict)
+    """Of each field of a record, where known."""
+    usage: Usage
+    call_no: int
+    """Index of the Call in the reply that this answer came from."""
+    truncated: bool = False
+    """The text was cut to fit, as the tier's `on_long` allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """The next tier of the step's ladder is asked."""
+
+    to_tier: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """The top of the ladder gave no answer that can be accepted: a matter of the model, never of an outage."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Verdict | Escalation | Unresolved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One answer of one tier to one (item, step), and what became of it."""
+
+    item_no: int
+    step_no: int
+    given: Given
+    confidence: Confidence | None
+    field_confidences: Mapping[str, Confidence]
+    outcome: Outcome
+    call_id: UUID

@@ -1,0 +1,156 @@
+"""Questions asked of an item. A kind of step lives here (its schema) and in `prompts` (its words), nowhere else.
+
+Engines never see a kind: they see a `Form`, which says what an answer looks like. A new kind that answers with a choice
+or with fields needs no change to any engine.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pipeline.domain.checks import Check
+from pipeline.domain.fields import Fieldset, FieldSpec
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="a-z, 0-9 and _, first a letter")]
+MAX_LABELS = 400
+MAX_LABEL_CHARS = 100
+MAX_NAME_CHARS = 40
+SENTIMENTS = ("negative", "neutral", "positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The answer is exactly one of the options."""
+
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The answer is an object with these fields, in this order, each nullable."""
+
+    fields: tuple[tuple[str, FieldSpec], ...]
+
+    def as_dict(self) -> dict[str, FieldSpec]:
+        """Return the fields by name."""
+        return dict(self.fields)
+
+
+Form: TypeAlias = Choice | Record
+
+
+class Example(BaseModel):
+    """A text with its right answer, shown to the model before the item (few-shot)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str = Field(min_length=1)
+    answer: str | dict[str, Any]
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    question: str = ""
+    ladder: tuple[str, ...] | None = None
+    """Names of the tiers that may answer, cheapest first; None is all tiers of the job."""
+    examples: tuple[Example, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+class _ChoiceStep(_Step):
+    @property
+    def options(self) -> tuple[str, ...]:
+        raise NotImplementedError  # pragma: no cover — every kind below names its own
+
+    @property
+    def form(self) -> Form:
+        """What an answer looks like to an engine."""
+        return Choice(self.options)
+
+    @model_validator(mode="after")
+    def _examples_fit(self) -> "_ChoiceStep":
+        for number, example in enumerate(self.examples, 1):
+            if example.answer not in self.options:
+                msg = f"example {number}: the answer must be one of: {', '.join(self.options[:20])}"
+                raise ValueError(msg)
+        return self
+
+
+class ClassifyStep(_ChoiceStep):
+    """Ask which one of the labels fits."""
+
+    kind: Literal["classify"]
+    labels: Annotated[dict[str, str], Field(min_length=2, max_length=MAX_LABELS)]
+    """Label → what it means; the label itself is what the model must say."""
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _list_of_labels(cls, value: object) -> object:
+        return dict.fromkeys(value, "") if isinstance(value, list) else value
+
+    @field_validator("labels")
+    @classmethod
+    def _speakable(cls, value: dict[str, str]) -> dict[str, str]:
+        for label in value:
+            if label != label.strip() or not label or len(label) > MAX_LABEL_CHARS or not label.isprintable():
+                msg = f"a label has 1 to {MAX_LABEL_CHARS} printable characters and no blank at its ends"
+                raise ValueError(msg)
+        return value
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The labels in the job's order."""
+        return tuple(self.labels)
+
+
+class SentimentStep(_ChoiceStep):
+    """negative, neutral or positive."""
+
+    kind: Literal["sentiment"]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The three sentiments."""
+        return SENTIMENTS
+
+
+class ExtractStep(_Step):
+    """Ask which values the text holds."""
+
+    kind: Literal["extract"]
+    fields: Fieldset
+
+    @property
+    def form(self) -> Form:
+        """What an answer looks like to an engine."""
+        return Record(tuple(self.fields.items()))
+
+    @field_validator("fields")
+    @classmethod
+    def _named(cls, value: dict[str, FieldSpec]) -> dict[str, FieldSpec]:
+        for name in value:
+            if not name.isidentifier() or len(name) > MAX_NAME_CHARS:
+                msg = f"field name {name!r}: letters, digits and _ only, up to {MAX_NAME_CHARS}"
+                raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _examples_fit(self) -> "ExtractStep":
+        for number, example in enumerate(self.examples, 1):
+            answer = example.answer
+            if not isinstance(answer, dict) or set(answer) - set(self.fields):
+                msg = f"example {number}: the answer must be a table of the step's fields"
+                raise ValueError(msg)
+            for name, value in answer.items():
+                try:
+                    self.fields[name].parse(value)
+                except ValueError as error:
+                    msg = f"example {number}: field {name} {error}"
+                    raise ValueError(msg) from None
+        return self
+
+
+Step: TypeAlias = Annotated[ClassifyStep | ExtractStep | SentimentStep, Field(discriminator="kind")]

@@ -1,0 +1,77 @@
+"""A rung of the ladder: which engine answers, and from which confidence on it is believed."""
+
+import hashlib
+import json
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from pipeline.domain.steps import Name
+
+DEFAULT_ACCEPT_AT = 0.85
+OnLong: TypeAlias = Literal["escalate", "truncate", "reject"]
+Threshold = Annotated[float, Field(ge=0.0, le=1.01)]
+
+
+class Tier(BaseModel):
+    """One tier of a job; the last of a step's ladder accepts any well-formed answer unless `accept_at` is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    engine: Literal["llama", "openai", "instant"]
+    """`instant` answers at once with fixed confidence: for load tests and trials of a deployment."""
+    model: str = Field(min_length=1)
+    """Catalogue name or path of a GGUF (llama), model or deployment name (openai)."""
+    accept_at: dict[str, Threshold] | None = None
+    """Step name (or `default`) → least confidence that is accepted. None: 0.85, and on the last tier anything."""
+    price: str | None = None
+    """Entry of the price book; None: its costs are unknown."""
+    chunk_items: int = Field(default=32, ge=1, le=4096)
+    """Items in one chunk."""
+    context_tokens: int = Field(default=4096, ge=256, le=1_048_576)
+    """Window for one item: instruction, text and answer."""
+    max_text_tokens: int | None = Field(default=None, ge=16)
+    """Length of text up to which the model is trusted; None: whatever fits into the window."""
+    on_long: OnLong = "escalate"
+    on_unknown_confidence: Literal["accept", "escalate"] = "escalate"
+    """What to do when the engine gives no probabilities."""
+    max_answer_tokens: int = Field(default=256, ge=8, le=8192)
+    seconds_per_chunk: int = Field(default=600, ge=10)
+    """Lease: a chunk whose worker has not renewed for this long is given to another."""
+
+    gpu_layers: int = Field(default=0, ge=-1)
+    """llama: layers on the GPU; -1 is all."""
+    threads: int | None = Field(default=None, ge=1)
+    """llama: None takes what the cgroup grants this worker."""
+
+    base_url: str | None = None
+    """openai: the endpoint; None is the client library's own default."""
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """openai: *name* of the environment variable with the key."""
+    azure_api_version: str | None = None
+    """openai: set for Azure, with `base_url` as the resource's endpoint."""
+    concurrency: int = Field(default=8, ge=1, le=512)
+    """openai: requests in flight at once."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    retries: int = Field(default=4, ge=0, le=20)
+
+    @field_validator("accept_at", mode="before")
+    @classmethod
+    def _one_number(cls, value: object) -> object:
+        return {"default": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    def threshold(self, step: str, *, last: bool) -> float | None:
+        """Return the least confidence accepted for a step; None accepts any well-formed answer."""
+        if self.accept_at is None:
+            return None if last else DEFAULT_ACCEPT_AT
+        return self.accept_at.get(step, self.accept_at.get("default", DEFAULT_ACCEPT_AT))
+
+    @property
+    def pool(self) -> str:
+        """Name of the queue and pool of workers: equal for tiers of any job that the same worker can serve."""
+        served = self.model_dump(
+            exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long", "seconds_per_chunk"}
+        )
+        digest = hashlib.sha256(json.dumps(served, sort_keys=True).encode()).hexdigest()
+        return f"tier.{self.name}.{digest[:8]}"
