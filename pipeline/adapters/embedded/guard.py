@@ -49,9 +49,11 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGCHLD, *_STOP_SIGNALS):
         signal.signal(number, lambda _number, _frame: None)
     guard_pid = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # or a stop between fork and exec would be swallowed
     pid = os.fork()
     if pid == 0:
         _become(order, guard_pid)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     with contextlib.suppress(OSError):  # the child does the same; whoever comes first
         os.setpgid(pid, pid)
     with contextlib.suppress(OSError):  # a supervisor that is gone shows as end-of-file below
@@ -109,8 +111,10 @@ def _become(order: Order, guard_pid: int) -> NoReturn:
             os.setgroups([])
             os.setgid(order["gid"])
             os.setuid(order["uid"])
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these two, and exec keeps what is ignored
+        # Python ignores SIGPIPE and SIGXFSZ, and exec keeps what is ignored or blocked
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, *_STOP_SIGNALS):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, order["stop_signal"], 0, 0, 0)
         if os.getppid() == guard_pid:

@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import psutil
 
@@ -68,7 +68,7 @@ def read_record(path: Path) -> Record | None:
         return None
     if not isinstance(found, dict) or not Record.__required_keys__ <= found.keys():
         return None
-    return Record(**found)  # type: ignore[typeddict-item]  # written by write_record in a folder that is ours alone
+    return cast("Record", found)  # written by write_record, in a folder that is ours alone
 
 
 def guard_of(record: Record) -> psutil.Process | None:

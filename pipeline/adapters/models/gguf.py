@@ -31,14 +31,16 @@ MAX_ALIGNMENT: Final = 1 << 20
 _SCALARS: Final[Mapping[int, str]] = {
     0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
 }  # fmt: skip
-_WANTED_KEYS: Final = frozenset({
-    "general.alignment",
-    "general.architecture",
-    "general.file_type",
-    "general.name",
-    "split.count",
-    "tokenizer.chat_template",
-})
+_WANTED_KEYS: Final = frozenset(
+    {
+        "general.alignment",
+        "general.architecture",
+        "general.file_type",
+        "general.name",
+        "split.count",
+        "tokenizer.chat_template",
+    }
+)
 _STRING: Final = 8
 _ARRAY: Final = 9
 

@@ -1,0 +1,272 @@
+"""Store: Postgres as the flow sees it. The truth about runs, items, chunks, answers and money lives behind it.
+
+Three faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published)
+and `ReportStore` (what people read and order). One adapter fulfils all three.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.domain.items import Item, RejectedRow
+from pipeline.domain.job import Job
+from pipeline.domain.ledger import LedgerEntry
+from pipeline.domain.outcomes import Attempt
+from pipeline.domain.pricing import PriceBook
+from pipeline.domain.runs import CostRow, Costs, ResultLine, RunProgress, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What makes a run: its identity is job name + job digest + source digest."""
+
+    name: str
+    job: Job
+    source_digest: str
+    price_book: PriceBook
+    prompt_digests: Mapping[str, str]
+    """Step name → digest of the words it is asked in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as stored."""
+
+    id: int
+    name: str
+    job: Job
+    price_book: PriceBook
+    state: RunState
+    reason: str | None
+    rows_read: int
+    """Rows of the source that are stored: where an interrupted ingest goes on."""
+    ingested: bool
+    """The source was read to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkNotice:
+    """A chunk that is to be announced on its tier's queue."""
+
+    chunk_id: int
+    run_name: str
+    tier: str
+    pool: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What became of a batch of rows."""
+
+    items: int
+    duplicates: int
+    """Among `items`: those whose text the run knew already."""
+    rejected: int
+    notices: tuple[ChunkNotice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedChunk:
+    """A chunk that this worker holds until its lease runs out."""
+
+    chunk_id: int
+    run_id: int
+    tier_no: int
+    generation: int
+    fence: int
+    claims: int
+    """How often it was claimed, this time included."""
+    item_nos: tuple[int, ...]
+    step_masks: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedChunk:
+    """All that a claimed chunk became, to be committed at once."""
+
+    claimed: ClaimedChunk
+    policy_version: int
+    attempts: tuple[Attempt, ...]
+    ledger: tuple[LedgerEntry, ...]
+    remaining: tuple[tuple[int, int], ...] = ()
+    """(item_no, step mask) that an outage left unanswered: the chunk goes back to pending with these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What a commit did. `accepted` is False when the fence was old: only the ledger was written."""
+
+    accepted: bool
+    notices: tuple[ChunkNotice, ...] = ()
+
+
+class IngestStore(Protocol):
+    """Rows in. Every batch is one transaction that also moves `rows_read`, so that a crash repeats or loses nothing."""
+
+    def open_run(self, new: NewRun) -> tuple[RunRecord, bool]:
+        """Return the run of this identity, in whatever state, and whether it was made just now."""
+        ...
+
+    def ingest_lock(self, run_id: int) -> AbstractContextManager[bool]:
+        """Hold the right to add rows; yields False at once when another process holds it. Ends with the process."""
+        ...
+
+    def add_rows(self, run_id: int, rows: Sequence[Item | RejectedRow], *, at: int, keyed: bool) -> Added:
+        """Store rows number `at`, `at`+1, … of the source, and the first tiers' chunks, unless they are there already.
+
+        An item whose text the run knows is stored as a copy and not asked. With `keyed`, an item whose key the run
+        knows with another text is stored as a RejectedRow (KEY_CONFLICT). Raises ConservationError when `at` is
+        beyond `rows_read`.
+        """
+        ...
+
+    def finish_ingest(self, run_id: int) -> None:
+        """Say that the source was read to its end; the run is `running`, or `done` at once if nothing is open."""
+        ...
+
+    def reopen_ingest(self, run_id: int) -> None:
+        """Let a producer add to a run whose ingest was finished."""
+        ...
+
+
+class WorkStore(Protocol):
+    """Chunks, from claim to commit, and what a sweep mends."""
+
+    def run(self, run_id: int) -> RunRecord:
+        """Return a run by its number; raises RunNotFound."""
+        ...
+
+    def claim(self, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
+        """Take a chunk that is pending or whose lease ran out, and read its texts.
+
+        Returns None when there is nothing to do: done, claimed by another, its run not at work, or its tier paused (the
+        chunk then counts as unpublished).
+        """
+        ...
+
+    def renew(self, claimed: ClaimedChunk, *, lease_s: float) -> bool:
+        """Hold on to a claim; False when it was lost to another."""
+        ...
+
+    def commit(self, judged: JudgedChunk) -> Committed:
+        """Record attempts, verdicts, ledger and escalations in one transaction, if the fence still holds.
+
+        Full chunks of the next tiers are made in the same transaction and returned to be published.
+        """
+        ...
+
+    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None) -> bool:
+        """Put a claimed chunk back to pending and unpublished; with `dead_after` claims it is marked dead instead.
+
+        Returns whether it is dead now (its run then fails with a reason).
+        """
+        ...
+
+    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, for_s: float) -> int:
+        """Pause a tier of a run; returns how many times in a row it was paused, this time included."""
+        ...
+
+    def resume_tier(self, run_id: int, tier_no: int) -> None:
+        """End a tier's pause: its endpoint answered."""
+        ...
+
+    def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
+        """Send on what waits for a tier to which nothing more can come, and finish the run if nothing is open.
+
+        Before a run is called done its outcomes are counted against its items; ConservationError if they differ, and
+        the run is marked failed.
+        """
+        ...
+
+    def active_runs(self) -> Sequence[RunRecord]:
+        """Return the runs that are ingesting or running."""
+        ...
+
+    def flush(self, run_id: int, *, older_than_s: float) -> tuple[ChunkNotice, ...]:
+        """Make chunks, full or not, of the escalations that have waited this long."""
+        ...
+
+    def unpublished(self, *, grace_s: float, limit: int = 10_000) -> Sequence[ChunkNotice]:
+        """Return chunks that stand unpublished longer than `grace_s`, or whose lease ran out; of paused tiers none.
+
+        A tier whose pause is over yields one chunk, as a probe.
+        """
+        ...
+
+    def published_pending(self, *, pool: str, older_than_s: float) -> Sequence[ChunkNotice]:
+        """Return chunks of a pool that were published this long ago and never claimed: on the queue, or lost."""
+        ...
+
+    def pools(self) -> Sequence[str]:
+        """Return the pools in which active runs have chunks that are published and not claimed."""
+        ...
+
+    def mark_published(self, chunk_ids: Sequence[int]) -> None:
+        """Remember that these chunks were announced."""
+        ...
+
+
+class ReportStore(Protocol):
+    """What people read and order."""
+
+    def find_run(self, name: str) -> RunRecord:
+        """Return the run of this name, or the latest whose name begins so, or `last`; raises RunNotFound."""
+        ...
+
+    def list_runs(self, *, limit: int = 50) -> Sequence[RunProgress]:
+        """Return the latest runs first."""
+        ...
+
+    def progress(self, run_id: int) -> RunProgress:
+        """Count a run: items, verdicts by step and tier, costs, copies included."""
+        ...
+
+    def results(self, run_id: int) -> Iterator[ResultLine]:
+        """Yield one line per valid row, in the source's order, copies included, in flat memory."""
+        ...
+
+    def rejected(self, run_id: int) -> Iterator[RejectedRow]:
+        """Yield the rejected rows in the source's order."""
+        ...
+
+    def costs(self, run_id: int | None, *, by: Sequence[str]) -> Costs:
+        """Return calls, tokens, seconds and cost grouped by any of step, tier, model, day; one run or all."""
+        ...
+
+    def retry(self, run_id: int, *, unresolved: bool) -> int:
+        """Put cancelled and dead chunks back to pending and, if asked, ask the unresolved again at their top tier.
+
+        Returns how many (item, step) are asked again.
+        """
+        ...
+
+    def cancel(self, run_id: int) -> int:
+        """Stop a run: open chunks are cancelled, what was answered stays. Returns how many chunks were open."""
+        ...
+
+
+class Store(IngestStore, WorkStore, ReportStore, Protocol):
+    """All three faces."""
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+__all__ = [
+    "Added",
+    "ChunkNotice",
+    "ClaimedChunk",
+    "Committed",
+    "CostRow",
+    "IngestStore",
+    "JudgedChunk",
+    "NewRun",
+    "ReportStore",
+    "RunRecord",
+    "Store",
+    "WorkStore",
+]
