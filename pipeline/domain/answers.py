@@ -11,6 +11,9 @@ from typing import Any, TypeAlias
 
 FieldValue: TypeAlias = "str | float | int | bool | tuple[FieldValue, ...] | None"
 
+Plain: TypeAlias = "FieldValue | Mapping[str, FieldValue]"
+"""An answer's bare value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from pipeline.domain.answers import FieldValue
+from pipeline.domain.answers import Plain
 from pipeline.domain.ledger import saved_ratio
 
 
@@ -104,7 +104,7 @@ class StepResult:
 
     state: str
     """verdict, unresolved or pending."""
-    value: FieldValue | Mapping[str, FieldValue]
+    value: Plain
     """The answer; of an unresolved step the best that was given, or None."""
     fields: Mapping[str, float | None]
     """Confidence of each field, for records."""

@@ -8,7 +8,7 @@
     ├── run/         one JSON file per running child: number, port
     ├── logs/        one file per child, three older ones kept
     ├── valkey/      the queue's append-only file
-    └── postgres/    the data of PostgreSQL
+    └── postgres/    the data of PostgreSQL; as root it belongs to the account that the server runs as (see `account`)
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.adapters.embedded.records import guard_of, read_record
+from pipeline.adapters.embedded.records import guard_of, read_record, start_time
 from pipeline.domain.errors import ConfigError
 
 REDIS_SECRET = "redis-password"  # noqa: S105 - the name of a file, not a secret
@@ -135,7 +135,11 @@ class Home:
             finally:
                 self._lock_depth -= 1
             return
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            message = f"cannot write in {self.path}: {error.strerror}; set HEADRACE_HOME to a folder of your own"
+            raise ConfigError(message) from error
         try:
             self._take(descriptor)
             self._lock_depth = 1
@@ -161,7 +165,8 @@ class Home:
             message = f"cannot lock {self.path}: {error.strerror}; set HEADRACE_HOME to a folder on a local disk"
             raise ConfigError(message) from error
         os.ftruncate(descriptor, 0)
-        note = {"pid": os.getpid(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
+        started = datetime.fromtimestamp(start_time(os.getpid()) or 0.0, UTC)
+        note = {"pid": os.getpid(), "started": started.isoformat(timespec="seconds")}
         os.pwrite(descriptor, json.dumps(note).encode(), 0)
 
     def secret(self, name: str) -> str:

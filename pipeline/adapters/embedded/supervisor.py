@@ -1,7 +1,7 @@
 """Child processes: started in order, watched, stopped in the reverse order, and never left behind.
 
-Each child lives in a session of its own under a guard (see `guard`), so that Ctrl-C in the terminal reaches only us, and
-we decide who stops when. No thread runs here: whoever holds the supervisor calls `poll` now and then.
+Each child lives in a session of its own under a guard (see `guard`), so that Ctrl-C in the terminal reaches only us,
+and we decide who stops when. No thread runs here: whoever holds the supervisor calls `poll` now and then.
 """
 
 import contextlib
@@ -12,10 +12,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
+
+import psutil
 
 from pipeline.adapters.embedded import guard, logs, records
 
@@ -59,7 +61,7 @@ class _Watched:
     child: Child
     guard: "subprocess.Popen[bytes]"
     line: socket.socket
-    pid: int | None
+    record: records.Record
     started_s: float
     backoff_s: float = _FIRST_BACKOFF_S
     restart_at_s: float | None = None  # ended, and to be started again then
@@ -69,9 +71,7 @@ class _Watched:
 class Supervisor:
     """Runs children; a context manager that stops them all."""
 
-    def __init__(
-        self, *, run_folder: Path, log_folder: Path, clock_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, run_folder: Path, log_folder: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
         """Write records to `run_folder` and each child's output to `log_folder`."""
         self._run_folder = run_folder
         self._log_folder = log_folder
@@ -92,7 +92,8 @@ class Supervisor:
             message = f"a child named {child.name} is already being watched"
             raise ValueError(message)
         logs.rotate(self.log_path(child.name))
-        self._watched[child.name] = self._spawn(child)
+        with _signals_held():
+            self._watched[child.name] = self._spawn(child)
 
     def log_path(self, name: str) -> Path:
         """Return the file that a child's output goes to."""
@@ -100,11 +101,22 @@ class Supervisor:
 
     def exit_code(self, name: str) -> int | None:
         """Return the code with which a child ended, None while it runs."""
-        return self._watched[name].guard.poll()
+        return _exit_code(self._watched[name])
 
     def pid(self, name: str) -> int | None:
         """Return the number of a child's own process; None if it could not be started."""
-        return self._watched[name].pid
+        return self._watched[name].record["pid"]
+
+    def listens(self, name: str, port: int) -> bool:
+        """Whether a child's own process accepts connections on the port."""
+        pid = self.pid(name)
+        if pid is None:
+            return False
+        try:
+            found = psutil.Process(pid).net_connections("tcp")
+        except psutil.NoSuchProcess:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr[1] == port for one in found)
 
     def poll(self) -> list[ChildExit]:
         """Return the exits since the last call, and start again what is due."""
@@ -113,11 +125,12 @@ class Supervisor:
         for name, watched in list(self._watched.items()):
             if watched.restart_at_s is not None:
                 if now_s >= watched.restart_at_s:
-                    again = self._spawn(watched.child)
-                    again.backoff_s = watched.backoff_s
-                    self._watched[name] = again
+                    with _signals_held():
+                        again = self._spawn(watched.child)
+                        again.backoff_s = watched.backoff_s
+                        self._watched[name] = again
                 continue
-            exit_code = watched.guard.poll()
+            exit_code = _exit_code(watched)
             if exit_code is not None and not watched.reported:
                 exits.append(self._note_exit(watched, exit_code, now_s))
         return exits
@@ -130,6 +143,7 @@ class Supervisor:
         watched.line.close()
         try:
             watched.guard.wait(watched.child.grace_s + _GUARD_EXTRA_S)
+            _end_orphan(watched)
         except subprocess.TimeoutExpired:
             _kill(watched)
         except BaseException:  # an impatient second Ctrl-C: no grace any more
@@ -155,6 +169,7 @@ class Supervisor:
         """Plan what follows an exit."""
         watched.line.close()
         watched.reported = True
+        _end_orphan(watched)
         records.remove_record(self._run_folder, watched.child.name)
         uptime_s = now_s - watched.started_s
         restart_in_s = None
@@ -162,9 +177,7 @@ class Supervisor:
             restart_in_s = _FIRST_BACKOFF_S if uptime_s >= _SETTLED_S else watched.backoff_s
             watched.restart_at_s = now_s + restart_in_s
             watched.backoff_s = min(restart_in_s * 2, _LONGEST_BACKOFF_S)
-        return ChildExit(
-            name=watched.child.name, exit_code=exit_code, uptime_s=uptime_s, restart_in_s=restart_in_s
-        )
+        return ChildExit(name=watched.child.name, exit_code=exit_code, uptime_s=uptime_s, restart_in_s=restart_in_s)
 
     def _spawn(self, child: Child) -> _Watched:
         """Start a child under a new guard and write it down."""
@@ -180,7 +193,7 @@ class Supervisor:
             fd=theirs.fileno(),
         )
         with theirs, logs.open_log(self.log_path(child.name)) as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - our own guard; what it runs is the caller's choice
                 [sys.executable, "-I", "-S", guard.__file__, token, json.dumps(order)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -191,19 +204,27 @@ class Supervisor:
                 start_new_session=True,
             )
         pid = _child_pid(ours)
-        records.write_record(
-            self._run_folder,
-            records.Record(
-                name=child.name,
-                token=token,
-                guard_pid=process.pid,
-                pid=pid,
-                created=records.start_time(pid),
-                grace_s=child.grace_s,
-                facts=dict(child.facts),
-            ),
+        record = records.Record(
+            name=child.name,
+            token=token,
+            guard_pid=process.pid,
+            pid=pid,
+            created=records.start_time(pid),
+            grace_s=child.grace_s,
+            facts=dict(child.facts),
         )
-        return _Watched(child=child, guard=process, line=ours, pid=pid, started_s=self._clock_s())
+        records.write_record(self._run_folder, record)
+        return _Watched(child=child, guard=process, line=ours, record=record, started_s=self._clock_s())
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let a Ctrl-C wait until a new child is in the list of those to stop; the guard clears its own mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _child_pid(line: socket.socket) -> int | None:
@@ -214,10 +235,23 @@ def _child_pid(line: socket.socket) -> int | None:
     return None
 
 
+def _exit_code(watched: _Watched) -> int | None:
+    """Return the guard's exit code, which is its child's; 128 + signal if it was killed itself."""
+    code = watched.guard.poll()
+    return code if code is None or code >= 0 else 128 - code
+
+
+def _end_orphan(watched: _Watched) -> None:
+    """End the child of a guard that was killed: nobody else would."""
+    if watched.guard.returncode is not None and watched.guard.returncode < 0:
+        records.end(watched.record)
+
+
 def _kill(watched: _Watched) -> None:
     """End a child's group and its guard at once."""
-    if watched.pid is not None and watched.guard.poll() is None:
+    pid = watched.record["pid"]
+    if pid is not None and watched.guard.poll() is None:
         with contextlib.suppress(OSError):
-            os.killpg(watched.pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
     watched.guard.kill()
     watched.guard.wait()

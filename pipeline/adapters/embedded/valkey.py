@@ -4,6 +4,8 @@ import signal
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from pipeline.adapters.embedded.binaries import valkey_server
 from pipeline.adapters.embedded.home import REDIS_SECRET, VALKEY, Home
@@ -39,9 +41,7 @@ def valkey_child(home: Home, port: int) -> Child:
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(
-        _CONFIGURATION.format(
-            address=LOOPBACK, port=port, password=home.secret(REDIS_SECRET), folder=_quoted(folder)
-        ),
+        _CONFIGURATION.format(address=LOOPBACK, port=port, password=home.secret(REDIS_SECRET), folder=_quoted(folder)),
         encoding="utf-8",
     )
     return Child(
@@ -58,7 +58,8 @@ def valkey_child(home: Home, port: int) -> Child:
 
 def answers(url: str) -> bool:
     """Whether the server at this address is up, has loaded its data and knows the password."""
-    client = redis.Redis.from_url(url, socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S)
+    no_retry = Retry(NoBackoff(), 0)  # whoever waits for the server asks again anyway
+    client = redis.Redis.from_url(url, socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S, retry=no_retry)
     try:
         return bool(client.ping())
     except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):

@@ -90,11 +90,11 @@ class ModelCatalogue:
         return iter(self._entries.values())
 
     def find(self, name: str) -> CatalogueEntry | None:
-        """The entry of that name, or None."""
+        """Return the entry of that name, or None."""
         return self._entries.get(name.lower())
 
     def entry(self, name: str) -> CatalogueEntry:
-        """The entry of that name.
+        """Return the entry of that name.
 
         Raises:
             ModelError: there is none; the message says which there are.

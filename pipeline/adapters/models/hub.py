@@ -66,7 +66,7 @@ class HubSource:
             raise SourceUnavailable(msg)
 
     def bytes_to_write(self, entry: CatalogueEntry, staging: Path) -> int:
-        """What is missing of the file."""
+        """Count what is missing of the file."""
         partial = self._partial(staging)
         return max(0, entry.size_bytes - (partial.stat().st_size if partial.exists() else 0))
 
@@ -101,11 +101,14 @@ class HubSource:
 
     def _download(self, official: HubFile, stream: "_Metered", done: int, total: int) -> None:
         from huggingface_hub.file_download import http_get  # noqa: PLC0415 - as above
-        from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415 - as above
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented there, but not re-exported  # noqa: PLC0415 - as above
+            build_hf_headers,
+            disable_progress_bars,
+        )
 
         disable_progress_bars()
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings quote signed addresses
-        headers = HfApi(library_name="headrace")._build_hf_headers()
+        headers = build_hf_headers(library_name="headrace")
         try:
             http_get(self._url(official), stream, resume_size=done, headers=headers, expected_size=total)
         except OSError as error:
@@ -146,7 +149,7 @@ def _official(entry: CatalogueEntry) -> HubFile:
 
 
 def _reason(error: Exception) -> str:
-    """A few words without the error's own text, which quotes addresses that may be signed."""
+    """Say it in a few words of ours: the error's own text quotes addresses that may be signed."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     return f"it answered {status}" if status is not None else f"not reachable ({type(error).__name__})"

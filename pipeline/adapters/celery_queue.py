@@ -1,0 +1,140 @@
+"""Celery on Redis as the Queue port: publishes by task *name*, so that nothing here imports the workers.
+
+The messages are hints. What Celery and kombu would do with a message's state (results, retries, countdowns) is switched
+off: the truth is the chunk's row in Postgres. See `workers` for the consuming side, which shares `celery_settings`.
+"""
+
+import base64
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import kombu.exceptions
+import redis
+import redis.exceptions
+from celery import Celery
+from kombu import Exchange, Queue
+
+from pipeline.domain.errors import ConfigError, QueueUnavailable
+from pipeline.messages import JUDGE_TASK, JudgeChunk
+from pipeline.ports.store import ChunkNotice
+
+VISIBILITY_TIMEOUT_S = 3600
+_SOCKET_TIMEOUT_S = 10
+_SLICE = 1000
+_FAULTS = (redis.exceptions.RedisError, kombu.exceptions.OperationalError, ConnectionError, TimeoutError)
+
+
+def broker_url(url: str) -> str:
+    """Return the URL as Celery knows it (`valkey://` is `redis://`); raises ConfigError for any other broker."""
+    for ours, theirs in (("valkey://", "redis://"), ("valkeys://", "rediss://")):
+        if url.startswith(ours):
+            return theirs + url.removeprefix(ours)
+    if url.startswith(("redis://", "rediss://", "redis+socket://")):
+        return url
+    raise ConfigError("HEADRACE_REDIS_URL must begin with redis:// or rediss://, as in redis://:password@host:6379/0")
+
+
+def pool_queue(pool: str) -> Queue:
+    """Return a pool's queue. The routing key is named: without one, kombu binds it where it gets everything."""
+    return Queue(pool, Exchange(pool), routing_key=pool)
+
+
+def celery_settings(url: str) -> dict[str, Any]:
+    """Return what both sides of the queue agree on."""
+    return {
+        "broker_url": broker_url(url),
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "event_serializer": "json",
+        "task_ignore_result": True,
+        "result_backend": None,
+        "task_create_missing_queues": False,
+        "task_send_sent_event": False,
+        "enable_utc": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_timeout": _SOCKET_TIMEOUT_S,
+            "socket_connect_timeout": _SOCKET_TIMEOUT_S,
+            "socket_keepalive": True,
+        },
+    }
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _FAULTS as error:
+        raise QueueUnavailable(f"Redis does not answer ({type(error).__name__}): is it running?") from None
+
+
+class CeleryQueue:
+    """Announces chunks on Redis."""
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily; raises ConfigError for a URL that is none of Redis."""
+        self._app = Celery("headrace", set_as_current=False)
+        self._app.conf.update(celery_settings(url))
+        self._redis = redis.Redis.from_url(
+            broker_url(url), socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S
+        )
+
+    def publish(self, notices: Sequence[ChunkNotice]) -> None:
+        """Announce chunks, in order. The shown arguments name the chunk for Flower; the body carries its id only."""
+        if not notices:
+            return
+        with (
+            _translated(),
+            self._app.connection_for_write() as connection,
+            self._app.amqp.Producer(connection) as producer,
+        ):
+            for notice in notices:
+                shown = f"{notice.tier} chunk {notice.chunk_id} of {notice.run_name}, {notice.items} items"
+                self._app.send_task(
+                    JUDGE_TASK,
+                    kwargs=JudgeChunk(chunk_id=notice.chunk_id).model_dump(),
+                    queue=pool_queue(notice.pool),
+                    producer=producer,
+                    argsrepr=f"({shown})",
+                    kwargsrepr="{}",
+                    retry=False,
+                )
+
+    def depth(self, pool: str) -> int:
+        """Return how many messages wait or are held unacknowledged (of all pools: kombu keeps those together)."""
+        with _translated():
+            return int(self._redis.llen(pool)) + int(self._redis.hlen("unacked"))
+
+    def chunk_ids(self, pool: str) -> frozenset[int]:
+        """Return the chunks announced on a pool's queue or held unacknowledged."""
+        found: set[int] = set()
+        with _translated():
+            for start in range(0, max(int(self._redis.llen(pool)), 1), _SLICE):
+                for raw in self._redis.lrange(pool, start, start + _SLICE - 1):
+                    found |= _chunk_id(json.loads(raw))
+            for raw in self._redis.hvals("unacked"):
+                found |= _chunk_id(json.loads(raw)[0])
+        return frozenset(found)
+
+    def ping(self) -> None:
+        """Return if Redis answers."""
+        with _translated():
+            self._redis.ping()
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._redis.close()
+        self._app.close()
+
+
+def _chunk_id(envelope: Any) -> set[int]:  # noqa: ANN401 — whatever lies on the queue
+    """Return the chunk that an envelope announces; nothing for what is not ours."""
+    try:
+        body = json.loads(base64.b64decode(envelope["body"]))
+        return {int(body[1]["chunk_id"])}
+    except (KeyError, TypeError, ValueError, IndexError):
+        return set()

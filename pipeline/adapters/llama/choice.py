@@ -1,0 +1,57 @@
+"""Choosing among labels: an item's lane through the label trie, and its answer."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.adapters.llama.lanes import Extend, Forks, Want
+from pipeline.domain.trie import LabelTrie, Logits, Search, Tokens, log_sum_exp
+
+_FORKS = 3
+
+
+class ChoiceLane:
+    """Reads the item once and, where labels share their beginnings, a few tokens more."""
+
+    def __init__(self, trie: LabelTrie, tokens: Tokens, end_ids: NDArray[np.int64]) -> None:
+        """`tokens` are the item's own, up to where the answer begins."""
+        self._trie = trie
+        self._search = Search(trie)
+        self._first = tokens + trie.stem
+        self._end_ids = end_ids
+        self._asked: list[int] = []
+
+    @property
+    def cells(self) -> int:
+        """Tokens that are read at once, at most."""
+        return len(self._first) + self._trie.longest * (self.width - 1)
+
+    @property
+    def width(self) -> int:
+        """Sequences at once."""
+        return 1 if len(self._trie.branches) <= 1 else 1 + _FORKS
+
+    def next(self) -> Want | None:
+        """Ask for the branches that the search wants."""
+        first = not self._asked
+        self._asked = self._search.wanted()
+        if not self._asked:
+            return None
+        if first:
+            return Extend(self._first)
+        stem = len(self._trie.stem)
+        return Forks(tuple(self._trie.branches[number].path[stem:] for number in self._asked))
+
+    def take(self, path: int, logits: Logits) -> None:
+        """Score a branch."""
+        number = self._asked[path]
+        tokens = list(self._trie.branches[number].tokens)
+        self._search.score(number, logits[tokens], log_sum_exp(logits[self._end_ids].astype(np.float64)))
+
+    @property
+    def answer(self) -> tuple[int, float]:
+        """Number of the label and its RawScore; only once `next` returned None."""
+        winner = self._search.winner
+        if winner is None:
+            msg = "asked for an answer before it was there"
+            raise RuntimeError(msg)
+        return winner

@@ -1,0 +1,143 @@
+"""One llama.cpp context: tokens of many sequences read in full batches, logits only where they are wanted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.adapters.llama.library import llama
+from pipeline.domain.errors import EngineUnavailable, ModelError
+from pipeline.domain.trie import Logits
+
+BATCH_TOKENS = 512
+_NO_SLOT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Tokens to read into one sequence. A sequence has at most one row in a reading."""
+
+    sequence: int
+    start: int
+    """Position of the first token."""
+    tokens: Sequence[int]
+    wants_logits: bool = True
+    """Whether the logits behind the last token are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    row: int
+    begin: int
+    end: int
+
+
+class Context:
+    """Cells of one KV cache, shared by all sequences: what sequences have in common lies there once."""
+
+    def __init__(self, model: Any, *, cells: int, sequences: int, threads: int, vocab_size: int) -> None:  # noqa: ANN401 — an opaque pointer
+        """Take the memory; raises ModelError where there is not enough of it."""
+        lib = self._lib = llama()
+        params = lib.llama_context_default_params()
+        params.n_ctx = cells
+        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.n_seq_max = params.n_outputs_max = sequences
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True
+        params.swa_full = True
+        params.no_perf = True
+        self.sequences = sequences
+        self._vocab_size = vocab_size
+        self._pointer = lib.llama_init_from_model(model, params)
+        if not self._pointer:
+            raise ModelError(f"no memory for a context of {cells} tokens: set a smaller context_tokens for this tier")
+        self.cells: int = lib.llama_n_ctx(self._pointer)
+        self._memory = lib.llama_get_memory(self._pointer)
+        self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
+        shape = (BATCH_TOKENS,)
+        self._tokens = np.ctypeslib.as_array(self._batch.token, shape)
+        self._positions = np.ctypeslib.as_array(self._batch.pos, shape)
+        self._wanted = np.ctypeslib.as_array(self._batch.logits, shape)
+        np.ctypeslib.as_array(self._batch.n_seq_id, shape)[:] = 1
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self._pointer:
+            self._lib.llama_batch_free(self._batch)
+            self._lib.llama_free(self._pointer)
+            self._pointer = None
+
+    def fork(self, source: int, target: int) -> None:
+        """Let an empty sequence begin with all that another holds; costs no cells."""
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def drop(self, sequence: int) -> None:
+        """Empty a sequence; cells that no other shares become free."""
+        self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def read(self, rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
+        """Read rows; `take(number of the row, logits)` is called for each that wants logits, valid for that call only.
+
+        Returns the rows that found no free cells: they may have been read in part, so drop their sequences. Raises
+        EngineUnavailable when llama.cpp fails.
+        """
+        stuck: set[int] = set()
+        batch: list[_Slice] = []
+        room = BATCH_TOKENS
+        for number, row in enumerate(rows):
+            begin = 0
+            while begin < len(row.tokens):
+                end = min(len(row.tokens), begin + room)
+                batch.append(_Slice(number, begin, end))
+                room -= end - begin
+                begin = end
+                if not room:
+                    self._decode(rows, batch, take, stuck)
+                    batch, room = [], BATCH_TOKENS
+        self._decode(rows, batch, take, stuck)
+        return sorted(stuck)
+
+    def _decode(
+        self, rows: Sequence[Row], batch: Sequence[_Slice], take: Callable[[int, Logits], None], stuck: set[int]
+    ) -> None:
+        batch = [part for part in batch if part.row not in stuck]
+        if not batch:
+            return
+        wanted = self._fill(rows, batch)
+        code = self._lib.llama_decode(self._pointer, self._batch)
+        if code == _NO_SLOT and len(batch) > 1:
+            half = len(batch) // 2
+            self._decode(rows, batch[:half], take, stuck)
+            self._decode(rows, batch[half:], take, stuck)
+        elif code == _NO_SLOT:
+            stuck.add(batch[0].row)
+        elif code:
+            raise EngineUnavailable(f"llama.cpp could not read a batch (code {code}): see the machine's memory")
+        else:
+            for place, number in wanted:
+                take(number, self._logits(place))
+
+    def _fill(self, rows: Sequence[Row], batch: Sequence[_Slice]) -> list[tuple[int, int]]:
+        at = 0
+        wanted: list[tuple[int, int]] = []
+        self._wanted[:] = 0
+        for part in batch:
+            row = rows[part.row]
+            until = at + part.end - part.begin
+            self._tokens[at:until] = row.tokens[part.begin : part.end]
+            self._positions[at:until] = range(row.start + part.begin, row.start + part.end)
+            for place in range(at, until):
+                self._batch.seq_id[place][0] = row.sequence
+            if row.wants_logits and part.end == len(row.tokens):
+                self._wanted[until - 1] = 1
+                wanted.append((until - 1, part.row))
+            at = until
+        self._batch.n_tokens = at
+        return wanted
+
+    def _logits(self, place: int) -> NDArray[np.float32]:
+        pointer = self._lib.llama_get_logits_ith(self._pointer, place)
+        row: NDArray[np.float32] = np.ctypeslib.as_array(pointer, (self._vocab_size,))
+        return row

@@ -1,0 +1,54 @@
+"""What people order: cancel and retry, the active half of ports.store.ReportStore."""
+
+from pipeline.adapters.memory.rows import ChunkState, Group, RunRow, Tables
+from pipeline.domain.runs import FINAL_STATES, RunState
+
+
+class OrderPart:
+    """Runs stopped and taken up again."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these rows."""
+        self._tables = tables
+
+    def cancel(self, run_id: int) -> int:
+        """Stop a run: open chunks are cancelled, what was answered stays. Returns how many chunks were open."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            if run.state in {RunState.DONE, RunState.CANCELLED}:
+                return 0
+            opened = list(self._tables.open_chunks(run_id))
+            for chunk in opened:
+                chunk.state = ChunkState.CANCELLED
+            run.end(RunState.CANCELLED, self._tables.clock.now())
+            return len(opened)
+
+    def retry(self, run_id: int, *, unresolved: bool) -> int:
+        """Put cancelled and dead chunks back to pending and, if asked, ask the unresolved again at their top tier."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            asked = self._revive(run) + (self._ask_unresolved(run) if unresolved else 0)
+            if run.state in FINAL_STATES and (asked or run.state is not RunState.DONE):
+                run.work_again()
+            return asked
+
+    def _revive(self, run: RunRow) -> int:
+        asked = 0
+        for chunk in self._tables.chunks.values():
+            if chunk.run_id == run.id and chunk.state in {ChunkState.CANCELLED, ChunkState.DEAD}:
+                chunk.put_back(self._tables.clock.now())
+                chunk.claims = 0
+                asked += sum(mask.bit_count() for mask in chunk.masks.values())
+        return asked
+
+    def _ask_unresolved(self, run: RunRow) -> int:
+        again = [place for place, outcome in run.outcomes.items() if outcome.unresolved]
+        groups: dict[Group, dict[int, int]] = {}
+        for item_no, step_no in sorted(again):
+            outcome = run.outcomes.pop((item_no, step_no))
+            group = (run.job.ladder(step_no)[-1], outcome.generation + 1)
+            masks = groups.setdefault(group, {})
+            masks[item_no] = masks.get(item_no, 0) | 1 << step_no
+        for group, masks in sorted(groups.items()):
+            self._tables.make_chunks(run, group, masks.items())
+        return len(again)

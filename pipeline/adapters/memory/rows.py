@@ -1,0 +1,261 @@
+"""What the store remembers, as mutable rows under one lock, and the few rules that all its faces share."""
+
+import datetime as dt
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+
+from pipeline.domain.errors import ConservationError, RunNotFound
+from pipeline.domain.items import Item, RejectedRow
+from pipeline.domain.job import Job
+from pipeline.domain.ledger import LedgerEntry
+from pipeline.domain.outcomes import Attempt
+from pipeline.domain.pricing import PriceBook
+from pipeline.domain.runs import WORKING_STATES, RunState
+from pipeline.ports.clock import Clock
+from pipeline.ports.store import ChunkNotice, RunRecord
+
+
+class ChunkState(Enum):
+    """Where a chunk stands."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    DONE = "done"
+    DEAD = "dead"
+    """Given back too often."""
+    CANCELLED = "cancelled"
+
+
+_OPEN = frozenset({ChunkState.PENDING, ChunkState.CLAIMED})
+
+
+@dataclass(slots=True, kw_only=True)
+class ChunkRow:
+    """A chunk; its lease counts only while it is claimed."""
+
+    id: int
+    run_id: int
+    tier_no: int
+    generation: int
+    masks: Mapping[int, int]
+    """Item number → mask of the steps to ask."""
+    unpublished_since: dt.datetime
+    published_at: dt.datetime | None = None
+    state: ChunkState = ChunkState.PENDING
+    fence: int = 0
+    claims: int = 0
+    lease_until: dt.datetime = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+    @property
+    def open(self) -> bool:
+        """Whether something is still to come from it."""
+        return self.state in _OPEN
+
+    def claimable(self, now: dt.datetime) -> bool:
+        """Whether nobody holds it."""
+        return self.state is ChunkState.PENDING or self.expired(now)
+
+    def expired(self, now: dt.datetime) -> bool:
+        """Whether it is held by somebody whose lease ran out."""
+        return self.state is ChunkState.CLAIMED and self.lease_until <= now
+
+    def put_back(self, now: dt.datetime) -> None:
+        """Make it pending and unpublished."""
+        self.state = ChunkState.PENDING
+        self.unpublish(now)
+
+    def unpublish(self, now: dt.datetime) -> None:
+        """Forget that it was announced."""
+        self.published_at = None
+        self.unpublished_since = now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRow:
+    """A valid row of the source."""
+
+    item: Item
+    copy_of: int | None
+    """Item number of the first one with the same text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """One answer, where it was given, and its part of the call's cost."""
+
+    attempt: Attempt
+    tier_no: int
+    generation: int
+    policy_version: int
+    cost_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeRow:
+    """The end of one (item, step): a verdict, or unresolved."""
+
+    tier_no: int
+    generation: int
+    unresolved: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """A call, and where and when it was booked."""
+
+    entry: LedgerEntry
+    tier_no: int
+    booked_at: dt.datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Waiting:
+    """Escalations of one item that are not in a chunk yet."""
+
+    mask: int
+    since: dt.datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Pause:
+    """A tier whose endpoint is down."""
+
+    reason: str
+    until: dt.datetime
+    times: int
+
+
+Place = tuple[int, int]
+"""(item_no, step_no)."""
+Group = tuple[int, int]
+"""(tier_no, generation)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RunRow:
+    """A run and everything that belongs to it but its chunks."""
+
+    id: int
+    name: str
+    job: Job
+    price_book: PriceBook
+    created_at: dt.datetime
+    state: RunState = RunState.INGESTING
+    reason: str | None = None
+    ended_at: dt.datetime | None = None
+    rows_read: int = 0
+    ingested: bool = False
+    ingest_held: bool = False
+    items: dict[int, ItemRow] = field(default_factory=dict)
+    rejected: dict[int, RejectedRow] = field(default_factory=dict)
+    first_of_text: dict[bytes, int] = field(default_factory=dict)
+    text_of_key: dict[str, bytes] = field(default_factory=dict)
+    attempts: dict[Place, dict[Group, AttemptRow]] = field(default_factory=dict)
+    outcomes: dict[Place, OutcomeRow] = field(default_factory=dict)
+    waiting: dict[Group, dict[int, Waiting]] = field(default_factory=dict)
+    ledger: list[LedgerRow] = field(default_factory=list)
+    pauses: dict[int, Pause] = field(default_factory=dict)
+
+    @property
+    def working(self) -> bool:
+        """Whether its chunks may be claimed."""
+        return self.state in WORKING_STATES
+
+    def record(self) -> RunRecord:
+        """Return the run as the port shows it."""
+        return RunRecord(
+            id=self.id,
+            name=self.name,
+            job=self.job,
+            price_book=self.price_book,
+            state=self.state,
+            reason=self.reason,
+            rows_read=self.rows_read,
+            ingested=self.ingested,
+        )
+
+    def book(self, entry: LedgerEntry, tier_no: int, now: dt.datetime) -> None:
+        """Append a call to the ledger."""
+        self.ledger.append(LedgerRow(entry=entry, tier_no=tier_no, booked_at=now))
+
+    def take_waiting(self, group: Group, item_nos: Iterable[int]) -> list[tuple[int, int]]:
+        """Take these items' escalations out of the waiting room, as (item_no, step mask)."""
+        waiting = self.waiting[group]
+        taken = [(item_no, waiting.pop(item_no).mask) for item_no in item_nos]
+        if not waiting:
+            del self.waiting[group]
+        return taken
+
+    def work_again(self) -> None:
+        """Take up a run that had ended."""
+        self.state = RunState.RUNNING if self.ingested else RunState.INGESTING
+        self.reason, self.ended_at = None, None
+
+    def end(self, state: RunState, now: dt.datetime, reason: str | None = None) -> None:
+        """Finish the run."""
+        self.state, self.ended_at, self.reason = state, now, reason
+
+
+class Tables:
+    """All rows of all runs. Whoever reads or writes them holds `lock`."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin empty."""
+        self.lock = threading.RLock()
+        self.clock = clock
+        self.runs: dict[int, RunRow] = {}
+        self.run_of_identity: dict[tuple[str, str, str], int] = {}
+        self.chunks: dict[int, ChunkRow] = {}
+        self.booked_calls: set[object] = set()
+        self._chunk_ids = itertools.count(1)
+
+    def run(self, run_id: int) -> RunRow:
+        """Return a run; raises RunNotFound."""
+        if run_id not in self.runs:
+            raise RunNotFound(f"there is no run number {run_id}; `headrace status` lists the runs")
+        return self.runs[run_id]
+
+    def open_chunks(self, run_id: int) -> Iterator[ChunkRow]:
+        """Yield a run's chunks from which something is still to come."""
+        return (chunk for chunk in self.chunks.values() if chunk.run_id == run_id and chunk.open)
+
+    def notice(self, chunk: ChunkRow) -> ChunkNotice:
+        """Return what announces a chunk."""
+        run = self.runs[chunk.run_id]
+        tier = run.job.tiers[chunk.tier_no]
+        return ChunkNotice(chunk_id=chunk.id, run_name=run.name, tier=tier.name, pool=tier.pool, items=len(chunk.masks))
+
+    def make_chunks(self, run: RunRow, group: Group, masks: Iterable[tuple[int, int]]) -> list[ChunkNotice]:
+        """Store (item_no, step mask) pairs as chunks of the tier's size, the last one perhaps smaller."""
+        tier_no, generation = group
+        size, pairs = run.job.tiers[tier_no].chunk_items, list(masks)
+        notices = []
+        for start in range(0, len(pairs), size):
+            chunk = ChunkRow(
+                id=next(self._chunk_ids),
+                run_id=run.id,
+                tier_no=tier_no,
+                generation=generation,
+                masks=dict(sorted(pairs[start : start + size])),
+                unpublished_since=self.clock.now(),
+            )
+            self.chunks[chunk.id] = chunk
+            notices.append(self.notice(chunk))
+        return notices
+
+    def finish_if_nothing_open(self, run: RunRow) -> None:
+        """Call a fully read run done when all its outcomes are there; raises ConservationError if some are not."""
+        if run.state is not RunState.RUNNING or run.waiting or any(self.open_chunks(run.id)):
+            return
+        canonical = sum(row.copy_of is None for row in run.items.values())
+        due, given = canonical * len(run.job.steps), len(run.outcomes)
+        if due == given:
+            run.end(RunState.DONE, self.clock.now())
+            return
+        reason = f"{due} outcomes are due and {given} were given: an item was dropped or doubled"
+        run.end(RunState.FAILED, self.clock.now(), reason)
+        raise ConservationError(f"run {run.name}: {reason}; this is a bug, please report it")

@@ -1,0 +1,20 @@
+"""A Store in memory: the same promises as Postgres, for one process and for as long as it lives."""
+
+from pipeline.adapters.memory.ingest import IngestPart
+from pipeline.adapters.memory.orders import OrderPart
+from pipeline.adapters.memory.report import ReportPart
+from pipeline.adapters.memory.rows import Tables
+from pipeline.adapters.memory.sweep import SweepPart
+from pipeline.adapters.memory.work import WorkPart
+from pipeline.ports.clock import Clock
+
+
+class MemoryStore(IngestPart, WorkPart, SweepPart, ReportPart, OrderPart):
+    """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin empty, telling leases, pauses and days by this clock."""
+        super().__init__(Tables(clock))
+
+    def close(self) -> None:
+        """Keep everything: there are no connections to give back."""

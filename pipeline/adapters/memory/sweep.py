@@ -1,0 +1,118 @@
+"""Pauses, settling, and what a sweep mends: the second half of ports.store.WorkStore."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, RunRow, Tables
+from pipeline.domain.runs import RunState
+from pipeline.ports.store import ChunkNotice, RunRecord
+
+
+class SweepPart:
+    """What keeps chunks moving."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these rows."""
+        self._tables = tables
+
+    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, for_s: float) -> int:
+        """Pause a tier of a run; returns how many times in a row it was paused, this time included."""
+        with self._tables.lock:
+            pauses = self._tables.run(run_id).pauses
+            times = pauses[tier_no].times + 1 if tier_no in pauses else 1
+            until = self._tables.clock.now() + dt.timedelta(seconds=for_s)
+            pauses[tier_no] = Pause(reason=reason, until=until, times=times)
+            return times
+
+    def resume_tier(self, run_id: int, tier_no: int) -> None:
+        """End a tier's pause: its endpoint answered."""
+        with self._tables.lock:
+            self._tables.run(run_id).pauses.pop(tier_no, None)
+
+    def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
+        """Send on what waits for a tier to which nothing more can come, and finish the run if nothing is open."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            if run.state is not RunState.RUNNING:
+                return run.state, ()
+            notices: list[ChunkNotice] = []
+            for group in sorted(run.waiting):
+                tier_no, _ = group
+                if not any(chunk.tier_no < tier_no for chunk in self._tables.open_chunks(run_id)):
+                    notices += self._send_on(run, group, list(run.waiting[group]))
+            self._tables.finish_if_nothing_open(run)
+            return run.state, tuple(notices)
+
+    def active_runs(self) -> Sequence[RunRecord]:
+        """Return the runs that are ingesting or running."""
+        with self._tables.lock:
+            return [run.record() for run in self._tables.runs.values() if run.working]
+
+    def flush(self, run_id: int, *, older_than_s: float) -> tuple[ChunkNotice, ...]:
+        """Make chunks, full or not, of the items whose oldest escalation has waited this long."""
+        with self._tables.lock:
+            run, before = self._tables.run(run_id), self._ago(older_than_s)
+            if not run.working:
+                return ()
+            notices: list[ChunkNotice] = []
+            for group in sorted(run.waiting):
+                due = [item_no for item_no, entry in run.waiting[group].items() if entry.since <= before]
+                notices += self._send_on(run, group, due)
+            return tuple(notices)
+
+    def unpublished(self, *, grace_s: float, limit: int = 10_000) -> Sequence[ChunkNotice]:
+        """Return chunks that stand unpublished longer than `grace_s`, or whose lease ran out; of paused tiers none."""
+        with self._tables.lock:
+            now, before = self._tables.clock.now(), self._ago(grace_s)
+            probed: set[Group] = set()
+            found: list[ChunkNotice] = []
+            for chunk in self._working_chunks():
+                lies = (
+                    chunk.state is ChunkState.PENDING and not chunk.published_at and chunk.unpublished_since <= before
+                )
+                if not (lies or chunk.expired(now)):
+                    continue
+                tier = (chunk.run_id, chunk.tier_no)
+                pause = self._tables.runs[chunk.run_id].pauses.get(chunk.tier_no)
+                if pause is not None and (pause.until > now or tier in probed):
+                    continue
+                probed.add(tier)
+                found.append(self._tables.notice(chunk))
+            return found[:limit]
+
+    def published_pending(self, *, pool: str, older_than_s: float) -> Sequence[ChunkNotice]:
+        """Return chunks of a pool that were published this long ago and never claimed: on the queue, or lost."""
+        with self._tables.lock:
+            before = self._ago(older_than_s)
+            notices = [
+                self._tables.notice(chunk)
+                for chunk in self._working_chunks()
+                if chunk.state is ChunkState.PENDING and chunk.published_at and chunk.published_at <= before
+            ]
+            return [notice for notice in notices if notice.pool == pool]
+
+    def pools(self) -> Sequence[str]:
+        """Return the pools in which active runs have chunks that are published and not claimed."""
+        with self._tables.lock:
+            return sorted(
+                {
+                    self._tables.notice(chunk).pool
+                    for chunk in self._working_chunks()
+                    if chunk.state is ChunkState.PENDING and chunk.published_at
+                }
+            )
+
+    def mark_published(self, chunk_ids: Sequence[int]) -> None:
+        """Remember that these chunks were announced."""
+        with self._tables.lock:
+            for chunk_id in chunk_ids:
+                self._tables.chunks[chunk_id].published_at = self._tables.clock.now()
+
+    def _ago(self, seconds: float) -> dt.datetime:
+        return self._tables.clock.now() - dt.timedelta(seconds=seconds)
+
+    def _working_chunks(self) -> Iterator[ChunkRow]:
+        return (chunk for chunk in self._tables.chunks.values() if self._tables.runs[chunk.run_id].working)
+
+    def _send_on(self, run: RunRow, group: Group, item_nos: Sequence[int]) -> list[ChunkNotice]:
+        return self._tables.make_chunks(run, group, run.take_waiting(group, item_nos))

@@ -1,0 +1,224 @@
+"""Rows in: runs, items, rejected rows and the first tiers' chunks."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from pipeline.adapters.postgres import records, tables
+from pipeline.adapters.postgres.database import Database, copy_rows
+from pipeline.domain.errors import ConservationError, StoreUnavailable
+from pipeline.domain.items import Item, RejectedRow, RejectReason, fingerprint
+from pipeline.domain.policy import policy_of
+from pipeline.domain.runs import RunState
+from pipeline.ports.store import Added, ChunkNotice, NewRun, RunRecord
+
+_INGEST_LOCKS = 4_841_702
+_ITEM_COLUMNS = ("run_id", "item_no", "key", "source", "line", "fingerprint", "text", "copy_of")
+_REJECTED_COLUMNS = ("run_id", "row_no", "source", "line", "reason", "detail")
+_CHUNK_COLUMNS = ("id", "run_id", "tier_no", "pool", "generation", "item_nos", "step_masks")
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """A batch, sorted into what will be written."""
+
+    items: list[tuple[Any, ...]] = field(default_factory=list)
+    rejected: list[tuple[Any, ...]] = field(default_factory=list)
+    fresh: list[int] = field(default_factory=list)
+    """Numbers of the items whose text is new to the run: those are asked."""
+
+
+def open_run(database: Database, new: NewRun) -> tuple[RunRecord, bool]:
+    """Return the run of this identity and whether it was made just now."""
+    values = {
+        "name": new.name,
+        "job_name": new.job.name,
+        "job_digest": new.job.digest,
+        "source_digest": new.source_digest,
+        "job": new.job.model_dump(mode="json"),
+        "price_book": new.price_book.model_dump(mode="json"),
+        "prompt_digests": dict(new.prompt_digests),
+        "state": RunState.INGESTING.value,
+    }
+    runs = tables.runs
+    with database.begin() as connection:
+        made = connection.execute(
+            insert(runs)
+            .values(values)
+            .on_conflict_do_nothing(index_elements=["job_name", "job_digest", "source_digest"])
+            .returning(runs)
+        ).one_or_none()
+        if made is not None:
+            policy = policy_of(new.job)
+            connection.execute(
+                tables.policy_versions.insert(),
+                {
+                    "run_id": made.id,
+                    "version": policy.version,
+                    "thresholds": [[*place, value] for place, value in policy.thresholds.items()],
+                },
+            )
+            return records.run_record(made, new.name), True
+        found = connection.execute(
+            sa.select(runs).where(
+                runs.c.job_name == new.job.name,
+                runs.c.job_digest == new.job.digest,
+                runs.c.source_digest == new.source_digest,
+            )
+        ).one_or_none()
+        return records.run_record(found, new.name), False
+
+
+@contextlib.contextmanager
+def ingest_lock(database: Database, run_id: int) -> Iterator[bool]:
+    """Hold a session-level advisory lock: it ends with the connection, so a killed ingest never leaves it behind."""
+    key = {"space": _INGEST_LOCKS, "run": run_id % 2**31}
+    try:
+        connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    except sa.exc.SQLAlchemyError:
+        raise StoreUnavailable("Postgres does not answer: is it running?") from None
+    with connection:
+        held = bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:space, :run)"), key))
+        try:
+            yield held
+        finally:
+            if held:
+                with contextlib.suppress(sa.exc.SQLAlchemyError):  # a dead connection holds no lock
+                    connection.execute(sa.text("SELECT pg_advisory_unlock(:space, :run)"), key)
+
+
+def add_rows(database: Database, run_id: int, rows: Sequence[Item | RejectedRow], *, at: int, keyed: bool) -> Added:
+    """Store rows number `at`, `at`+1, …, those that are not stored yet."""
+    with database.begin() as connection:
+        run = records.fetch_run(connection, run_id, lock=True)
+        if at > run.rows_read:
+            raise ConservationError(f"rows {run.rows_read} to {at} of run {run.name} would be left out")
+        skipped = run.rows_read - at
+        new = rows[skipped:]
+        if not new:
+            return Added(items=0, duplicates=0, rejected=0, notices=())
+        batch = _sort(connection, run, new, first_no=run.rows_read, keyed=keyed)
+        copy_rows(connection, tables.items, _ITEM_COLUMNS, batch.items)
+        copy_rows(connection, tables.rejected_rows, _REJECTED_COLUMNS, batch.rejected)
+        notices = _make_chunks(connection, run, batch.fresh)
+        runs = tables.runs.c
+        added = Added(
+            items=len(batch.items),
+            duplicates=len(batch.items) - len(batch.fresh),
+            rejected=len(batch.rejected),
+            notices=tuple(notices),
+        )
+        connection.execute(
+            tables.runs.update()
+            .where(runs.id == run_id)
+            .values(
+                rows_read=runs.rows_read + len(new),
+                items=runs["items"] + added.items,
+                duplicates=runs.duplicates + added.duplicates,
+                rejected=runs.rejected + added.rejected,
+            )
+        )
+        return added
+
+
+def _sort(
+    connection: sa.Connection, run: RunRecord, rows: Sequence[Item | RejectedRow], *, first_no: int, keyed: bool
+) -> _Sorted:
+    """Tell new texts from known ones and refuse a key that came with another text."""
+    prints = [fingerprint(row.text) if isinstance(row, Item) else b"" for row in rows]
+    known = _known_texts(connection, run.id, [one for one in prints if one])
+    keys = _known_keys(connection, run.id, [row.key for row in rows if isinstance(row, Item)]) if keyed else {}
+    batch = _Sorted()
+    for row_no, (row, print_) in enumerate(zip(rows, prints, strict=True), first_no):
+        if isinstance(row, RejectedRow):
+            batch.rejected.append((run.id, row_no, row.source, row.line, row.reason.value, row.detail))
+            continue
+        if keyed and keys.setdefault(row.key, print_) != print_:
+            detail = "an earlier row has the same key and another text: make keys unique, or leave `key` out of the job"
+            batch.rejected.append((run.id, row_no, row.source, row.line, RejectReason.KEY_CONFLICT.value, detail))
+            continue
+        original = known.setdefault(print_, row_no)
+        copied = original != row_no
+        batch.items.append(
+            (
+                run.id,
+                row_no,
+                row.key,
+                row.source,
+                row.line,
+                print_,
+                None if copied else row.text,
+                original if copied else None,
+            )
+        )
+        if not copied:
+            batch.fresh.append(row_no)
+    return batch
+
+
+def _known_texts(connection: sa.Connection, run_id: int, prints: list[bytes]) -> dict[bytes, int]:
+    query = sa.text(
+        "SELECT fingerprint, item_no FROM items WHERE run_id = :run AND copy_of IS NULL AND fingerprint = ANY(:prints)"
+    )
+    found = connection.execute(query, {"run": run_id, "prints": prints})
+    return {bytes(row.fingerprint): row.item_no for row in found}
+
+
+def _known_keys(connection: sa.Connection, run_id: int, keys: list[str]) -> dict[str, bytes]:
+    query = sa.text("SELECT key, fingerprint FROM items WHERE run_id = :run AND key = ANY(:keys)")
+    return {row.key: bytes(row.fingerprint) for row in connection.execute(query, {"run": run_id, "keys": keys})}
+
+
+def _make_chunks(connection: sa.Connection, run: RunRecord, item_nos: Sequence[int]) -> list[ChunkNotice]:
+    """Cut new items into chunks for every tier at which a step's ladder begins."""
+    cut = [
+        (tier_no, mask, item_nos[start : start + run.job.tiers[tier_no].chunk_items])
+        for tier_no, mask in run.job.first_masks().items()
+        for start in range(0, len(item_nos), run.job.tiers[tier_no].chunk_items)
+    ]
+    if not cut:
+        return []
+    ids = connection.scalars(
+        sa.text("SELECT nextval(pg_get_serial_sequence('chunks', 'id')) FROM generate_series(1, :n)"), {"n": len(cut)}
+    ).all()
+    copy_rows(
+        connection,
+        tables.chunks,
+        _CHUNK_COLUMNS,
+        [
+            (chunk_id, run.id, tier_no, run.job.tiers[tier_no].pool, 0, list(part), [mask] * len(part))
+            for chunk_id, (tier_no, mask, part) in zip(ids, cut, strict=True)
+        ],
+    )
+    return [
+        records.notice(run, chunk_id, tier_no, len(part)) for chunk_id, (tier_no, _, part) in zip(ids, cut, strict=True)
+    ]
+
+
+def finish_ingest(database: Database, run_id: int) -> None:
+    """Say that the source was read to its end."""
+    runs = tables.runs.c
+    with database.begin() as connection:
+        connection.execute(
+            tables.runs.update()
+            .where(runs.id == run_id)
+            .values(
+                ingested=True,
+                state=sa.case((runs.state == RunState.INGESTING.value, RunState.RUNNING.value), else_=runs.state),
+            )
+        )
+
+
+def reopen_ingest(database: Database, run_id: int) -> None:
+    """Let a producer add to a run whose ingest was finished."""
+    runs = tables.runs.c
+    with database.begin() as connection:
+        connection.execute(
+            tables.runs.update()
+            .where(runs.id == run_id, runs.state.in_([RunState.RUNNING.value, RunState.DONE.value]))
+            .values(ingested=False, state=RunState.INGESTING.value, finished_at=None)
+        )

@@ -1,0 +1,25 @@
+"""Bring the tables to this release's shape. Several processes may try at once: one does it, the others wait."""
+
+from importlib.resources import files
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from pipeline.adapters.postgres.database import Database
+
+_LOCK = 4_841_701  # any number, the same in every process
+
+
+def migrate(url: str) -> None:
+    """Run all migrations that the database has not seen; raises StoreUnavailable."""
+    database = Database(url, pool_size=1)
+    try:
+        with database.begin() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            config = Config()
+            config.set_main_option("script_location", str(files("migrations")))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        database.close()

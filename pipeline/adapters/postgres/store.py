@@ -1,0 +1,132 @@
+"""PostgresStore: the Store port, each method one function of this room."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+
+from pipeline.adapters.postgres import ingest, orders, records, report, results, sweep, work
+from pipeline.adapters.postgres.database import Database
+from pipeline.domain.items import Item, RejectedRow
+from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
+from pipeline.ports.store import Added, ChunkNotice, ClaimedChunk, Committed, JudgedChunk, NewRun, RunRecord
+
+
+class PostgresStore:
+    """The truth about runs, in one Postgres. Safe to use from several threads."""
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily; raises ConfigError for a URL that is none of Postgres."""
+        self._database = Database(url)
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._database.close()
+
+    def open_run(self, new: NewRun) -> tuple[RunRecord, bool]:
+        """See IngestStore."""
+        return ingest.open_run(self._database, new)
+
+    def ingest_lock(self, run_id: int) -> AbstractContextManager[bool]:
+        """See IngestStore."""
+        return ingest.ingest_lock(self._database, run_id)
+
+    def add_rows(self, run_id: int, rows: Sequence[Item | RejectedRow], *, at: int, keyed: bool) -> Added:
+        """See IngestStore."""
+        return ingest.add_rows(self._database, run_id, rows, at=at, keyed=keyed)
+
+    def finish_ingest(self, run_id: int) -> None:
+        """See IngestStore."""
+        ingest.finish_ingest(self._database, run_id)
+        self.settle(run_id)
+
+    def reopen_ingest(self, run_id: int) -> None:
+        """See IngestStore."""
+        ingest.reopen_ingest(self._database, run_id)
+
+    def run(self, run_id: int) -> RunRecord:
+        """See WorkStore."""
+        with self._database.begin() as connection:
+            return records.fetch_run(connection, run_id)
+
+    def claim(self, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
+        """See WorkStore."""
+        return work.claim(self._database, chunk_id, worker=worker, lease_s=lease_s)
+
+    def renew(self, claimed: ClaimedChunk, *, lease_s: float) -> bool:
+        """See WorkStore."""
+        return work.renew(self._database, claimed, lease_s=lease_s)
+
+    def commit(self, judged: JudgedChunk) -> Committed:
+        """See WorkStore."""
+        return work.commit(self._database, judged)
+
+    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None) -> bool:
+        """See WorkStore."""
+        return work.give_back(self._database, claimed, dead_after=dead_after)
+
+    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, for_s: float) -> int:
+        """See WorkStore."""
+        return sweep.pause_tier(self._database, run_id, tier_no, reason=reason, for_s=for_s)
+
+    def resume_tier(self, run_id: int, tier_no: int) -> None:
+        """See WorkStore."""
+        sweep.resume_tier(self._database, run_id, tier_no)
+
+    def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
+        """See WorkStore."""
+        return sweep.settle(self._database, run_id)
+
+    def active_runs(self) -> Sequence[RunRecord]:
+        """See WorkStore."""
+        return sweep.active_runs(self._database)
+
+    def flush(self, run_id: int, *, older_than_s: float) -> tuple[ChunkNotice, ...]:
+        """See WorkStore."""
+        return sweep.flush(self._database, run_id, older_than_s=older_than_s)
+
+    def unpublished(self, *, grace_s: float, limit: int = 10_000) -> Sequence[ChunkNotice]:
+        """See WorkStore."""
+        return sweep.unpublished(self._database, grace_s=grace_s, limit=limit)
+
+    def published_pending(self, *, pool: str, older_than_s: float) -> Sequence[ChunkNotice]:
+        """See WorkStore."""
+        return sweep.published_pending(self._database, pool=pool, older_than_s=older_than_s)
+
+    def pools(self) -> Sequence[str]:
+        """See WorkStore."""
+        return sweep.pools(self._database)
+
+    def mark_published(self, chunk_ids: Sequence[int]) -> None:
+        """See WorkStore."""
+        sweep.mark_published(self._database, chunk_ids)
+
+    def find_run(self, name: str) -> RunRecord:
+        """See ReportStore."""
+        return report.find_run(self._database, name)
+
+    def list_runs(self, *, limit: int = 50) -> Sequence[RunProgress]:
+        """See ReportStore."""
+        return report.list_runs(self._database, limit=limit)
+
+    def progress(self, run_id: int) -> RunProgress:
+        """See ReportStore."""
+        return report.progress(self._database, run_id)
+
+    def results(self, run_id: int) -> Iterator[ResultLine]:
+        """See ReportStore."""
+        return results.results(self._database, run_id)
+
+    def rejected(self, run_id: int) -> Iterator[RejectedRow]:
+        """See ReportStore."""
+        return report.rejected(self._database, run_id)
+
+    def costs(self, run_id: int | None, *, by: Sequence[str]) -> Costs:
+        """See ReportStore."""
+        return report.costs(self._database, run_id, by=by)
+
+    def retry(self, run_id: int, *, unresolved: bool) -> int:
+        """See ReportStore."""
+        return orders.retry(self._database, run_id, unresolved=unresolved)
+
+    def cancel(self, run_id: int) -> int:
+        """See ReportStore."""
+        return orders.cancel(self._database, run_id)

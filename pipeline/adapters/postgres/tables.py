@@ -1,0 +1,225 @@
+"""The tables. Constraints make a wrong row impossible where SQL can say what is wrong."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = sa.MetaData(naming_convention=NAMING)
+USD = sa.Numeric(24, 12)
+_NOW = sa.text("now()")
+_OPEN = "state IN ('pending', 'claimed')"
+
+
+def _moment(name: str, *, nullable: bool = True, now: bool = False) -> "sa.Column[object]":
+    return sa.Column(
+        name, sa.DateTime(timezone=True), nullable=nullable and not now, server_default=_NOW if now else None
+    )
+
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("job_name", sa.Text, nullable=False),
+    sa.Column("job_digest", sa.Text, nullable=False),
+    sa.Column("source_digest", sa.Text, nullable=False),
+    # JSON, not JSONB: the order of steps, labels and fields is part of what is asked.
+    sa.Column("job", JSON, nullable=False),
+    sa.Column("price_book", JSON, nullable=False),
+    sa.Column("prompt_digests", JSON, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("rows_read", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("ingested", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    sa.Column("items", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("duplicates", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rejected", sa.BigInteger, nullable=False, server_default="0"),
+    _moment("created_at", now=True),
+    _moment("finished_at"),
+    sa.UniqueConstraint("job_name", "job_digest", "source_digest"),
+    sa.CheckConstraint("state IN ('ingesting', 'running', 'held', 'done', 'cancelled', 'failed')", name="state"),
+    sa.CheckConstraint("items + rejected = rows_read", name="every_row_counted"),
+    sa.CheckConstraint("duplicates <= items", name="duplicates_are_items"),
+    sa.CheckConstraint("state <> 'done' OR (ingested AND finished_at IS NOT NULL)", name="done_is_complete"),
+)
+
+items = sa.Table(
+    "items",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), primary_key=True),
+    # The row's place in its source: the same row can't be stored twice.
+    sa.Column("item_no", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("line", sa.BigInteger, nullable=False),
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+    sa.Column("text", sa.Text),
+    sa.Column("copy_of", sa.BigInteger),
+    sa.ForeignKeyConstraint(["run_id", "copy_of"], ["items.run_id", "items.item_no"]),
+    sa.CheckConstraint("octet_length(fingerprint) = 16", name="fingerprint_length"),
+    sa.CheckConstraint("copy_of < item_no", name="copies_an_earlier"),
+    sa.CheckConstraint("(text IS NULL) = (copy_of IS NOT NULL)", name="text_once"),
+    sa.Index("uq_items_text_once", "run_id", "fingerprint", unique=True, postgresql_where=sa.text("copy_of IS NULL")),
+    sa.Index("ix_items_copies", "run_id", "copy_of", postgresql_where=sa.text("copy_of IS NOT NULL")),
+    sa.Index("ix_items_key", "run_id", "key"),
+)
+
+rejected_rows = sa.Table(
+    "rejected_rows",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("row_no", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("line", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+
+chunks = sa.Table(
+    "chunks",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("tier_no", sa.SmallInteger, nullable=False),
+    sa.Column("pool", sa.Text, nullable=False),
+    sa.Column("generation", sa.SmallInteger, nullable=False, server_default="0"),
+    # Arrays, not a table: a chunk is written once and read whole; what came of it is in attempts, with all its keys.
+    sa.Column("item_nos", ARRAY(sa.BigInteger), nullable=False),
+    sa.Column("step_masks", ARRAY(sa.BigInteger), nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("claimed_by", sa.Text),
+    _moment("lease_until"),
+    _moment("created_at", now=True),
+    _moment("published_at"),
+    _moment("done_at"),
+    sa.CheckConstraint("state IN ('pending', 'claimed', 'done', 'dead', 'cancelled')", name="state"),
+    sa.CheckConstraint("(state = 'claimed') = (lease_until IS NOT NULL)", name="claimed_has_lease"),
+    sa.CheckConstraint("(state = 'done') = (done_at IS NOT NULL)", name="done_has_time"),
+    sa.CheckConstraint(
+        "cardinality(item_nos) > 0 AND cardinality(item_nos) = cardinality(step_masks)", name="one_mask_an_item"
+    ),
+    sa.Index("ix_chunks_open", "run_id", "tier_no", postgresql_where=sa.text(_OPEN)),
+    sa.Index("ix_chunks_dead", "run_id", postgresql_where=sa.text("state IN ('dead', 'cancelled')")),
+)
+
+policy_versions = sa.Table(
+    "policy_versions",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("version", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("thresholds", JSON, nullable=False),
+    sa.Column("certified", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    _moment("created_at", now=True),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("call_id", sa.Uuid, primary_key=True),
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("chunk_id", sa.BigInteger, sa.ForeignKey("chunks.id"), nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("tier_no", sa.SmallInteger, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("tokens_in", sa.BigInteger),
+    sa.Column("tokens_cached", sa.BigInteger),
+    sa.Column("tokens_out", sa.BigInteger),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("cost_usd", USD),
+    sa.Column("price_version", sa.Text),
+    sa.Column("refused", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    _moment("at", now=True),
+    sa.CheckConstraint("cost_usd >= 0", name="cost_not_negative"),
+    sa.CheckConstraint("seconds >= 0", name="seconds_not_negative"),
+    sa.CheckConstraint("cost_usd IS NULL OR price_version IS NOT NULL", name="cost_has_price"),
+    sa.CheckConstraint("tokens_cached <= tokens_in", name="cached_are_in"),
+    sa.Index("ix_ledger_run", "run_id"),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, primary_key=True),
+    sa.Column("item_no", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("tier_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("purpose", sa.Text, primary_key=True),
+    sa.Column("generation", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("chunk_id", sa.BigInteger, sa.ForeignKey("chunks.id"), nullable=False),
+    sa.Column("call_id", sa.Uuid, sa.ForeignKey("ledger.call_id"), nullable=False),
+    sa.Column("policy_version", sa.SmallInteger, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("to_tier", sa.SmallInteger),
+    sa.Column("answer", JSON),
+    sa.Column("defect_detail", sa.Text),
+    sa.Column("raw_score", sa.Double),
+    sa.Column("confidence", sa.Double),
+    sa.Column("calibrated", sa.Boolean, nullable=False),
+    sa.Column("field_confidences", JSON),
+    sa.Column("tokens_in", sa.BigInteger),
+    sa.Column("tokens_cached", sa.BigInteger),
+    sa.Column("tokens_out", sa.BigInteger),
+    sa.Column("cost_usd", USD),
+    sa.Column("truncated", sa.Boolean, nullable=False),
+    sa.ForeignKeyConstraint(["run_id", "item_no"], ["items.run_id", "items.item_no"]),
+    sa.ForeignKeyConstraint(["run_id", "policy_version"], ["policy_versions.run_id", "policy_versions.version"]),
+    sa.CheckConstraint("purpose IN ('answer', 'pilot', 'audit', 'learn')", name="purpose"),
+    sa.CheckConstraint("outcome IN ('verdict', 'escalation', 'unresolved')", name="outcome"),
+    sa.CheckConstraint("(outcome = 'verdict') = (reason IS NULL)", name="no_escalation_without_reason"),
+    sa.CheckConstraint("(outcome = 'escalation') = (to_tier IS NOT NULL)", name="escalation_has_tier"),
+    sa.CheckConstraint("to_tier > tier_no", name="only_upward"),
+    sa.CheckConstraint("outcome <> 'verdict' OR answer IS NOT NULL", name="verdict_has_answer"),
+    sa.CheckConstraint("raw_score BETWEEN 0 AND 1 AND confidence BETWEEN 0 AND 1", name="scores_are_probabilities"),
+    sa.CheckConstraint("cost_usd >= 0", name="cost_not_negative"),
+)
+
+verdicts = sa.Table(
+    "verdicts",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, primary_key=True),
+    sa.Column("item_no", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("tier_no", sa.SmallInteger, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False, server_default="answer"),
+    sa.Column("generation", sa.SmallInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["run_id", "item_no", "step_no", "tier_no", "purpose", "generation"],
+        [f"attempts.{name}" for name in ("run_id", "item_no", "step_no", "tier_no", "purpose", "generation")],
+    ),
+    sa.CheckConstraint("state IN ('verdict', 'unresolved')", name="state"),
+    sa.CheckConstraint("purpose = 'answer'", name="answers_only"),
+)
+
+escalations = sa.Table(
+    "escalations",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, primary_key=True),
+    sa.Column("tier_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("generation", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("item_no", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    _moment("since", now=True),
+    sa.ForeignKeyConstraint(["run_id", "item_no"], ["items.run_id", "items.item_no"]),
+)
+
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("tier_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False, server_default="1"),
+    _moment("since", now=True),
+    _moment("until", nullable=False),
+)
