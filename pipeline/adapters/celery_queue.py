@@ -14,7 +14,7 @@ import kombu.exceptions
 import redis
 import redis.exceptions
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from pipeline.domain.errors import ConfigError, QueueUnavailable
 from pipeline.messages import JUDGE_TASK, JudgeChunk

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.answers import Answer, Fields, FieldValue, Label, Number
 from pipeline.domain.patterns import PatternError, to_python
@@ -46,8 +48,18 @@ class RangeCheck(_Check):
     """A number must lie between the two, both included."""
 
     kind: Literal["range"]
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: float | None = Field(default=None, allow_inf_nan=False)
+    maximum: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _some_range(self) -> "RangeCheck":
+        if self.minimum is None and self.maximum is None:
+            msg = "give `minimum`, `maximum` or both"
+            raise ValueError(msg)
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            msg = "`minimum` is above `maximum`"
+            raise ValueError(msg)
+        return self
 
 
 class OccursCheck(_Check):
@@ -81,6 +93,11 @@ def _values(answer: Answer, field: str | None) -> tuple[FieldValue, ...]:
     return tuple(part for part in flat if part is not None)
 
 
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(to_python(pattern))
+
+
 def _squeeze(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().casefold()
 
@@ -89,17 +106,25 @@ def _occurs(value: FieldValue, text: str) -> bool:
     if isinstance(value, bool):
         return True
     if isinstance(value, int | float):
-        digits = re.sub(r"(?<=\d)[,' ](?=\d{3}\b)", "", text)
-        plain = f"{value:f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-        return re.search(rf"(?<![\d]){re.escape(plain)}(?:[.,]0+)?(?![\d])", digits) is not None
+        return _number_occurs(value, text)
     return _squeeze(str(value)) in _squeeze(text)
+
+
+def _number_occurs(value: float, text: str) -> bool:
+    """Look for 1234.5 as 1234.5, 1234.50, 1,234.50, 1 234,50, 1'234.50 or 1.234,50, but not within another number."""
+    whole, _, decimals = format(Decimal(repr(value)), "f").partition(".")
+    decimals = decimals.rstrip("0")
+    ending = rf"[.,]{decimals}0*" if decimals else r"(?:[.,]0+)?"
+    number = re.compile(rf"(?<!\d)(?<!\d\.){whole}{ending}(?!\.?\d)")
+    ungrouped = (text, *(re.sub(rf"(?<=\d){group}(?=\d{{3}}\b)", "", text) for group in (r"[,'\s]", r"[.'\s]")))
+    return any(number.search(version) is not None for version in ungrouped)
 
 
 def _holds(check: Check, answer: Answer, text: str, entry_points: Mapping[str, EntryPoint]) -> bool:
     values = _values(answer, check.field)
     match check:
         case PatternCheck(pattern=pattern):
-            compiled = re.compile(to_python(pattern))
+            compiled = _compiled(pattern)
             return all(compiled.fullmatch(str(value)) is not None for value in values)
         case RangeCheck(minimum=low, maximum=high):
             return all(

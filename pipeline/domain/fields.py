@@ -34,8 +34,8 @@ class FieldSpec(BaseModel):
     """Allowed values of `one_of`."""
     of: ScalarType | None = None
     """Type of a list's values; None is string."""
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: float | None = Field(default=None, allow_inf_nan=False)
+    maximum: float | None = Field(default=None, allow_inf_nan=False)
 
     @field_validator("pattern")
     @classmethod
@@ -61,6 +61,9 @@ class FieldSpec(BaseModel):
             raise ValueError(msg)
         if (self.minimum is not None or self.maximum is not None) and scalar not in {"number", "integer"}:
             msg = "`minimum` and `maximum` belong to types number and integer"
+            raise ValueError(msg)
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            msg = "`minimum` is above `maximum`"
             raise ValueError(msg)
         if self.type != "list" and self.of is not None:
             msg = "`of` belongs to type list"
@@ -129,6 +132,9 @@ class FieldSpec(BaseModel):
         if not isinstance(value, str):
             msg = "is no string"
             raise ValueError(msg)  # noqa: TRY004 — callers catch one kind: a wrong answer
+        if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            msg = "holds a character that can't be stored"  # a model may well write \u0000 or half a pair
+            raise ValueError(msg)
         if self.scalar == "one_of" and value not in self.options:
             msg = "is none of the options"
             raise ValueError(msg)

@@ -20,7 +20,7 @@ _SHORT_ESCAPES = {0x08: "\\b", 0x09: "\\t", 0x0A: "\\n", 0x0C: "\\f", 0x0D: "\\r
 _ESCAPED = ((0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C))
 _UNSAYABLE = (*_ESCAPED, (0xD800, 0xDFFF))
 _LAST = 0x10FFFF
-_FREE_CHAR = r'([^\x00-\x1F"\\\x7F] | "\\" ["\\/nrt])'
+_FREE_CHAR = r'[^\x00-\x1F"\\\x7F] | "\\" ["\\/nrt]'
 _DATE = r'[1-9] [0-9]{3} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])'
 _QUOTE = r'"\""'
 
@@ -64,18 +64,28 @@ def slots(fields: Sequence[tuple[str, FieldSpec]]) -> tuple[Slot, ...]:
 
 def value_grammar(spec: FieldSpec, end: str) -> str:
     """Return the grammar of one field's value, null included, with the blank before and the end sign behind it."""
-    value = _scalar(spec)
+    rules: list[str] = []
+    value = _scalar(spec, rules)
     if spec.type == "list":
-        value = f'"[" (({value}) (", " ({value})){{0,{MAX_LIST_ITEMS - 1}}})? "]"'
-    return f'root ::= " " (({value}) | "null") {_literal(end)}\n'
+        item = _rule(value, rules)
+        more = _rule(f'", " {item}', rules)
+        value = f'"[" ({item} {more}{{0,{MAX_LIST_ITEMS - 1}}})? "]"'
+    return "\n".join([f'root ::= " " ({value} | "null") {_literal(end)}', *rules, ""])
 
 
-def _scalar(spec: FieldSpec) -> str:
+def _rule(expression: str, rules: list[str]) -> str:
+    """Give an expression a name: llama.cpp bounds what may be repeated in place, but not how often a name may be."""
+    name = f"r{len(rules)}"
+    rules.append(f"{name} ::= {expression}")
+    return name
+
+
+def _scalar(spec: FieldSpec, rules: list[str]) -> str:
     match spec.scalar:
         case "string" if spec.pattern is not None:
-            return f"{_QUOTE} {pattern_expression(spec.pattern)} {_QUOTE}"
+            return f"{_QUOTE} {pattern_expression(spec.pattern, rules)} {_QUOTE}"
         case "string":
-            return f"{_QUOTE} {_FREE_CHAR}{{1,{MAX_STRING_CHARS}}} {_QUOTE}"
+            return f"{_QUOTE} {_rule(_FREE_CHAR, rules)}{{1,{MAX_STRING_CHARS}}} {_QUOTE}"
         case "one_of":
             return " | ".join(_literal(json.dumps(option, ensure_ascii=False)) for option in spec.options)
         case "date":
@@ -88,30 +98,33 @@ def _scalar(spec: FieldSpec) -> str:
             return f'{sign}("0" | [1-9] [0-9]{{0,14}}){decimals}'
 
 
-def pattern_expression(pattern: str) -> str:
-    """Return a grammar expression of the JSON-escaped strings that fully match; raises PatternError."""
-    return _expression(parse(pattern))
+def pattern_expression(pattern: str, rules: list[str]) -> str:
+    """Return a grammar expression of the JSON-escaped strings that fully match, its rules put to `rules`.
+
+    Raises PatternError for a class of characters none of which an answer may hold.
+    """
+    return _expression(parse(pattern), rules)
 
 
-def _expression(node: Node) -> str:
+def _expression(node: Node, rules: list[str]) -> str:
     match node:
         case Chars():
             return _chars(node)
         case Seq(()):
             return '""'
         case Seq(parts):
-            return " ".join(_expression(part) for part in parts)
+            return " ".join(_expression(part, rules) for part in parts)
         case Alt(options):
-            return "(" + " | ".join(_expression(option) for option in options) + ")"
+            return "(" + " | ".join(_expression(option, rules) for option in options) + ")"
         case Repeat(inner, low, high):
-            if high == 0 or inner == Seq(()):
+            if high == 0:
                 return '""'
             if _nullable(inner):  # llama.cpp takes a repeated empty match for a left recursion
                 some = _nonempty(inner)
                 if some is None:
                     return '""'
                 inner, low = some, 0
-            return f"({_expression(inner)}){{{low},{'' if high is None else high}}}"
+            return f"{_rule(_expression(inner, rules), rules)}{{{low},{'' if high is None else high}}}"
 
 
 def _nullable(node: Node) -> bool:

@@ -202,8 +202,9 @@ def parse(pattern: str) -> Node:
         msg = f"pattern: longer than {MAX_PATTERN_CHARS} characters"
         raise PatternError(msg)
     inner = pattern.removeprefix("^")
-    if inner.endswith("$") and not inner.endswith("\\$"):
-        inner = inner[:-1]
+    body = inner.removesuffix("$")
+    if (len(body) - len(body.rstrip("\\"))) % 2 == 0:  # an odd backslash makes the sign a literal
+        inner = body
     parser = _Parser(inner)
     node = parser.alternation()
     if parser.at != len(inner):

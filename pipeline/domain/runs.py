@@ -1,6 +1,7 @@
 """A run as people see it: its states, its counts, its results. `as_json` forms are the contract for scripts."""
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -176,6 +177,11 @@ class Costs:
 def usd(amount: Decimal | None) -> float | None:
     """Write money as a JSON number, exact to 1e-12 below $1,000; unknown stays None. Sums are made before this."""
     return None if amount is None else float(amount)
+
+
+def identity_digest(job_name: str, job_digest: str, source_digest: str) -> str:
+    """Return the digest of a run's identity."""
+    return hashlib.sha256(f"{job_name}\n{job_digest}\n{source_digest}".encode()).hexdigest()
 
 
 def run_name(job_name: str, digest: str) -> str:

@@ -22,6 +22,7 @@ from pipeline.domain.errors import ConfigError
 
 Tokens: TypeAlias = tuple[int, ...]
 Logits: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+_HIGHEST = float(np.finfo(np.float32).max)
 NEAR = math.log(4)
 """Branches within this factor of the best are scored in the same round: a few tokens for fewer rounds."""
 
@@ -44,17 +45,23 @@ class Branch:
 
         `logits` are those of `tokens`, in their order; `end_logit` is of all end-of-turn tokens together.
         """
-        row = np.asarray(logits, dtype=np.float64)
+        row: NDArray[np.float64] = np.array(logits, dtype=np.float64)
         if self.ends is not None:
             row = np.append(row, end_logit)
-        return row - log_sum_exp(row)
+        row[np.isnan(row)] = -np.inf
+        row = np.minimum(row, _HIGHEST)
+        if not np.isfinite(row).any():  # a model that is out of its mind prefers nothing
+            row = np.zeros(len(row))
+        row -= row.max()  # first, or the sum would drown in a large logit
+        row -= log_sum_exp(row)
+        return row
 
 
 def log_sum_exp(row: NDArray[np.float64]) -> float:
-    """Return log(sum(exp(row))) without overflow; all -inf counts as all equal."""
+    """Return log(sum(exp(row))) without overflow."""
     top = float(row.max())
     if not math.isfinite(top):
-        return top if math.isinf(top) and top > 0 else math.log(len(row))
+        return top
     return top + math.log(float(np.exp(row - top).sum()))
 
 

@@ -154,23 +154,24 @@ class WorkStore(Protocol):
     def commit(self, judged: JudgedChunk) -> Committed:
         """Record attempts, verdicts, ledger and escalations in one transaction, if the fence still holds.
 
-        Full chunks of the next tiers are made in the same transaction and returned to be published.
+        Full chunks of the next tiers are made in the same transaction and returned to be published. Answers end a
+        pause of their tier.
         """
         ...
 
     def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None) -> bool:
         """Put a claimed chunk back to pending and unpublished; with `dead_after` claims it is marked dead instead.
 
-        Returns whether it is dead now (its run then fails with a reason).
+        Without `dead_after` (an outage, not the chunk's fault) the claim does not count. Returns whether it is dead now
+        (its run then fails with a reason, once nothing else is open).
         """
         ...
 
-    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, for_s: float) -> int:
-        """Pause a tier of a run; returns how many times in a row it was paused, this time included."""
-        ...
+    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float) -> float:
+        """Pause a tier of a run: `first_s`, and twice as long each time in a row; returns for how many seconds.
 
-    def resume_tier(self, run_id: int, tier_no: int) -> None:
-        """End a tier's pause: its endpoint answered."""
+        A commit with answers of that tier ends the pause and the row.
+        """
         ...
 
     def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
@@ -189,8 +190,10 @@ class WorkStore(Protocol):
         """Make chunks, full or not, of the escalations that have waited this long."""
         ...
 
-    def unpublished(self, *, grace_s: float, limit: int = 10_000) -> Sequence[ChunkNotice]:
+    def unpublished(self, *, grace_s: float, dead_after: int, limit: int = 10_000) -> Sequence[ChunkNotice]:
         """Return chunks that stand unpublished longer than `grace_s`, or whose lease ran out; of paused tiers none.
+
+        A chunk whose lease ran out goes back to pending; after `dead_after` claims it is marked dead instead.
 
         A tier whose pause is over yields one chunk, as a probe.
         """

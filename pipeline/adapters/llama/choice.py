@@ -55,3 +55,8 @@ class ChoiceLane:
             msg = "asked for an answer before it was there"
             raise RuntimeError(msg)
         return winner
+
+    @property
+    def label_tokens(self) -> Tokens:
+        """Tokens of the label that won."""
+        return self._trie.labels[self.answer[0]]

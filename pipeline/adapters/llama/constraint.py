@@ -11,10 +11,11 @@ from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.trie import Logits
 
-SURE = 0.99
+SURE = 0.999
 """A most probable token with at least this share of all probability needs no look at the others."""
-TAIL = 0.01
-_FLOOR = 1e-4
+TAIL = 0.001
+"""Mass that may be counted as allowed without asking, as a share of what is known to be allowed."""
+_FLOOR = 1e-5
 _MASKS_KEPT = 32
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
@@ -80,28 +81,31 @@ class Constraint:
     def pick(self, logits: Logits) -> tuple[int, float] | None:
         """Return the most probable allowed token and its probability among the allowed ones; None when there is none.
 
-        The token is exact. The probability is exact or lower by at most one part in a hundred: asking a grammar about a
-        whole vocabulary is slow, so only likely tokens are asked about, and the mass of all others counts as allowed
-        as long as it is below 1 % of what is.
+        The token is exact. The probability is exact or lower by at most one part in a thousand: asking a grammar about
+        a whole vocabulary is slow, so only likely tokens are asked about, and the mass of all others counts as allowed
+        as long as it is below 0.1 % of what is.
         """
-        weights = np.array(logits, dtype=np.float32)
-        weights[self._grammar.vocab.control_ids] = -np.inf
-        top = int(weights.argmax())
-        np.exp(weights - weights[top], out=weights)
+        row = np.array(logits, dtype=np.float32)
+        row[self._grammar.vocab.control_ids] = -np.inf
+        top = int(row.argmax())
+        if not np.isfinite(row[top]):
+            return None
+        weights = np.exp(row - row[top])
         total = float(weights.sum(dtype=np.float64))
-        if 1.0 / total >= SURE and self.allowed(np.array([top]))[0]:
+        if total <= 1.0 / SURE and self.allowed(np.array([top]))[0]:
             return top, 1.0 / total
         likely = np.flatnonzero(weights > _FLOOR)
         rest = max(0.0, total - float(weights[likely].sum(dtype=np.float64)))
         kept = likely[self.allowed(likely)]
-        if not len(kept) or rest > TAIL * float(weights[kept].sum(dtype=np.float64)):
-            kept, rest = np.flatnonzero(self._mask()), 0.0
-            if not len(kept):
-                return None
-        shares = weights[kept].astype(np.float64)
-        best = int(shares.argmax())
-        mass = float(shares.sum()) + rest
-        return int(kept[best]), float(shares[best]) / mass if mass > 0 else 1.0 / len(kept)
+        if len(kept) and rest <= TAIL * float(weights[kept].sum(dtype=np.float64)):
+            best = int(weights[kept].argmax())
+            mass = float(weights[kept].sum(dtype=np.float64)) + rest
+            return int(kept[best]), float(weights[kept[best]]) / mass
+        kept = np.flatnonzero(self._mask())
+        if not len(kept):
+            return None
+        best = int(row[kept].argmax())
+        return int(kept[best]), 1.0 / float(np.exp(row[kept] - row[kept[best]]).sum(dtype=np.float64))
 
     def _mask(self) -> NDArray[np.bool_]:
         """Ask about the whole vocabulary, once per beginning."""

@@ -12,7 +12,7 @@ _log = structlog.get_logger()
 
 
 class _Listener:
-    """Receives llama.cpp's log. Texts are kept for the message of a failed load only, never logged: they could quote."""
+    """Receives llama.cpp's log. Texts are kept for the message of a failed load only: elsewhere they might quote."""
 
     def __init__(self) -> None:
         self.last_error = ""

@@ -28,9 +28,8 @@ class _Part:
 
 def cost_table(runs: Sequence[RunRow], by: Sequence[str]) -> Costs:
     """Group the ledgers of some runs; raises ConfigError on a group that there is not."""
-    unknown = [name for name in by if name not in _GROUPS]
-    if unknown:
-        raise ConfigError(f"costs cannot be grouped by {unknown[0]!r}; choose from {', '.join(_GROUPS)}")
+    if not by or any(name not in _GROUPS for name in by):
+        raise ConfigError(f"costs are grouped by one or more of: {', '.join(_GROUPS)}")
     grouped: dict[tuple[str, ...], list[_Part]] = {}
     for run in runs:
         for part in _parts(run, by_step="step" in by):
@@ -45,7 +44,7 @@ def cost_table(runs: Sequence[RunRow], by: Sequence[str]) -> Costs:
 
 def baseline(run: RunRow) -> Decimal | None:
     """Estimate what the job's last tier would have charged; None where a token count or its price is unknown."""
-    usages = [_usage(run, step_no) for step_no in range(len(run.job.steps))]
+    usages = [_usage(run, step_no) for step_no in sorted({step_no for step_no, _ in _attempts(run)})]
     price = run.price_book.price(run.job.tiers[-1].price, run.created_at.date())
     known = [usage for usage in usages if usage is not None]
     return baseline_usd(known, price) if len(known) == len(usages) else None
@@ -65,10 +64,9 @@ def _parts(run: RunRow, *, by_step: bool) -> Iterator[_Part]:
         if by_no is None:
             yield _whole(run, booked)
         else:
-            total = sum(_tokens(row) for rows in by_no.values() for row in rows)
+            answers = sum(map(len, by_no.values()))
             for step_no, rows in sorted(by_no.items()):
-                share = sum(map(_tokens, rows)) / total if total else len(rows) / sum(map(len, by_no.values()))
-                yield _step_part(run, booked, step_no, rows, share)
+                yield _step_part(run, booked, step_no, rows, len(rows) / answers)
 
 
 def _group(run: RunRow, booked: LedgerRow, step: str) -> dict[str, str]:

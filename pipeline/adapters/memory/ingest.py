@@ -75,20 +75,19 @@ class IngestPart:
             )
 
     def finish_ingest(self, run_id: int) -> None:
-        """Say that the source was read to its end; raises ConservationError if nothing is open and outcomes lack."""
+        """Say that the source was read to its end. The store settles the run after this."""
         with self._tables.lock:
             run = self._tables.run(run_id)
             run.ingested = True
             if run.state is RunState.INGESTING:
                 run.state = RunState.RUNNING
-                self._tables.finish_if_nothing_open(run)
 
     def reopen_ingest(self, run_id: int) -> None:
         """Let a producer add to a run whose ingest was finished; one that failed or was cancelled stays so."""
         with self._tables.lock:
             run = self._tables.run(run_id)
-            run.ingested = False
             if run.state in {RunState.RUNNING, RunState.DONE}:
+                run.ingested = False
                 run.work_again()
 
     @staticmethod

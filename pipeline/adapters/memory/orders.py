@@ -15,7 +15,7 @@ class OrderPart:
         """Stop a run: open chunks are cancelled, what was answered stays. Returns how many chunks were open."""
         with self._tables.lock:
             run = self._tables.run(run_id)
-            if run.state in {RunState.DONE, RunState.CANCELLED}:
+            if run.state in FINAL_STATES:
                 return 0
             opened = list(self._tables.open_chunks(run_id))
             for chunk in opened:

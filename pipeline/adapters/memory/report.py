@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from pipeline.adapters.memory.costs import baseline, cost_table
 from pipeline.adapters.memory.rows import AttemptRow, RunRow, Tables
-from pipeline.domain.answers import Answer, Fields, Malformed
+from pipeline.domain.answers import Answer, Malformed
 from pipeline.domain.errors import RunNotFound
 from pipeline.domain.items import RejectedRow
 from pipeline.domain.outcomes import Escalation, Unresolved
@@ -44,7 +45,6 @@ class ReportPart:
             state, reason = _shown_state(run)
             costs = [row.entry.cost_usd for row in run.ledger]
             copies = [row.copy_of for row in run.items.values() if row.copy_of is not None]
-            known = cost_table([run], ()).known_usd
             return RunProgress(
                 run=run.name,
                 state=state,
@@ -53,7 +53,7 @@ class ReportPart:
                 rejected=len(run.rejected),
                 duplicates=len(copies),
                 steps=_step_counts(run, Counter(copies)),
-                known_usd=known,
+                known_usd=sum((cost for cost in costs if cost is not None), Decimal(0)),
                 unknown_calls=costs.count(None),
                 calls=len(costs),
                 baseline_usd=baseline(run),
@@ -87,8 +87,9 @@ class ReportPart:
 
 
 def _shown_state(run: RunRow) -> tuple[RunState, str | None]:
-    if run.working and run.pauses:
-        return RunState.PAUSED, run.pauses[min(run.pauses)].reason
+    if run.state is RunState.RUNNING and run.pauses:
+        paused = sorted(run.pauses.items())
+        return RunState.PAUSED, "; ".join(f"tier {run.job.tiers[no].name}: {pause.reason}" for no, pause in paused)
     return run.state, run.reason
 
 
@@ -104,7 +105,7 @@ def _step_counts(run: RunRow, copies: Mapping[int, int]) -> dict[str, StepCounts
             verdicts[step_no][outcome.tier_no] += rows
     return {
         step.name: StepCounts(
-            verdicts={run.job.tiers[tier_no].name: count for tier_no, count in sorted(verdicts[step_no].items())},
+            verdicts={tier.name: verdicts[step_no][tier_no] for tier_no, tier in enumerate(run.job.tiers)},
             unresolved=unresolved[step_no],
         )
         for step_no, step in enumerate(run.job.steps)
@@ -138,11 +139,10 @@ def _result(
     given: Answer | None = None if isinstance(answer, Malformed) else answer
     confidence = shown.attempt.confidence if shown else None
     fields = shown.attempt.field_confidences if shown else {}
-    names = given.value if isinstance(given, Fields) else fields
     return StepResult(
         state=state,
         value=given.value if given else None,
-        fields={name: fields[name].value if name in fields else None for name in names},
+        fields={name: part.value for name, part in fields.items()},
         confidence=confidence.value if confidence else None,
         calibrated=confidence.calibrated if confidence else False,
         tier=run.job.tiers[shown.tier_no].name if shown else None,

@@ -48,7 +48,7 @@ class ChunkRow:
     state: ChunkState = ChunkState.PENDING
     fence: int = 0
     claims: int = 0
-    lease_until: dt.datetime = dt.datetime.min.replace(tzinfo=dt.UTC)
+    lease_until: dt.datetime | None = None
 
     @property
     def open(self) -> bool:
@@ -61,11 +61,11 @@ class ChunkRow:
 
     def expired(self, now: dt.datetime) -> bool:
         """Whether it is held by somebody whose lease ran out."""
-        return self.state is ChunkState.CLAIMED and self.lease_until <= now
+        return self.state is ChunkState.CLAIMED and self.lease_until is not None and self.lease_until <= now
 
-    def put_back(self, now: dt.datetime) -> None:
-        """Make it pending and unpublished."""
-        self.state = ChunkState.PENDING
+    def put_back(self, now: dt.datetime, *, dead: bool = False) -> None:
+        """Make it pending, or dead, and unpublished."""
+        self.state = ChunkState.DEAD if dead else ChunkState.PENDING
         self.unpublish(now)
 
     def unpublish(self, now: dt.datetime) -> None:
@@ -248,10 +248,18 @@ class Tables:
         return notices
 
     def finish_if_nothing_open(self, run: RunRow) -> None:
-        """Call a fully read run done when all its outcomes are there; raises ConservationError if some are not."""
+        """End a fully read run: done when all its outcomes are there, failed when a chunk is dead.
+
+        Raises ConservationError, and the run is failed, when an outcome is missing or too many.
+        """
         if run.state is not RunState.RUNNING or run.waiting or any(self.open_chunks(run.id)):
             return
         canonical = sum(row.copy_of is None for row in run.items.values())
+        dead = sum(chunk.run_id == run.id and chunk.state is ChunkState.DEAD for chunk in self.chunks.values())
+        if dead:
+            reason = f"{dead} chunks could not be finished; see the workers' logs, then: headrace retry {run.name}"
+            run.end(RunState.FAILED, self.clock.now(), reason)
+            return
         due, given = canonical * len(run.job.steps), len(run.outcomes)
         if due == given:
             run.end(RunState.DONE, self.clock.now())

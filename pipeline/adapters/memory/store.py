@@ -16,5 +16,10 @@ class MemoryStore(IngestPart, WorkPart, SweepPart, ReportPart, OrderPart):
         """Begin empty, telling leases, pauses and days by this clock."""
         super().__init__(Tables(clock))
 
+    def finish_ingest(self, run_id: int) -> None:
+        """Say that the source was read to its end; the run is `running`, or `done` at once if nothing is open."""
+        super().finish_ingest(run_id)
+        self.settle(run_id)
+
     def close(self) -> None:
         """Keep everything: there are no connections to give back."""

@@ -7,6 +7,8 @@ from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, Ru
 from pipeline.domain.runs import RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
 
+_MOST_DOUBLINGS = 30
+
 
 class SweepPart:
     """What keeps chunks moving."""
@@ -15,19 +17,15 @@ class SweepPart:
         """Work on these rows."""
         self._tables = tables
 
-    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, for_s: float) -> int:
-        """Pause a tier of a run; returns how many times in a row it was paused, this time included."""
+    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float) -> float:
+        """Pause a tier of a run: `first_s`, and twice as long each time in a row; returns for how many seconds."""
         with self._tables.lock:
             pauses = self._tables.run(run_id).pauses
             times = pauses[tier_no].times + 1 if tier_no in pauses else 1
+            for_s = min(first_s * 2.0 ** min(times - 1, _MOST_DOUBLINGS), longest_s)
             until = self._tables.clock.now() + dt.timedelta(seconds=for_s)
             pauses[tier_no] = Pause(reason=reason, until=until, times=times)
-            return times
-
-    def resume_tier(self, run_id: int, tier_no: int) -> None:
-        """End a tier's pause: its endpoint answered."""
-        with self._tables.lock:
-            self._tables.run(run_id).pauses.pop(tier_no, None)
+            return for_s
 
     def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
         """Send on what waits for a tier to which nothing more can come, and finish the run if nothing is open."""
@@ -49,28 +47,34 @@ class SweepPart:
             return [run.record() for run in self._tables.runs.values() if run.working]
 
     def flush(self, run_id: int, *, older_than_s: float) -> tuple[ChunkNotice, ...]:
-        """Make chunks, full or not, of the items whose oldest escalation has waited this long."""
+        """Make chunks, full or not, of all that waits for a tier where the oldest has waited this long."""
         with self._tables.lock:
             run, before = self._tables.run(run_id), self._ago(older_than_s)
             if not run.working:
                 return ()
             notices: list[ChunkNotice] = []
             for group in sorted(run.waiting):
-                due = [item_no for item_no, entry in run.waiting[group].items() if entry.since <= before]
-                notices += self._send_on(run, group, due)
+                if min(entry.since for entry in run.waiting[group].values()) <= before:
+                    notices += self._send_on(run, group, list(run.waiting[group]))
             return tuple(notices)
 
-    def unpublished(self, *, grace_s: float, limit: int = 10_000) -> Sequence[ChunkNotice]:
-        """Return chunks that stand unpublished longer than `grace_s`, or whose lease ran out; of paused tiers none."""
+    def unpublished(self, *, grace_s: float, dead_after: int, limit: int = 10_000) -> Sequence[ChunkNotice]:
+        """Take back chunks whose lease ran out; return them and those that stand unpublished longer than `grace_s`.
+
+        After `dead_after` claims a chunk is dead instead. Of a paused tier none are returned, of a tier whose pause is
+        over one, as a probe.
+        """
         with self._tables.lock:
             now, before = self._tables.clock.now(), self._ago(grace_s)
             probed: set[Group] = set()
             found: list[ChunkNotice] = []
             for chunk in self._working_chunks():
-                lies = (
-                    chunk.state is ChunkState.PENDING and not chunk.published_at and chunk.unpublished_since <= before
-                )
-                if not (lies or chunk.expired(now)):
+                late = chunk.expired(now)
+                if late:
+                    chunk.put_back(now, dead=chunk.claims >= dead_after)
+                if chunk.state is not ChunkState.PENDING or chunk.published_at:
+                    continue
+                if not late and chunk.unpublished_since > before:
                     continue
                 tier = (chunk.run_id, chunk.tier_no)
                 pause = self._tables.runs[chunk.run_id].pauses.get(chunk.tier_no)
@@ -106,7 +110,9 @@ class SweepPart:
         """Remember that these chunks were announced."""
         with self._tables.lock:
             for chunk_id in chunk_ids:
-                self._tables.chunks[chunk_id].published_at = self._tables.clock.now()
+                chunk = self._tables.chunks.get(chunk_id)
+                if chunk is not None and chunk.state is ChunkState.PENDING:
+                    chunk.published_at = self._tables.clock.now()
 
     def _ago(self, seconds: float) -> dt.datetime:
         return self._tables.clock.now() - dt.timedelta(seconds=seconds)

@@ -20,7 +20,6 @@ from pipeline.domain.answers import Malformed, from_json, to_json
 from pipeline.domain.errors import ConservationError
 from pipeline.domain.ledger import LedgerEntry, apportion
 from pipeline.domain.outcomes import Attempt, Escalation, Unresolved
-from pipeline.domain.runs import RunState
 from pipeline.ports.store import ChunkNotice, ClaimedChunk, Committed, JudgedChunk, RunRecord
 
 
@@ -84,6 +83,8 @@ class WorkPart:
             _refuse_doubles(run, judged)
             self._book(run, judged, refused=False)
             touched = self._record(run, judged)
+            if judged.attempts:
+                run.pauses.pop(chunk.tier_no, None)
             chunk.masks = dict(sorted(judged.remaining))
             if judged.remaining:
                 chunk.put_back(self._tables.clock.now())
@@ -93,23 +94,20 @@ class WorkPart:
             return Committed(accepted=True, notices=notices if run.working else ())
 
     def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None) -> bool:
-        """Put a claimed chunk back to pending and unpublished, or mark it dead after so many claims."""
+        """Put a claimed chunk back to pending and unpublished, or mark it dead after so many claims.
+
+        Without `dead_after` the claim does not count. The run goes on with its other chunks; `settle` calls it failed
+        when nothing else is open.
+        """
         with self._tables.lock:
-            chunk, now = self._held(claimed), self._tables.clock.now()
+            chunk = self._held(claimed)
             if chunk is None:
                 return False
-            if dead_after is None or chunk.claims < dead_after:
-                chunk.put_back(now)
-                return False
-            chunk.state = ChunkState.DEAD
-            run = self._tables.runs[chunk.run_id]
-            if run.working:
-                run.end(
-                    RunState.FAILED,
-                    now,
-                    f"chunk {chunk.id} was given back {chunk.claims} times: see the worker's log, then `headrace retry`",
-                )
-            return True
+            dead = dead_after is not None and chunk.claims >= dead_after
+            chunk.put_back(self._tables.clock.now(), dead=dead)
+            if dead_after is None:
+                chunk.claims -= 1
+            return dead
 
     def _held(self, claimed: ClaimedChunk) -> ChunkRow | None:
         """Return the chunk if this claim on it still stands."""
@@ -177,7 +175,7 @@ def _refuse_doubles(run: RunRow, judged: JudgedChunk) -> None:
     doubled = decided + asked + len(places) - len(set(places))
     if doubled:
         raise ConservationError(
-            f"{doubled} answers of chunk {judged.claimed.chunk_id} are there already: this is a bug, nothing was written"
+            f"{doubled} answers of chunk {judged.claimed.chunk_id} are there already: a bug, nothing was written"
         )
 
 

@@ -1,7 +1,7 @@
 """What came back, read without trust: any server may send anything.
 
-`completion_of` reads the body of a chat completion; `reading_of` reads its content as the form's answer and says where in
-the content each value stands, which is what `logprobs` needs. Details of a Malformed never quote the content.
+`completion_of` reads the body of a chat completion; `reading_of` reads its content as the form's answer and says where
+in the content each value stands, which is what `logprobs` needs. Details of a Malformed never quote the content.
 """
 
 import json

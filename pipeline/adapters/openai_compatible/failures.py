@@ -66,8 +66,6 @@ BY_CLASS: Mapping[type[Exception], tuple[Failure, str]] = {
         Failure.DOWN,
         "does not accept the key; check the environment variable named in api_key_env",
     ),
-    openai.OAuthError: (Failure.DOWN, "does not accept the key; check the environment variable named in api_key_env"),
-    openai.SubjectTokenProviderError: (Failure.DOWN, "got no identity token; check the client library's set-up"),
     openai.PermissionDeniedError: (Failure.DOWN, "does not let this key use the model; check the key's rights"),
     openai.NotFoundError: (Failure.DOWN, "does not know this address or model; check base_url and model"),
     openai.ConflictError: (Failure.TRANSIENT, "is busy"),
@@ -75,10 +73,10 @@ BY_CLASS: Mapping[type[Exception], tuple[Failure, str]] = {
     openai.InternalServerError: (Failure.TRANSIENT, "fails; see the server's own log"),
     openai.LengthFinishReasonError: (Failure.REJECTED, "cut the answer off"),
     openai.ContentFilterFinishReasonError: (Failure.FILTERED, "declined by its content filter"),
-    openai.WebSocketConnectionClosedError: (Failure.TRANSIENT, "closed the connection"),
-    openai.WebSocketQueueFullError: (Failure.TRANSIENT, "is busy"),
 }
 """The nearest class in an error's ancestry counts. A test holds this complete for the installed library."""
+WORLD_ERRORS = (openai.OpenAIError, TimeoutError, ValueError, RecursionError)
+"""What a request may raise that is the endpoint's doing."""
 
 _DOWN_BY_STATUS = {402: "asks for payment; check the account's credit"}
 _REDIRECTS = range(300, 400)

@@ -1,12 +1,15 @@
 """Customer text must not become control tokens at an endpoint whose tokeniser we do not control.
 
 Several servers (llama-cpp-python's and llama.cpp's own among them) tokenise the rendered chat with special tokens
-recognised everywhere, so `<|im_end|>` in a ticket would end the user's turn. Before sending, one blank is put behind the
-first character of whatever looks like a control token: `<|im_end|>` → `< |im_end|>`, `[INST]` → `[ INST]`. A blank
-survives every normaliser, where a zero-width joiner may be dropped and the token be whole again. What looks like a token:
+recognised everywhere, so `<|im_end|>` in a ticket would end the user's turn. Before sending, one blank is put behind
+the first character of whatever looks like a control token: `<|im_end|>` → `< |im_end|>`, `[INST]` → `[ INST]`. A blank
+survives every normaliser, where a zero-width joiner may be dropped and the token be whole again.
 
-- `<…>` with no blank or square bracket inside and at most 80 characters, also `</…>`, `<|…|>` and the full-width bars of some families:
-  this covers `<s>`, `<start_of_turn>`, `<unused7>`, `<0x0A>` and tokens yet unknown, at the price of touching HTML tags;
+What looks like a control token:
+
+- `<…>` with no blank or square bracket inside and at most 80 characters, so also `</…>`, `<|…|>` and the full-width
+  bars of some families. This covers `<s>`, `<start_of_turn>`, `<unused7>`, `<0x0A>` and tokens yet unknown, at the
+  price of touching HTML tags;
 - the square-bracketed names that model families use (`[INST]`, `[TOOL_CALLS]` …), but not `[ERROR]` as logs have it.
 
 `restored` takes one blank out again, so that a value copied from such a text equals the text. Blanks that were there

@@ -1,7 +1,8 @@
 """A Question about a text, written as the body of a chat completion in the endpoint's dialect.
 
-Customer text goes into the user's turn only, hardened. A choice is asked as `{"answer": "<label>"}` under a schema whose
-`answer` is an enum of the options, a record under the schema of its fields. Few-shot answers are shown in that same form.
+Customer text goes into the user's turn only, hardened. A choice is asked as `{"answer": "<label>"}` under a schema
+whose `answer` is an enum of the options, a record under the schema of its fields. Few-shot answers are shown in that
+same form.
 """
 
 import json

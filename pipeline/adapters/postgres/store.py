@@ -63,13 +63,9 @@ class PostgresStore:
         """See WorkStore."""
         return work.give_back(self._database, claimed, dead_after=dead_after)
 
-    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, for_s: float) -> int:
+    def pause_tier(self, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float) -> float:
         """See WorkStore."""
-        return sweep.pause_tier(self._database, run_id, tier_no, reason=reason, for_s=for_s)
-
-    def resume_tier(self, run_id: int, tier_no: int) -> None:
-        """See WorkStore."""
-        sweep.resume_tier(self._database, run_id, tier_no)
+        return sweep.pause_tier(self._database, run_id, tier_no, reason=reason, first_s=first_s, longest_s=longest_s)
 
     def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
         """See WorkStore."""
@@ -83,9 +79,9 @@ class PostgresStore:
         """See WorkStore."""
         return sweep.flush(self._database, run_id, older_than_s=older_than_s)
 
-    def unpublished(self, *, grace_s: float, limit: int = 10_000) -> Sequence[ChunkNotice]:
+    def unpublished(self, *, grace_s: float, dead_after: int, limit: int = 10_000) -> Sequence[ChunkNotice]:
         """See WorkStore."""
-        return sweep.unpublished(self._database, grace_s=grace_s, limit=limit)
+        return sweep.unpublished(self._database, grace_s=grace_s, dead_after=dead_after, limit=limit)
 
     def published_pending(self, *, pool: str, older_than_s: float) -> Sequence[ChunkNotice]:
         """See WorkStore."""

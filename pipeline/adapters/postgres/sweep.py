@@ -13,9 +13,11 @@ from pipeline.domain.runs import WORKING_STATES, RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
 
 _PAUSE = sa.text("""
-INSERT INTO pauses (run_id, tier_no, reason, until) VALUES (:run, :tier, :reason, now() + make_interval(secs => :for_s))
-ON CONFLICT (run_id, tier_no) DO UPDATE SET reason = excluded.reason, until = excluded.until, times = pauses.times + 1
-RETURNING times
+INSERT INTO pauses (run_id, tier_no, reason, until)
+VALUES (:run, :tier, :reason, now() + make_interval(secs => least(:first_s, :longest_s)))
+ON CONFLICT (run_id, tier_no) DO UPDATE SET reason = excluded.reason, times = pauses.times + 1,
+       until = now() + make_interval(secs => least(:first_s * 2 ^ least(pauses.times, 30), :longest_s))
+RETURNING extract(epoch FROM until - now())
 """)
 _OPEN = sa.text("""
 SELECT (SELECT min(tier_no) FROM chunks WHERE run_id = :run AND state IN ('pending', 'claimed')) AS lowest_open,
@@ -32,7 +34,8 @@ SELECT tier_no, generation FROM escalations WHERE run_id = :run
  GROUP BY tier_no, generation HAVING min(since) <= now() - make_interval(secs => :age_s) ORDER BY tier_no, generation
 """)
 _TAKE_BACK = sa.text("""
-UPDATE chunks c SET state = 'pending', lease_until = NULL, published_at = NULL
+UPDATE chunks c SET state = CASE WHEN c.claims >= :dead_after THEN 'dead' ELSE 'pending' END, lease_until = NULL,
+       published_at = NULL
   FROM runs r WHERE r.id = c.run_id AND r.state IN ('ingesting', 'running')
    AND c.state = 'claimed' AND c.lease_until < now()
 """)
@@ -62,18 +65,13 @@ SELECT DISTINCT c.pool FROM chunks c JOIN runs r ON r.id = c.run_id
 _MARK = sa.text("UPDATE chunks SET published_at = now() WHERE id = ANY(:ids) AND state = 'pending'")
 
 
-def pause_tier(database: Database, run_id: int, tier_no: int, *, reason: str, for_s: float) -> int:
-    """Pause a tier of a run; returns how many times in a row."""
+def pause_tier(
+    database: Database, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float
+) -> float:
+    """Pause a tier of a run, twice as long each time in a row; returns for how many seconds."""
     with database.begin() as connection:
-        values = {"run": run_id, "tier": tier_no, "reason": reason, "for_s": for_s}
-        return int(connection.execute(_PAUSE, values).scalar_one())
-
-
-def resume_tier(database: Database, run_id: int, tier_no: int) -> None:
-    """End a tier's pause."""
-    pauses = tables.pauses.c
-    with database.begin() as connection:
-        connection.execute(tables.pauses.delete().where(pauses.run_id == run_id, pauses.tier_no == tier_no))
+        values = {"run": run_id, "tier": tier_no, "reason": reason, "first_s": first_s, "longest_s": longest_s}
+        return float(connection.execute(_PAUSE, values).scalar_one())
 
 
 def settle(database: Database, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
@@ -150,10 +148,10 @@ def _flush(
     return made
 
 
-def unpublished(database: Database, *, grace_s: float, limit: int) -> Sequence[ChunkNotice]:
+def unpublished(database: Database, *, grace_s: float, dead_after: int, limit: int) -> Sequence[ChunkNotice]:
     """Take back what a dead worker holds and return all that is to be announced."""
     with database.begin() as connection:
-        connection.execute(_TAKE_BACK)
+        connection.execute(_TAKE_BACK, {"dead_after": dead_after})
         return _notices(connection, connection.execute(_UNPUBLISHED, {"grace_s": grace_s, "limit": limit}).all())
 
 

@@ -53,9 +53,11 @@ UPDATE chunks SET state = 'pending', lease_until = NULL, published_at = NULL, it
 """)
 _GIVE_BACK = sa.text("""
 UPDATE chunks SET state = CASE WHEN claims >= :dead_after THEN 'dead' ELSE 'pending' END, lease_until = NULL,
-       published_at = NULL
+       published_at = NULL, claims = claims - :uncounted
  WHERE id = :id AND fence = :fence AND state = 'claimed' RETURNING state
 """)
+
+_RESUME = sa.text("DELETE FROM pauses WHERE run_id = :run AND tier_no = :tier")
 
 
 def claim(database: Database, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
@@ -87,9 +89,14 @@ def renew(database: Database, claimed: ClaimedChunk, *, lease_s: float) -> bool:
 
 def give_back(database: Database, claimed: ClaimedChunk, *, dead_after: int | None) -> bool:
     """Put a claimed chunk back; returns whether it is dead now."""
-    values = {"id": claimed.chunk_id, "fence": claimed.fence, "dead_after": dead_after or 2**31 - 1}
+    values = {
+        "id": claimed.chunk_id,
+        "fence": claimed.fence,
+        "dead_after": dead_after or 2**31 - 1,
+        "uncounted": int(dead_after is None),
+    }
     with database.begin() as connection:
-        return connection.scalar(_GIVE_BACK, values) == "dead"
+        return bool(connection.scalar(_GIVE_BACK, values) == "dead")
 
 
 def commit(database: Database, judged: JudgedChunk) -> Committed:
@@ -102,6 +109,8 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
             return Committed(accepted=False)
         copy_rows(connection, tables.attempts, _ATTEMPT_COLUMNS, _attempt_rows(judged))
         copy_rows(connection, tables.verdicts, _VERDICT_COLUMNS, _verdict_rows(judged))
+        if judged.attempts:
+            connection.execute(_RESUME, {"run": claimed.run_id, "tier": claimed.tier_no})
         waiting = list(_escalation_rows(judged))
         copy_rows(connection, tables.escalations, _ESCALATION_COLUMNS, waiting)
         if judged.remaining:

@@ -25,7 +25,8 @@ _PATIENCE_LINES = 1_000_000
 """Lines that may be read again because of quotes that never closed; after that, a row must close in its line."""
 _BAD_QUOTES = Flaw(
     RejectReason.UNREADABLE,
-    "a quoted field is not closed, or text follows its closing quote; write a quote inside a quoted field twice",
+    "a quoted field is not closed, or text follows its closing quote, or a carriage return stands outside of quotes; "
+    "write a quote inside a quoted field twice",
 )
 _SHOWN_COLUMNS = 40
 _PLAIN_NAME = re.compile(r"[\w .#/()-]{1,40}")
@@ -74,13 +75,17 @@ class _Window:
         return sum(block.size_bytes for block in self._kept) - _utf8_bytes(before)
 
     def refuse_large(self, start: int, end: int) -> None:
-        """Raise _TooLarge when the kept lines `start` to `end` are too much for one row."""
+        """Raise _TooLarge when the lines are too much for one row."""
+        if self.is_large(start, end):
+            raise _TooLarge
+
+    def is_large(self, start: int, end: int) -> bool:
+        """Tell whether the kept lines `start` to `end` are too much for one row."""
         size = 0
         for block in self._kept:
             at = start - block.first_line
             size += _utf8_bytes(block.lines[max(0, at) : max(0, end + 1 - block.first_line)])
-        if size > self._max_row_bytes:
-            raise _TooLarge
+        return size > self._max_row_bytes
 
     def flaw(self, start: int, end: int) -> Flaw | None:
         """Return the flaw of a row, forgetting those of lines before it."""
@@ -133,7 +138,8 @@ class _CellReader:
         except (csv.Error, _TooLarge) as error:
             start, last = end + 1, before + reader.line_num
             flaw = window.flaw(start, last)
-            if isinstance(error, _TooLarge):
+            # Whichever is noticed first depends on how the file was cut into blocks; what is said must not.
+            if isinstance(error, _TooLarge) or window.is_large(start, last):
                 flaw = too_large(self._max_row_bytes)
             yield start, flaw or _BAD_QUOTES
             if flaw is not None and flaw.reason is RejectReason.UNREADABLE:

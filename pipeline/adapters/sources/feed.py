@@ -28,6 +28,7 @@ class Block:
     """Number of the first one, from 1."""
     lines: list[str]
     size_bytes: int
+    """Of the lines, without those that are lost."""
     flaws: dict[int, Flaw] = field(default_factory=dict)
     """Line number → flaw. A line that is too large or lost stands as an empty string."""
 
@@ -122,13 +123,14 @@ def _split(text: str) -> list[str]:
 
 
 def _flawed_block(body: bytes, first_line: int, max_row_bytes: int) -> Block:
-    block = Block(first_line=first_line, lines=[], size_bytes=len(body))
+    block = Block(first_line=first_line, lines=[], size_bytes=0)
     for number, raw in enumerate(io.BytesIO(body), first_line):
         flaw = _flaw(raw, max_row_bytes)
         if flaw is not None:
             block.flaws[number] = flaw
         lost = flaw is not None and flaw.reason is RejectReason.ROW_TOO_LARGE
         block.lines.append("" if lost else raw.decode("utf-8", "surrogateescape"))
+        block.size_bytes += 0 if lost else len(raw)
     return block
 
 

@@ -7,6 +7,7 @@ row, is rejected further on. Memory is bounded by the chunk's size whatever the 
 import codecs
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from pipeline.domain.errors import ConfigError
@@ -55,25 +56,35 @@ def gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield what gzip members hold, a chunk at a time at most; raises StreamBroken where they break or end early."""
     inflater = zlib.decompressobj(_GZIP_WINDOW)
     fresh = True  # between two members: zero padding is allowed, and so is the end
+    for stored in chunks:
+        chunk = stored
+        while chunk := chunk.lstrip(b"\0") if fresh else chunk:
+            fresh = False
+            yield from _inflated(inflater, chunk)
+            chunk = inflater.unconsumed_tail
+            if inflater.eof:
+                chunk = inflater.unused_data
+                inflater, fresh = zlib.decompressobj(_GZIP_WINDOW), True
+    while not fresh and not inflater.eof:
+        rest = b"".join(_inflated(inflater, b""))
+        if not rest and not inflater.eof:
+            msg = "its gzip data ends too early"
+            raise StreamBroken(msg)
+        yield rest
+
+
+def _inflated(inflater: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
+    """Yield what a chunk holds in one piece; where it is damaged, all that comes before, and then StreamBroken."""
+    before = inflater.copy()
     try:
-        for stored in chunks:
-            chunk = stored
-            while chunk := chunk.lstrip(b"\0") if fresh else chunk:
-                fresh = False
-                if data := inflater.decompress(chunk, CHUNK_BYTES):
-                    yield data
-                chunk = inflater.unconsumed_tail
-                if inflater.eof:
-                    chunk = inflater.unused_data
-                    inflater, fresh = zlib.decompressobj(_GZIP_WINDOW), True
-        while not fresh and (data := inflater.decompress(b"", CHUNK_BYTES)):
-            yield data
+        yield inflater.decompress(chunk, CHUNK_BYTES)
     except zlib.error:
+        # The call lost all that it had inflated so far: repeat it byte by byte up to the damage.
+        with suppress(zlib.error):
+            for byte in chunk:
+                yield before.decompress(bytes((byte,)))
         msg = "its gzip data is damaged"
         raise StreamBroken(msg) from None
-    if not fresh and not inflater.eof:
-        msg = "its gzip data ends too early"
-        raise StreamBroken(msg)
 
 
 def as_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:

@@ -1,8 +1,9 @@
 """What a pydantic model allows at a path: read from the models themselves, so that a new kind needs nothing here."""
 
+import builtins
 import types
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Union, get_args, get_origin
+from collections.abc import Sequence
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -10,63 +11,96 @@ _UNIONS = (Union, types.UnionType)
 
 
 def allowed_keys(model: type[BaseModel], data: object, path: Sequence[str | int]) -> tuple[str, ...]:
-    """Return the keys that the table at `path` may have, in the model's order; empty where any may stand or none."""
+    """Return the keys that the table at `path` of `data` may have, in the model's order; none where any may stand."""
+    models, table = _models_at(model, data, path)
+    return tuple(dict.fromkeys(name for kind in models if _fits(kind, table) for name in kind.model_fields))
+
+
+def allowed_kinds(model: type[BaseModel], data: object, path: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the values that `kind` may have in the table at `path`."""
+    models, _ = _models_at(model, data, path)
+    return tuple(name for kind in models for name in _kinds(kind))
+
+
+def allowed_words(model: type[BaseModel], data: object, path: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the words that may stand at `path`, where only certain words may."""
+    kinds, _ = _types_at(model, data, path)
+    members = [member for kind in kinds for member in _members(kind)]
+    words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
+    return tuple(dict.fromkeys(words))
+
+
+def description_at(model: type[BaseModel], data: object, path: Sequence[str | int]) -> str:
+    """Return what the model says in words about the key at `path`; empty where it says nothing."""
+    models, _ = _models_at(model, data, path[:-1])
+    fields = [kind.model_fields[str(path[-1])] for kind in models if path and path[-1] in kind.model_fields]
+    return next((field.description for field in fields if field.description), "")
+
+
+def value_at(data: object, path: Sequence[str | int]) -> object:
+    """Return what stands at a path of plain tables and lists; None where nothing does."""
+    for part in path:
+        match data:
+            case dict() if part in data:
+                data = data[part]
+            case list() if isinstance(part, int) and part < len(data):
+                data = data[part]
+            case _:
+                return None
+    return data
+
+
+def _models_at(model: type[BaseModel], data: object, path: Sequence[str | int]) -> tuple[list[type[BaseModel]], object]:
+    kinds, here = _types_at(model, data, path)
+    return _models(kinds), here
+
+
+def _types_at(model: type[BaseModel], data: object, path: Sequence[str | int]) -> tuple[list[object], object]:
     kinds: list[object] = [model]
     for part in path:
-        table = data if isinstance(data, dict) else None
-        kinds = [inner for kind in kinds for inner in _inside(kind, part, table)]
-        data = _part(data, part)
-    models = [kind for kind in _flat(kinds) if _fits(kind, data)]
-    return tuple(dict.fromkeys(name for kind in models for name in kind.model_fields))
+        kinds = [inner for kind in kinds for inner in _inside(kind, part, data)]
+        data = value_at(data, (part,))
+    return kinds, data
 
 
-def _part(data: object, part: str | int) -> object:
-    if isinstance(data, dict) and part in data:
-        return data[part]
-    if isinstance(data, list) and isinstance(part, int) and part < len(data):
-        return data[part]
-    return None
-
-
-def _inside(kind: object, part: str | int, table: dict[str, Any] | None) -> list[object]:
-    """Return the annotations of what stands under `part` in a value annotated as `kind`."""
-    found: list[object] = []
-    for model in _flat([kind]):
-        if isinstance(part, str) and part in model.model_fields and _fits(model, table):
-            found.append(_whole(model.model_fields[part].annotation))
-    for plain in _plain([kind]):
+def _inside(kind: object, part: str | int, table: object) -> list[object]:
+    """Return the types of what may stand under `part` in a value of type `kind`."""
+    found = [
+        model.model_fields[str(part)].annotation
+        for model in _models([kind])
+        if part in model.model_fields and _fits(model, table)
+    ]
+    for plain in _members(kind):
         arguments = get_args(plain)
-        if get_origin(plain) is dict and isinstance(part, str):
-            found.append(arguments[1])
-        elif get_origin(plain) in {tuple, list} and isinstance(part, int):
-            found.append(arguments[0])
-    return found
+        match get_origin(plain), part:
+            case (builtins.dict, str()):
+                found.append(arguments[1])
+            case (builtins.tuple | builtins.list, int()):
+                found.append(arguments[0])
+    return list(found)
 
 
-def _whole(annotation: object) -> object:
-    return annotation
+def _members(kind: object) -> list[object]:
+    """Return the members of a union, at any depth, without what `Annotated` says about them."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _members(get_args(kind)[0])
+    if origin in _UNIONS:
+        return [member for part in get_args(kind) for member in _members(part)]
+    return [kind]
 
 
-def _plain(kinds: Iterable[object]) -> list[object]:
-    """Return the members of unions, without what is said about them in `Annotated`."""
-    found: list[object] = []
-    for kind in kinds:
-        origin = get_origin(kind)
-        if origin is Annotated:
-            found.extend(_plain(get_args(kind)[:1]))
-        elif origin in _UNIONS:
-            found.extend(_plain(get_args(kind)))
-        else:
-            found.append(kind)
-    return found
+def _models(kinds: Sequence[object]) -> list[type[BaseModel]]:
+    members = [member for kind in kinds for member in _members(kind)]
+    return [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
 
 
-def _flat(kinds: Iterable[object]) -> list[type[BaseModel]]:
-    return [kind for kind in _plain(kinds) if isinstance(kind, type) and issubclass(kind, BaseModel)]
-
-
-def _fits(model: type[BaseModel], data: object) -> bool:
-    """Tell a union's members apart by their `kind`; without one, all of them fit."""
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
     field = model.model_fields.get("kind")
-    kind = data.get("kind") if isinstance(data, dict) else None
-    return field is None or kind is None or kind in get_args(field.annotation)
+    return () if field is None else get_args(field.annotation)
+
+
+def _fits(model: type[BaseModel], table: object) -> bool:
+    """Tell a union's members apart by the table's `kind`; without one, all of them fit."""
+    kind = table.get("kind") if isinstance(table, dict) else None
+    return kind is None or not _kinds(model) or kind in _kinds(model)

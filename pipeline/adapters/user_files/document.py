@@ -3,11 +3,10 @@
 Each error names the key, its line, what stands there, and what is allowed. Values that may be secrets are masked.
 """
 
-import datetime as dt
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +14,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.adapters.user_files.allowed import allowed_keys
-from pipeline.adapters.user_files.positions import Positions
+from pipeline.adapters.user_files.allowed import allowed_keys, allowed_kinds, allowed_words, description_at, value_at
+from pipeline.adapters.user_files.positions import KeyPath, Positions
 from pipeline.domain.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -26,29 +25,36 @@ _OWN_PLACE = re.compile(r"(?P<table>[a-z]+)(?:\.(?P<name>[A-Za-z0-9_-]+))?(?:\.(
 _EXAMPLE = re.compile(r"example (\d+): ")
 _SECRET_KEY = re.compile(r"(?i)^(\s*\"?[\w.-]*(?:api_?key|secret|password|credential)[\w-]*\"?\s*=\s*).+")
 _USER_INFO = re.compile(r"//[^/@\s\"']+@")
+_SUBJECT = re.compile(r"^(?:Input|String|Dictionary|Tuple|List|Value|Decimal input) should")
 _MAX_SHOWN_CHARS = 160
 _MAX_FILE_BYTES = 16 * 1024 * 1024
 
 
-def read_model(path: Path, model: type[ModelT], *, title: str, error: type[ConfigError]) -> ModelT:
+def read_model(
+    path: Path,
+    model: type[ModelT],
+    *,
+    title: str,
+    error: type[ConfigError],
+    parse_float: Callable[[str], float | Decimal] = float,
+) -> ModelT:
     """Return the validated model; raises `error` listing everything that is wrong, `title` saying what the file is."""
     text = _text(path, title, error)
     try:
-        data = tomllib.loads(text, parse_float=Decimal)
+        data = tomllib.loads(text, parse_float=parse_float)
     except tomllib.TOMLDecodeError as wrong:
         raise error(_syntax_message(path, title, text, wrong)) from None
     except RecursionError:
-        msg = f"{title} {path}: nested too deeply"
+        msg = f"{title} {path}: nested too deeply; write it with tables"
         raise error(msg) from None
     try:
-        return model.model_validate(_plain_numbers(data))
+        return model.model_validate(data)
     except ValidationError as wrong:
-        entries = [_Entry(detail, model, data) for detail in wrong.errors(include_url=False)]
-    positions = Positions(text)
-    lines = text.splitlines()
-    count = f"{len(entries)} error{'s' if len(entries) > 1 else ''}"
-    shown = "\n".join(entry.message(positions, lines) for entry in entries)
-    msg = f"{title} {path}: {count}\n{shown}"
+        entries = [_Entry(detail, model, data) for detail in wrong.errors(include_url=False, include_input=False)]
+    shown = _shown(entries, text)
+    count = f"{len(shown)} error{'s' if len(shown) > 1 else ''}"
+    joined = "\n".join(shown)
+    msg = f"{title} {path}: {count}\n{joined}"
     raise error(msg)
 
 
@@ -71,7 +77,7 @@ def _text(path: Path, title: str, error: type[ConfigError]) -> str:
 
 def _syntax_message(path: Path, title: str, text: str, wrong: tomllib.TOMLDecodeError) -> str:
     said = str(wrong)
-    lines = text.splitlines() or [""]
+    lines = text.split("\n")
     place = _SYNTAX_PLACE.search(said)
     line = int(place[1]) if place is not None and place[1] else len(lines)
     what = _SYNTAX_PLACE.sub("", said)
@@ -85,67 +91,114 @@ def _quoted(lines: Sequence[str], line: int) -> str:
     return f"    {line} | {cut}"
 
 
-def _plain_numbers(data: object) -> object:
-    """Return the data with decimals as floats where that loses nothing, as models of thresholds expect."""
-    return data
+def _shown(entries: Sequence["_Entry"], text: str) -> list[str]:
+    """Return one message for each error, in the order of the lines; the branches of a union say the same thing once."""
+    positions = Positions(text)
+    lines = text.split("\n")
+    messages = {
+        (positions.line(entry.path), f"{entry.where()}: {entry.wording()}"): None
+        for entry in entries
+        if not entry.is_echo(entries)
+    }
+    return [f"  line {line}, {message}\n{_quoted(lines, line)}" for line, message in sorted(messages)]
 
 
 class _Entry:
     """One error of pydantic's, in the user's own terms."""
 
     def __init__(self, detail: ErrorDetails, model: type[BaseModel], data: Mapping[str, Any]) -> None:
-        self._kind = detail["type"]
+        self.kind = detail["type"]
         self._context = detail.get("ctx", {})
         self._model = model
         self._data = data
         self._said = detail["msg"].removeprefix("Value error, ")
-        self._path = _path_in(data, detail["loc"], keep_last=self._kind in {"missing", "extra_forbidden"})
+        self.path = _path_in(data, detail["loc"], keep_last=self.kind in {"missing", "extra_forbidden"})
+        if self.kind == "union_tag_invalid":
+            self.path = (*self.path, "kind")
         self._take_own_place()
 
     def _take_own_place(self) -> None:
-        """Validators that look at several keys say themselves which one is meant: `steps.mood.ladder: …`."""
+        """Take the place that a message names itself, as validators over several keys do: `steps.mood.ladder: …`."""
         if example := _EXAMPLE.match(self._said):
-            self._path = (*self._path, "examples", int(example[1]) - 1)
+            self.path = (*self.path, "examples", int(example[1]) - 1)
             return
         own = _OWN_PLACE.match(self._said)
-        if own is None or self._path or not isinstance(self._data.get(own["table"]), list):
+        if own is None or self.path or not isinstance(self._data.get(own["table"]), list):
             return
         self._said = self._said[own.end() :]
-        self._path = (own["table"],)
+        self.path = (own["table"],)
         for number, table in enumerate(self._data[own["table"]]):
             if own["name"] and isinstance(table, dict) and table.get("name") == own["name"]:
-                self._path = (own["table"], number, *([own["key"]] if own["key"] else []))
+                self.path = (own["table"], number, *([own["key"]] if own["key"] else []))
 
-    def message(self, positions: Positions, lines: Sequence[str]) -> str:
-        line = positions.line(self._path)
-        where = _named(self._data, self._path) or "file"
-        return f"  line {line}, {where}: {self._wording()}\n{_quoted(lines, line)}"
+    def is_echo(self, others: Sequence["_Entry"]) -> bool:
+        """Tell whether this says "too few" only because of the errors of what is there."""
+        size = len(self.path)
+        return self.kind == "too_short" and any(
+            len(other.path) > size and other.path[:size] == self.path for other in others
+        )
 
-    def _wording(self) -> str:
-        last = str(self._path[-1]) if self._path else ""
-        match self._kind:
+    def where(self) -> str:
+        """Name the key."""
+        return _named(self._data, self.path) or "file"
+
+    def wording(self) -> str:
+        """Say what is wrong and what is allowed."""
+        last = str(self.path[-1]) if self.path else ""
+        allowed: Sequence[str] = ()
+        match self.kind:
             case "missing":
                 return "is missing; add it"
             case "extra_forbidden":
-                allowed = allowed_keys(self._model, self._data, self._path[:-1])
-                return f"unknown key{_meant(last, allowed)}; allowed: {', '.join(allowed)}"
+                allowed = allowed_keys(self._model, self._data, self.path[:-1])
+                said, word = "unknown key", last
             case "union_tag_not_found":
-                return f"`kind` is missing; allowed: {_tags(self._model, self._data, self._path)}"
+                allowed = allowed_kinds(self._model, self._data, self.path)
+                said, word = "`kind` is missing", ""
             case "union_tag_invalid":
-                tags = str(self._context.get("expected_tags", "")).replace("'", "")
-                return f"unknown kind{_meant(str(self._context.get('tag', '')), tags.split(', '))}; allowed: {tags}"
+                allowed = allowed_kinds(self._model, self._data, self.path[:-1])
+                said, word = "not allowed", str(self._context.get("tag", ""))
             case "literal_error":
-                options = re.findall(r"'([^']*)'", str(self._context.get("expected", "")))
-                value = _value_at(self._data, self._path)
-                return f"not allowed{_meant(str(value), options)}; allowed: {', '.join(options)}"
-        return self._said
-
-
-def _tags(model: type[BaseModel], data: Mapping[str, Any], path: Sequence[str | int]) -> str:
-    kinds = allowed_kinds(model, data, path)
-    return ", ".join(kinds)
+                allowed = allowed_words(self._model, self._data, self.path)
+                said, word = "not allowed", str(value_at(self._data, self.path))
+            case _:
+                described = description_at(self._model, self._data, self.path)
+                return _SUBJECT.sub("should", self._said) + (f" ({described})" if described else "")
+        return f"{said}{_meant(word, allowed)}; allowed: {', '.join(allowed)}"
 
 
 def _meant(word: str, allowed: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
     return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _path_in(data: object, location: Sequence[str | int], *, keep_last: bool) -> KeyPath:
+    """Return pydantic's location as a path of keys in the file: without the names of kinds and types in it."""
+    path: KeyPath = ()
+    for number, part in enumerate(location, 1):
+        here = value_at(data, path)
+        inside_list = bool(path) and isinstance(path[-1], int)
+        if inside_list and isinstance(here, dict) and here.get("kind") == part and location[number - 2] == path[-1]:
+            continue
+        known = isinstance(here, dict) and (part in here or (keep_last and number == len(location)))
+        if not known and not (isinstance(here, list) and isinstance(part, int)):
+            break
+        path = (*path, part)
+    return path
+
+
+def _named(data: object, path: KeyPath) -> str:
+    """Write a path as users speak of it: `steps.category.labels`, or `steps[0].labels` where no name tells it apart."""
+    written = ""
+    for number, part in enumerate(path):
+        if isinstance(part, int):
+            tables = value_at(data, path[:number])
+            names = (
+                [table.get("name") for table in tables if isinstance(table, dict)] if isinstance(tables, list) else []
+            )
+            name = value_at(data, (*path[: number + 1], "name"))
+            unique = isinstance(name, str) and names.count(name) == 1 and name.isprintable()
+            written += f".{name}" if unique else f"[{part}]"
+        else:
+            written += f".{part}" if written else part
+    return written

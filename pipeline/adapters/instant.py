@@ -1,0 +1,93 @@
+"""InstantEngine: answers at once without any model, always the same. For load tests and for trying out a deployment."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from time import perf_counter
+from uuid import uuid4
+
+from pipeline.domain.answers import Answer, Fields, Label, Usage
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.ledger import Call
+from pipeline.domain.outcomes import Given
+from pipeline.domain.scores import RawScore
+from pipeline.domain.steps import Choice
+from pipeline.ports.engine import Ask, Reply
+from pipeline.prompts import Question
+
+_CHARS_PER_TOKEN = 4
+
+
+class InstantEngine:
+    """Gives the first option, or a record of nulls, with a score that its model name states."""
+
+    def __init__(self, *, model: str) -> None:
+        """Read the score from a model name such as `score=0.99`; `score=unknown` gives none, anything else 1.0."""
+        self._model = model
+        self._score = _score_in(model)
+
+    def __repr__(self) -> str:
+        """Name the model."""
+        return f"InstantEngine(model={self._model!r})"
+
+    @property
+    def model(self) -> str:
+        """The name it was given."""
+        return self._model
+
+    def answer(self, asks: Sequence[Ask]) -> Reply:
+        """Answer all asks as one call."""
+        if not asks:
+            return Reply(given=(), calls=())
+        started = perf_counter()
+        given = [self._given(ask) for ask in asks]
+        call = Call(
+            id=uuid4(),
+            model=self._model,
+            tokens_in=sum(one.usage.tokens_in or 0 for one in given),
+            tokens_cached=0,
+            tokens_out=sum(one.usage.tokens_out or 0 for one in given),
+            seconds=perf_counter() - started,
+        )
+        return Reply(given=tuple(given), calls=(call,))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _given(self, ask: Ask) -> Given:
+        answer, frame_tokens, tokens_out = _always(ask.question)
+        usage = Usage(
+            tokens_in=frame_tokens + len(ask.text) // _CHARS_PER_TOKEN, tokens_cached=0, tokens_out=tokens_out
+        )
+        scores = {}
+        if self._score is not None and isinstance(answer, Fields):
+            scores = dict.fromkeys(answer.value, self._score)
+        return Given(answer=answer, raw_score=self._score, field_scores=scores, usage=usage, call_no=0)
+
+
+def _score_in(model: str) -> RawScore | None:
+    name, _, value = model.partition("=")
+    if name.strip() != "score":
+        return RawScore(1.0)
+    if value.strip() == "unknown":
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0.0 <= number <= 1.0:
+        msg = "engine instant: model must be score=NUMBER with a number from 0 to 1, or score=unknown"
+        raise ConfigError(msg)
+    return RawScore(number)
+
+
+@lru_cache(maxsize=256)
+def _always(question: Question) -> tuple[Answer, int, int]:
+    """Return the answer to any text, and how many tokens frame and answer would have."""
+    frame_chars = len(question.system) + len(question.before) + len(question.after)
+    if isinstance(question.form, Choice):
+        label = question.form.options[0]
+        return Label(label), frame_chars // _CHARS_PER_TOKEN, 1 + len(label) // _CHARS_PER_TOKEN
+    nulls: dict[str, None] = dict.fromkeys(question.form.as_dict())
+    chars = sum(len(name) + len('"": null, ') for name in nulls)
+    return Fields(nulls), frame_chars // _CHARS_PER_TOKEN, chars // _CHARS_PER_TOKEN

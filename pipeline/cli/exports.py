@@ -1,0 +1,117 @@
+"""Write results as JSON Lines, CSV or Parquet, streaming."""
+
+import contextlib
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.job import Job
+from pipeline.domain.runs import ResultLine, StepResult
+from pipeline.domain.steps import ExtractStep
+
+FORMATS = ("jsonl", "csv", "parquet")
+_PAGE = 10_000
+
+
+def write_results(lines: Iterable[ResultLine], job: Job, output: Path | None, style: str | None) -> None:
+    """Write all lines; a file appears under its name only when it is complete."""
+    style = style or (output.suffix.lstrip(".") if output is not None else "jsonl")
+    if style not in FORMATS:
+        raise ConfigError(f"results come as {', '.join(FORMATS)}: name the output so, or give --format")
+    if style == "parquet":
+        if output is None:
+            raise ConfigError("parquet is no text: give --output FILE.parquet")
+        with _replaced(output) as partial:
+            _write_parquet(lines, job, partial)
+        return
+    write = _write_jsonl if style == "jsonl" else _write_csv
+    if output is None:
+        write(lines, job, sys.stdout)
+        return
+    with _replaced(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        write(lines, job, file)
+
+
+@contextlib.contextmanager
+def _replaced(output: Path) -> Iterator[Path]:
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        yield partial
+        partial.replace(output)
+    except OSError as error:
+        raise ConfigError(f"cannot write {output}: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_jsonl(lines: Iterable[ResultLine], _: Job, file: TextIO) -> None:
+    file.writelines(json.dumps(line.as_json(), ensure_ascii=False) + "\n" for line in lines)
+
+
+def _write_csv(lines: Iterable[ResultLine], job: Job, file: TextIO) -> None:
+    writer = csv.DictWriter(file, fieldnames=columns(job))
+    writer.writeheader()
+    for line in lines:
+        row = flat(line, job)
+        writer.writerow({name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()})
+
+
+def _write_parquet(lines: Iterable[ResultLine], job: Job, path: Path) -> None:
+    # 0.3 s to import, and only this format needs it.
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    kinds = {"line": pa.int64()} | {
+        f"{step.name}_{part}": kind
+        for step in job.steps
+        for part, kind in (("confidence", pa.float64()), ("calibrated", pa.bool_()))
+    }
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns(job)])
+    pages = iter(lines)
+    with pq.ParquetWriter(path, schema) as writer:
+        while page := list(itertools.islice(pages, _PAGE)):
+            rows = [flat(line, job) for line in page]
+            for row in rows:
+                for name, value in row.items():
+                    if name not in kinds and value is not None and not isinstance(value, str):
+                        row[name] = json.dumps(value, ensure_ascii=False)
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def columns(job: Job) -> list[str]:
+    """Return the columns of a flat result: the row, then each step's values, state, confidence and tier."""
+    names = ["key", "source", "line"]
+    for step in job.steps:
+        fields = step.fields if isinstance(step, ExtractStep) else None
+        names += [step.name] if fields is None else [f"{step.name}.{field}" for field in fields]
+        names += [f"{step.name}_{part}" for part in ("state", "confidence", "calibrated", "tier", "reason")]
+    return names
+
+
+def flat(line: ResultLine, job: Job) -> dict[str, Any]:
+    """Return a result line as one flat row."""
+    row: dict[str, Any] = {"key": line.key, "source": line.source, "line": line.line}
+    for step in job.steps:
+        result: StepResult = line.answers[step.name]
+        if isinstance(step, ExtractStep):
+            values = result.value if isinstance(result.value, Mapping) else {}
+            row |= {f"{step.name}.{field}": _cell(values.get(field)) for field in step.fields}
+        else:
+            row[step.name] = _cell(result.value)
+        row |= {
+            f"{step.name}_state": result.state,
+            f"{step.name}_confidence": result.confidence,
+            f"{step.name}_calibrated": result.calibrated,
+            f"{step.name}_tier": result.tier,
+            f"{step.name}_reason": result.reason,
+        }
+    return row
+
+
+def _cell(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

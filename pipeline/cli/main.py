@@ -1,0 +1,56 @@
+"""`headrace`: all commands, and errors as one line with the way out."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import click
+
+from pipeline import telemetry
+from pipeline.cli.terminal import EXIT_CODES, err
+from pipeline.domain.errors import HeadraceError
+from pipeline.settings import load_settings
+
+_INTERRUPTED = 130
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("headrace"), prog_name="headrace")
+def commands() -> None:
+    r"""Answer millions of texts with small models first, and account for every cent.
+
+    Nothing needs to be installed first: Redis and Postgres come along. Set HEADRACE_REDIS_URL and
+    HEADRACE_DATABASE_URL to use servers of your own, HEADRACE_HOME to keep the data elsewhere.
+
+    \b
+    Examples:
+      headrace demo
+      headrace run job.toml tickets.csv --output answers.jsonl
+      headrace status last --json
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit: errors of ours are one line, never a traceback."""
+    sys.exit(_exit_code(argv))
+
+
+def _exit_code(argv: Sequence[str] | None) -> int:
+    try:
+        settings = load_settings()
+        telemetry.configure(level=settings.log_level, style=settings.log_format)
+        commands.main(args=None if argv is None else list(argv), prog_name="headrace", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        err.print("interrupted: nothing is lost; the same command goes on where this one stopped")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    except HeadraceError as error:
+        err.print(f"headrace: {telemetry.mask_urls(str(error))}", style="bold red", markup=False)
+        return error.exit_code
+    return 0

@@ -1,0 +1,148 @@
+"""Commands that read and order: status, results, rejects, costs, retry, cancel, migrate."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from pipeline.cli.exports import FORMATS, write_results
+from pipeline.cli.main import commands
+from pipeline.cli.terminal import examples, json_option, out, print_json, run_argument
+from pipeline.cli.views import costs_table, run_table, runs_table
+from pipeline.domain.runs import usd
+from pipeline.ports.store import Store
+from pipeline.settings import load_settings
+from pipeline.wiring import servers, store_and_queue
+
+
+@contextlib.contextmanager
+def opened_store() -> Iterator[Store]:
+    """Open the store for a report; embedded servers that are not running are started for as long."""
+    with (
+        servers(load_settings(), migrated=False) as found,
+        store_and_queue(found.redis_url, found.database_url) as (store, _),
+    ):
+        yield store
+
+
+@commands.command()
+@click.argument("run", required=False)
+@json_option
+@examples("headrace status", "headrace status last --json", "headrace status support-tickets-3fa9")
+def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """Count a run, or list all. RUN is a name, its beginning, or `last`."""
+    with opened_store() as store:
+        if run is not None:
+            now = store.progress(store.find_run(run).id)
+            print_json(now.as_json()) if as_json else out.print(run_table(now))
+            return
+        runs = store.list_runs()
+        print_json([one.as_json() for one in runs]) if as_json else out.print(runs_table(runs))
+
+
+@commands.command()
+@run_argument
+@click.option("--format", "style", type=click.Choice(FORMATS), help="[default: by the output's ending, else jsonl]")
+@click.option("--output", type=click.Path(path_type=Path), help="File to write [default: standard output].")
+@examples(
+    "headrace results last > answers.jsonl",
+    "headrace results last --format csv --output answers.csv",
+    "headrace results support-tickets-3fa9 --output answers.parquet",
+)
+def results(run: str, style: str | None, output: Path | None) -> None:
+    """Write one line per valid row, in the input's order."""
+    with opened_store() as store:
+        record = store.find_run(run)
+        write_results(store.results(record.id), record.job, output, style)
+
+
+@commands.command()
+@run_argument
+@json_option
+@examples("headrace rejects last", "headrace rejects last --json")
+def rejects(run: str, as_json: bool) -> None:  # noqa: FBT001
+    """List the input lines that are no items: file, line, reason, what to do."""
+    with opened_store() as store:
+        rows = store.rejected(store.find_run(run).id)
+        if as_json:
+            for row in rows:
+                print_json({"source": row.source, "line": row.line, "reason": row.reason.value, "detail": row.detail})
+            return
+        count = 0
+        for count, row in enumerate(rows, 1):  # noqa: B007 — the last number is the count
+            sys.stdout.write(f"{row.source}:{row.line}: {row.reason.value}: {row.detail}\n")
+        if not count:
+            out.print("no rows were rejected")
+
+
+@commands.command()
+@click.argument("run", required=False)
+@click.option("--by", default="tier", show_default=True, help="Any of step, tier, model, day, with commas between.")
+@json_option
+@examples("headrace costs last --by step,tier", "headrace costs --by day,model --json")
+def costs(run: str | None, by: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show what calls cost, of one run or of all. The sum is the ledger's, to the last unit."""
+    groups = [name.strip() for name in by.split(",") if name.strip()]
+    with opened_store() as store:
+        run_id = None if run is None else store.find_run(run).id
+        found = store.costs(run_id, by=groups)
+    if not as_json:
+        out.print(costs_table(found, groups))
+        return
+    rows = [
+        {
+            **row.group,
+            "calls": row.calls,
+            "unknown_calls": row.unknown_calls,
+            "tokens_in": row.tokens_in,
+            "tokens_cached": row.tokens_cached,
+            "tokens_out": row.tokens_out,
+            "seconds": round(row.seconds, 6),
+            "known_usd": usd(row.known_usd),
+        }
+        for row in found.rows
+    ]
+    print_json({"rows": rows, "known_usd": usd(found.known_usd), "unknown_calls": found.unknown_calls})
+
+
+@commands.command()
+@run_argument
+@click.option("--unresolved/--no-unresolved", default=True, help="Ask the unresolved again, at their top tier.")
+@json_option
+@examples("headrace retry last", "headrace retry support-tickets-3fa9 --no-unresolved")
+def retry(run: str, unresolved: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Take up a cancelled or failed run, and ask again what stayed unresolved. What is answered stays."""
+    with opened_store() as store:
+        record = store.find_run(run)
+        asked = store.retry(record.id, unresolved=unresolved)
+    if as_json:
+        print_json({"run": record.name, "asked_again": asked})
+    else:
+        out.print(
+            f"{asked:,} questions of {record.name} are asked again; workers take them up, or run the job once more"
+        )
+
+
+@commands.command()
+@run_argument
+@json_option
+@examples("headrace cancel last")
+def cancel(run: str, as_json: bool) -> None:  # noqa: FBT001
+    """Stop a run. What was answered stays; `retry` takes it up again."""
+    with opened_store() as store:
+        record = store.find_run(run)
+        stopped = store.cancel(record.id)
+    if as_json:
+        print_json({"run": record.name, "stopped_chunks": stopped})
+    else:
+        out.print(f"{record.name} is cancelled; {stopped:,} chunks were open")
+
+
+@commands.command()
+@examples("HEADRACE_DATABASE_URL=postgresql://… HEADRACE_REDIS_URL=redis://… headrace migrate")
+def migrate() -> None:
+    """Bring the tables of Postgres up to this release."""
+    with servers(load_settings(), migrated=True):
+        out.print("tables are up to date")

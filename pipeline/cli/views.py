@@ -1,0 +1,67 @@
+"""Tables for people."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from pipeline.cli.progress import money
+from pipeline.domain.ledger import saved_ratio
+from pipeline.domain.runs import Costs, RunProgress
+
+
+def run_table(now: RunProgress) -> Table:
+    """Return one run: where its answers came from."""
+    table = Table(
+        title=f"{now.run}: {now.state.value}", title_justify="left", caption=_caption(now), caption_justify="left"
+    )
+    table.add_column("step")
+    tiers = list(next(iter(now.steps.values())).verdicts) if now.steps else []
+    for tier in tiers:
+        table.add_column(tier, justify="right")
+    table.add_column("unresolved", justify="right")
+    table.add_column("pending", justify="right")
+    for name, step in now.steps.items():
+        answered = sum(step.verdicts.values()) + step.unresolved
+        counts = [*(step.verdicts[tier] for tier in tiers), step.unresolved, now.items - answered]
+        table.add_row(name, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _caption(now: RunProgress) -> str:
+    ratio = saved_ratio(known_usd=now.known_usd, unknown_calls=now.unknown_calls, baseline=now.baseline_usd)
+    baseline = "unknown" if now.baseline_usd is None else f"${now.baseline_usd:.4f} (estimate)"
+    saved = "unknown" if ratio is None else f"{ratio:.0%}"
+    lines = [
+        f"{now.items:,} items, {now.duplicates:,} of them copies; {now.rejected:,} rows rejected; {now.seconds:,.1f} s",
+        f"cost {money(now)}; all at the top tier: {baseline}; saved: {saved}",
+        "confidences are uncalibrated",
+    ]
+    if now.reason:
+        lines.append(now.reason)
+    return "\n".join(lines)
+
+
+def runs_table(runs: Sequence[RunProgress]) -> Table:
+    """Return all runs, a line each."""
+    table = Table("run", "state", "items", "rejected", "answered", "cost", "started")
+    for now in runs:
+        share = f"{now.answered / now.asked:.0%}" if now.asked else "-"
+        started = now.created_at.strftime("%Y-%m-%d %H:%M")
+        table.add_row(now.run, now.state.value, f"{now.items:,}", f"{now.rejected:,}", share, money(now), started)
+    return table
+
+
+def costs_table(costs: Costs, by: Sequence[str]) -> Table:
+    """Return costs, grouped."""
+    unknown = f" and {costs.unknown_calls:,} calls of unknown cost" if costs.unknown_calls else ""
+    table = Table(caption=f"in all ${costs.known_usd:.6f}{unknown}", caption_justify="left")
+    for name in by:
+        table.add_column(name)
+    for name in ("calls", "tokens in", "cached", "tokens out", "seconds", "usd"):
+        table.add_column(name, justify="right")
+    for row in costs.rows:
+        cost = f"{row.known_usd:.6f}" + (f" + {row.unknown_calls:,} unknown" if row.unknown_calls else "")
+        counts = (row.calls, row.tokens_in, row.tokens_cached, row.tokens_out)
+        names = (row.group[name] or "(no answer kept)" for name in by)
+        table.add_row(*names, *(f"{count:,}" for count in counts), f"{row.seconds:,.1f}", cost)
+    return table

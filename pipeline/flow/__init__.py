@@ -1,0 +1,1 @@
+"""Use cases: ports in, values out. Nothing here knows a concrete engine, store or queue."""

@@ -1,0 +1,126 @@
+"""Ingest: a source's rows become items and chunks, announced as they are stored; begun again where it stopped."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.domain.errors import ConfigError, QueueUnavailable
+from pipeline.domain.job import Job
+from pipeline.domain.pricing import PriceBook
+from pipeline.domain.runs import FINAL_STATES, RunState, identity_digest, run_name
+from pipeline.ports.queue import Queue
+from pipeline.ports.source import Row, Source
+from pipeline.ports.store import ChunkNotice, IngestStore, NewRun, RunRecord, WorkStore
+from pipeline.prompts import question_of
+
+BATCH_ROWS = 4000
+
+
+class SubmitStore(IngestStore, WorkStore, Protocol):
+    """What submitting needs of a store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What a submit did; the counts are of this call, not of the run."""
+
+    run: RunRecord
+    made: bool
+    """False: the run was there already and was taken up."""
+    rows: int
+    items: int
+    duplicates: int
+    rejected: int
+    unannounced: int
+    """Chunks that could not be announced because Redis was down; a sweep announces them."""
+
+
+IngestProgress = Callable[[int, int], None]
+"""Called with (bytes read, bytes in all) after every batch."""
+
+
+def announce(queue: Queue, store: WorkStore, notices: tuple[ChunkNotice, ...]) -> int:
+    """Publish chunks that stand committed; returns how many could not be, which a sweep makes good."""
+    if not notices:
+        return 0
+    try:
+        queue.publish(notices)
+    except QueueUnavailable:
+        return len(notices)
+    store.mark_published([notice.chunk_id for notice in notices])
+    return 0
+
+
+def new_run(job: Job, source_digest: str, price_book: PriceBook) -> NewRun:
+    """Freeze a job over a source into what makes a run."""
+    return NewRun(
+        name=run_name(job.name, identity_digest(job.name, job.digest, source_digest)),
+        job=job,
+        source_digest=source_digest,
+        price_book=price_book,
+        prompt_digests={step.name: question_of(step).digest for step in job.steps},
+    )
+
+
+def submit(
+    job: Job,
+    source: Source,
+    price_book: PriceBook,
+    *,
+    store: SubmitStore,
+    queue: Queue,
+    progress: IngestProgress | None = None,
+    on_run: Callable[[RunRecord], None] | None = None,
+) -> Submitted:
+    """Read a source into its run, or the rest of it if an earlier submit was cut off.
+
+    Raises ConfigError when the run was cancelled or failed (`retry` takes it up) or is being read by another process.
+    """
+    run, made = store.open_run(new_run(job, source.digest, price_book))
+    if on_run is not None:
+        on_run(run)
+    if run.state in FINAL_STATES - {RunState.DONE}:
+        raise ConfigError(f"run {run.name} is {run.state.value}; take it up with: headrace retry {run.name}")
+    if run.ingested:
+        return Submitted(run=run, made=made, rows=0, items=0, duplicates=0, rejected=0, unannounced=0)
+    with store.ingest_lock(run.id) as held:
+        if not held:
+            raise ConfigError(
+                f"run {run.name} is being read by another process; follow it with: headrace watch {run.name}"
+            )
+        return _read(store.run(run.id), source, store=store, queue=queue, progress=progress, made=made)
+
+
+def _read(
+    run: RunRecord, source: Source, *, store: SubmitStore, queue: Queue, progress: IngestProgress | None, made: bool
+) -> Submitted:
+    at = run.rows_read
+    rows = items = duplicates = rejected = unannounced = 0
+    for batch in _batches(source.rows(skip=at)):
+        added = store.add_rows(run.id, batch, at=at, keyed=run.job.key is not None)
+        at += len(batch)
+        rows += len(batch)
+        items += added.items
+        duplicates += added.duplicates
+        rejected += added.rejected
+        unannounced += announce(queue, store, added.notices)
+        if progress is not None:
+            progress(source.bytes_read(), source.size_bytes)
+    store.finish_ingest(run.id)
+    _, notices = store.settle(run.id)
+    unannounced += announce(queue, store, notices)
+    return Submitted(
+        run=store.run(run.id),
+        made=made,
+        rows=rows,
+        items=items,
+        duplicates=duplicates,
+        rejected=rejected,
+        unannounced=unannounced,
+    )
+
+
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while batch := list(itertools.islice(rows, BATCH_ROWS)):
+        yield batch

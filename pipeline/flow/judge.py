@@ -1,0 +1,207 @@
+"""Judge one chunk: claim → answer → commit (checks the fence) → publish. The ack is the worker's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+from pipeline.domain.calibration import uncalibrated
+from pipeline.domain.checks import EntryPoint
+from pipeline.domain.errors import ConservationError, EngineUnavailable, MessageError
+from pipeline.domain.job import Job, steps_of
+from pipeline.domain.ledger import enter
+from pipeline.domain.outcomes import Attempt, Given, Unresolved, Verdict
+from pipeline.domain.policy import PolicyVersion, believe, decide, policy_of
+from pipeline.domain.runs import RunState
+from pipeline.flow.ingest import announce
+from pipeline.ports.clock import Clock
+from pipeline.ports.engine import Ask, Engine, Reply
+from pipeline.ports.queue import Queue
+from pipeline.ports.store import ClaimedChunk, JudgedChunk, RunRecord, WorkStore
+from pipeline.prompts import Question, question_of
+
+MAX_CLAIMS = 5
+"""A chunk that broke its worker this often is marked dead instead of being tried for ever."""
+_FIRST_PAUSE_S = 5.0
+_LONGEST_PAUSE_S = 300.0
+
+Place: TypeAlias = tuple[int, int]
+"""(item_no, step_no)"""
+LeaseKeeper: TypeAlias = Callable[[ClaimedChunk], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What became of a chunk, as numbers for the log."""
+
+    chunk_id: int
+    result: str
+    """committed, refused (an old fence), nothing (not ours to do), or outage."""
+    run: str | None = None
+    items: int = 0
+    verdicts: int = 0
+    escalations: int = 0
+    unresolved: int = 0
+    seconds: float = 0.0
+    run_state: RunState | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Frozen:
+    """A run's job, ready to be asked: made once per run and worker."""
+
+    run: RunRecord
+    entry_points: Mapping[str, EntryPoint]
+
+    @property
+    def job(self) -> Job:
+        return self.run.job
+
+    @cached_property
+    def questions(self) -> tuple[Question, ...]:
+        return tuple(question_of(step) for step in self.job.steps)
+
+    @cached_property
+    def policy(self) -> PolicyVersion:
+        return policy_of(self.job)
+
+
+@dataclass(kw_only=True)
+class Judge:
+    """Answers chunks of one pool with one engine; one per worker process."""
+
+    pool: str
+    engine: Engine
+    store: WorkStore
+    queue: Queue
+    clock: Clock
+    worker: str
+    lease_s: float
+    keep_lease: LeaseKeeper
+    entry_points_of: Callable[[Job], Mapping[str, EntryPoint]]
+    _runs: dict[int, _Frozen] = field(default_factory=dict)
+
+    def judge(self, chunk_id: int) -> Judged:
+        """Do one chunk from claim to publish.
+
+        An outage is no exception: the chunk is given back and its tier paused. Anything else that is raised gives the
+        chunk back too, and after MAX_CLAIMS times marks it dead, before it goes on to the caller.
+        """
+        claimed = self.store.claim(chunk_id, worker=self.worker, lease_s=self.lease_s)
+        if claimed is None:
+            return Judged(chunk_id=chunk_id, result="nothing")
+        try:
+            return self._judge(claimed)
+        except EngineUnavailable as error:
+            return self._pause(claimed, str(error), error.retry_after_s, give_back=True)
+        except Exception:
+            self.store.give_back(claimed, dead_after=MAX_CLAIMS)
+            self._settle(claimed.run_id)
+            raise
+
+    def _judge(self, claimed: ClaimedChunk) -> Judged:
+        frozen = self._frozen(claimed.run_id)
+        if frozen.job.tiers[claimed.tier_no].pool != self.pool:
+            raise MessageError(f"chunk {claimed.chunk_id} belongs to another pool than {self.pool}")
+        places, asks = _asks(frozen, claimed)
+        started_s = self.clock.monotonic_s()
+        with self.keep_lease(claimed):
+            reply = self.engine.answer(asks)
+        if len(reply.given) != len(asks):
+            raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
+        judged, attempts = self._judged(frozen, claimed, places, asks, reply)
+        committed = self.store.commit(judged)
+        if not committed.accepted:
+            return Judged(chunk_id=claimed.chunk_id, result="refused", run=frozen.run.name)
+        announce(self.queue, self.store, committed.notices)
+        if reply.outage is not None:
+            return self._pause(claimed, reply.outage, reply.retry_after_s, give_back=False)
+        state = self._settle(claimed.run_id)
+        return Judged(
+            chunk_id=claimed.chunk_id,
+            result="committed",
+            run=frozen.run.name,
+            items=len(claimed.item_nos),
+            verdicts=sum(isinstance(attempt.outcome, Verdict) for attempt in attempts),
+            escalations=sum(not isinstance(attempt.outcome, Verdict | Unresolved) for attempt in attempts),
+            unresolved=sum(isinstance(attempt.outcome, Unresolved) for attempt in attempts),
+            seconds=self.clock.monotonic_s() - started_s,
+            run_state=state,
+        )
+
+    def _frozen(self, run_id: int) -> _Frozen:
+        if run_id not in self._runs:
+            run = self.store.run(run_id)
+            self._runs[run_id] = _Frozen(run=run, entry_points=self.entry_points_of(run.job))
+        return self._runs[run_id]
+
+    def _judged(
+        self, frozen: _Frozen, claimed: ClaimedChunk, places: Sequence[Place], asks: Sequence[Ask], reply: Reply
+    ) -> tuple[JudgedChunk, tuple[Attempt, ...]]:
+        attempts: list[Attempt] = []
+        left: dict[int, int] = {}
+        for place, ask, given in zip(places, asks, reply.given, strict=True):
+            if given is None:
+                left[place[0]] = left.get(place[0], 0) | 1 << place[1]
+            else:
+                attempts.append(_attempt(frozen, claimed.tier_no, place, ask, given, reply))
+        tier = frozen.job.tiers[claimed.tier_no]
+        price = frozen.run.price_book.price(tier.price, self.clock.now().date())
+        judged = JudgedChunk(
+            claimed=claimed,
+            policy_version=frozen.policy.version,
+            attempts=tuple(attempts),
+            ledger=tuple(enter(call, price) for call in reply.calls),
+            remaining=tuple(left.items()),
+        )
+        return judged, judged.attempts
+
+    def _pause(self, claimed: ClaimedChunk, reason: str, retry_after_s: float | None, *, give_back: bool) -> Judged:
+        if give_back:
+            self.store.give_back(claimed)
+        first_s, longest_s = (_FIRST_PAUSE_S, _LONGEST_PAUSE_S) if retry_after_s is None else (retry_after_s,) * 2
+        self.store.pause_tier(claimed.run_id, claimed.tier_no, reason=reason, first_s=first_s, longest_s=longest_s)
+        return Judged(chunk_id=claimed.chunk_id, result="outage", reason=reason)
+
+    def _settle(self, run_id: int) -> RunState:
+        state, notices = self.store.settle(run_id)
+        announce(self.queue, self.store, notices)
+        return state
+
+
+def _asks(frozen: _Frozen, claimed: ClaimedChunk) -> tuple[list[Place], list[Ask]]:
+    """Lay out a chunk step by step, so that an engine meets all items of one question together."""
+    on_long = frozen.job.tiers[claimed.tier_no].on_long
+    places: list[Place] = []
+    asks: list[Ask] = []
+    for step_no, question in enumerate(frozen.questions):
+        for item_no, mask, text in zip(claimed.item_nos, claimed.step_masks, claimed.texts, strict=True):
+            if step_no in steps_of(mask):
+                places.append((item_no, step_no))
+                asks.append(Ask(question=question, text=text, on_long=on_long))
+    return places, asks
+
+
+def _attempt(frozen: _Frozen, tier_no: int, place: Place, ask: Ask, given: Given, reply: Reply) -> Attempt:
+    item_no, step_no = place
+    confidence, field_confidences = believe(given, uncalibrated)
+    outcome = decide(
+        frozen.job,
+        frozen.policy,
+        (step_no, tier_no),
+        given,
+        confidence,
+        text=ask.text,
+        entry_points=frozen.entry_points,
+    )
+    return Attempt(
+        item_no=item_no,
+        step_no=step_no,
+        given=given,
+        confidence=confidence,
+        field_confidences=field_confidences,
+        outcome=outcome,
+        call_id=reply.calls[given.call_no].id,
+    )

@@ -1,0 +1,52 @@
+"""From a tier to the engine that answers it."""
+
+from pipeline.adapters.cpu import granted_cpus
+from pipeline.adapters.instant import InstantEngine
+from pipeline.adapters.models import ModelStore
+from pipeline.domain.tiers import Tier
+from pipeline.ports.engine import Engine
+from pipeline.settings import Settings, secret_from
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """Return the store of model files."""
+    return ModelStore(settings.models_folder)
+
+
+def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) -> Engine:
+    """Load a tier's engine; raises ConfigError (a missing model or key) with the way out.
+
+    `threads` is this worker's share of the machine; None is all that the cgroup grants.
+    """
+    match tier.engine:
+        case "instant":
+            return InstantEngine(model=tier.model)
+        case "llama":
+            # Heavy native code: loaded only in the process that answers with it.
+            from pipeline.adapters.llama import LlamaEngine  # noqa: PLC0415
+
+            resolved = model_store(settings).path(tier.model)
+            return LlamaEngine(
+                resolved.path,
+                model_name=f"{tier.model}@{resolved.sha256[:12]}",
+                context_tokens=tier.context_tokens,
+                max_text_tokens=tier.max_text_tokens,
+                max_answer_tokens=tier.max_answer_tokens,
+                gpu_layers=tier.gpu_layers,
+                threads=tier.threads or threads or granted_cpus(),
+            )
+        case "openai":
+            from pipeline.adapters.openai_compatible import OpenAIEngine  # noqa: PLC0415 — 0.5 s to import
+
+            return OpenAIEngine(
+                model=tier.model,
+                base_url=tier.base_url,
+                api_key=secret_from(tier.api_key_env),
+                azure_api_version=tier.azure_api_version,
+                context_tokens=tier.context_tokens,
+                max_text_tokens=tier.max_text_tokens,
+                max_answer_tokens=tier.max_answer_tokens,
+                concurrency=tier.concurrency,
+                timeout_s=tier.timeout_s,
+                retries=tier.retries,
+            )

@@ -1,0 +1,52 @@
+"""Stores, queues and judges, put together."""
+
+import contextlib
+import functools
+import os
+import socket
+from collections.abc import Iterator
+
+from pipeline.adapters.celery_queue import CeleryQueue
+from pipeline.adapters.entry_points import load_entry_points
+from pipeline.adapters.postgres import PostgresStore
+from pipeline.adapters.price_book import load_price_book, shipped_price_book
+from pipeline.adapters.system_clock import SystemClock
+from pipeline.domain.pricing import PriceBook
+from pipeline.domain.tiers import Tier
+from pipeline.flow.judge import Judge
+from pipeline.flow.lease import renewed
+from pipeline.ports.engine import Engine
+from pipeline.settings import Settings
+
+
+@contextlib.contextmanager
+def store_and_queue(redis_url: str, database_url: str) -> Iterator[tuple[PostgresStore, CeleryQueue]]:
+    """Open both for a while."""
+    with contextlib.closing(PostgresStore(database_url)) as store, contextlib.closing(CeleryQueue(redis_url)) as queue:
+        yield store, queue
+
+
+def price_book_for(settings: Settings) -> PriceBook:
+    """Return the user's price book, or the one that is shipped."""
+    return shipped_price_book() if settings.price_book is None else load_price_book(settings.price_book)
+
+
+def judge_for(tier: Tier, engine: Engine, settings: Settings, *, redis_url: str, database_url: str) -> Judge:
+    """Put a worker's judge together."""
+    store = PostgresStore(database_url)
+    return Judge(
+        pool=tier.pool,
+        engine=engine,
+        store=store,
+        queue=CeleryQueue(redis_url),
+        clock=SystemClock(),
+        worker=f"{tier.name}@{socket.gethostname()}:{os.getpid()}",
+        lease_s=settings.lease_s,
+        keep_lease=functools.partial(renewed, store, lease_s=settings.lease_s),
+        entry_points_of=load_entry_points,
+    )
+
+
+def system_clock() -> SystemClock:
+    """Return the real clock."""
+    return SystemClock()

@@ -1,0 +1,131 @@
+"""The processes of a job: one Celery worker per tier, and Flower; started, watched and stopped together."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from pipeline.adapters.cpu import granted_cpus
+from pipeline.adapters.embedded import Child, ChildExit, Supervisor
+from pipeline.adapters.embedded.ports import LOOPBACK, pick_port
+from pipeline.domain.errors import ServiceError
+from pipeline.domain.job import Job
+from pipeline.settings import Settings, child_environment
+from pipeline.telemetry import logger
+from pipeline.wiring.servers import Servers
+
+_WORKER_GRACE_S = 20.0
+_CRASHES_ALLOWED = 4
+FLOWER_USER = "headrace"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowerAddress:
+    """Where Flower is and how to get in."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+
+
+class Stack:
+    """A context manager: all processes end with it."""
+
+    def __init__(self, job: Job, settings: Settings, servers: Servers) -> None:
+        """Prepare; nothing runs until `start_workers`."""
+        self._job = job
+        self._settings = settings
+        self._servers = servers
+        # Beside a running `up` in the same home, our children need names of their own.
+        self._prefix = "" if servers.services is not None else f"run{os.getpid()}-"
+        self._supervisor = Supervisor(run_folder=servers.home.run_folder, log_folder=servers.home.log_folder)
+        self._crashes: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        """Return the stack itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop everything, in order."""
+        self._supervisor.stop()
+        self._job_file().unlink(missing_ok=True)
+
+    def start_workers(self) -> None:
+        """Start one worker per tier; each loads its model while the source is being read."""
+        self._job_file().write_text(self._job.model_dump_json(), encoding="utf-8")
+        llamas = sum(tier.engine == "llama" for tier in self._job.tiers)
+        threads = max(1, granted_cpus() // max(1, llamas))
+        for tier in self._job.tiers:
+            argv = (
+                *(sys.executable, "-m", "workers"),
+                *("--job", str(self._job_file()), "--tier", tier.name, "--threads", str(threads)),
+            )
+            self._supervisor.start(
+                Child(
+                    name=f"{self._prefix}worker-{tier.name}",
+                    argv=argv,
+                    env=child_environment({**self._servers.environment, "HEADRACE_LOG_FORMAT": "json"}),
+                    cwd=Path.cwd(),
+                    stop_signal=signal.SIGTERM,
+                    grace_s=_WORKER_GRACE_S,
+                    restart="always",
+                )
+            )
+
+    def start_flower(self) -> FlowerAddress:
+        """Start Flower behind a generated password, on 127.0.0.1 and read-only."""
+        port = pick_port(self._settings.flower_port)
+        password = self._servers.home.secret("flower-password")
+        flower = {
+            "FLOWER_ADDRESS": LOOPBACK,
+            "FLOWER_PORT": str(port),
+            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}",
+            "FLOWER_READ_ONLY": "true",
+            "FLOWER_MAX_TASKS": "5000",
+            "FLOWER_PURGE_OFFLINE_WORKERS": "300",
+        }
+        self._supervisor.start(
+            Child(
+                name=f"{self._prefix}flower",
+                argv=(sys.executable, "-m", "celery", "-A", "workers.app", "flower"),
+                env=child_environment({**self._servers.environment, **flower}),
+                cwd=Path.cwd(),
+                grace_s=5.0,
+                restart="always",
+                facts={"port": port},
+            )
+        )
+        return FlowerAddress(url=f"http://{LOOPBACK}:{port}", user=FLOWER_USER, password=password)
+
+    def poll(self) -> None:
+        """Look after the processes; raises ServiceError when one keeps ending, with its log's name."""
+        exits: list[ChildExit] = list(self._supervisor.poll())
+        if self._servers.services is not None:
+            exits += self._servers.services.poll()
+        for ended in exits:
+            logger().warning(
+                "child_ended", child=ended.name, exit_code=ended.exit_code, uptime_s=round(ended.uptime_s, 1)
+            )
+            self._crashes[ended.name] = self._crashes.get(ended.name, 0) + 1
+            # Exit code 2 is ours: a ConfigError, which no restart mends.
+            if ended.exit_code == 2 or self._crashes[ended.name] >= _CRASHES_ALLOWED:  # noqa: PLR2004
+                raise ServiceError(self._last_words(ended.name))
+
+    def pids(self) -> dict[str, int | None]:
+        """Return the process of each worker, by tier."""
+        return {tier.name: self._supervisor.pid(f"{self._prefix}worker-{tier.name}") for tier in self._job.tiers}
+
+    def _job_file(self) -> Path:
+        return self._servers.home.run_folder / f"{self._prefix}job-{self._job.digest[:12]}.json"
+
+    def _last_words(self, name: str) -> str:
+        log = self._supervisor.log_path(name)
+        try:
+            lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        except OSError:
+            lines = []
+        lines = [line for line in lines if '"level": "error"' in line] or lines
+        last = lines[-1][:500] if lines else "it wrote nothing"
+        return f"{name} keeps ending; its log {log} ends with: {last}"

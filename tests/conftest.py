@@ -1,0 +1,43 @@
+"""Fixtures for all rooms: real models, and a real OpenAI-compatible server on loopback."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import platformdirs
+import pytest
+
+from pipeline.adapters.models import ModelStore
+from tests.integration.openai_server import OpenAIServer, serving
+
+ModelPath: TypeAlias = Callable[[str], Path]
+
+
+def _models_folder() -> Path:
+    named, home = os.environ.get("HEADRACE_MODELS"), os.environ.get("HEADRACE_HOME")
+    if named:
+        return Path(named)
+    return (Path(home) if home else Path(platformdirs.user_data_dir("headrace"))) / "models"
+
+
+@pytest.fixture(scope="session")
+def model_path() -> ModelPath:
+    """Name of the catalogue → path of the checked file, pulled when it is not there."""
+    store = ModelStore(_models_folder())
+    found: dict[str, Path] = {}
+
+    def path(name: str) -> Path:
+        if name not in found:
+            found[name] = store.pull(name).path
+        return found[name]
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def openai_server(model_path: ModelPath, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIServer]:
+    """One server for the session, on SmolLM2."""
+    log = tmp_path_factory.mktemp("openai-server") / "server.log"
+    with serving(model_path("smollm2-135m-instruct"), log) as server:
+        yield server

@@ -1,0 +1,289 @@
+"""What keeps a run going: settling, flushing, announcing again, pauses and probes."""
+
+import pytest
+
+from pipeline.domain.outcomes import LOW_CONFIDENCE, Escalation, Outcome, Verdict
+from pipeline.domain.runs import RunState
+from tests.contract.store_cases import (
+    LONG_S,
+    MOOD,
+    PATIENT,
+    TOPIC,
+    Rig,
+    accept,
+    escalate,
+    items,
+    judge,
+    make_job,
+    tier,
+)
+
+THREE_TIERS = (tier("small"), tier("medium"), tier("large"))
+
+
+def one_up(item_no: int, step_no: int, tier_no: int) -> Outcome:  # noqa: ARG001 — a Decide
+    return Verdict() if tier_no == 2 else Escalation(tier_no + 1, LOW_CONFIDENCE)
+
+
+def pause(rig: Rig, run_id: int, tier_no: int = 0, *, for_s: float = LONG_S) -> None:
+    rig.store.pause_tier(run_id, tier_no, reason="the endpoint does not answer", first_s=for_s, longest_s=for_s)
+
+
+def test_what_waits_goes_on_when_nothing_more_can_come(rig: Rig) -> None:
+    run = rig.filled("abcde", make_job(tiers=[tier("small", chunk_items=3), tier("large", chunk_items=100)]))
+    rig.judge_next(escalate)
+    assert rig.store.settle(run.id) == (RunState.RUNNING, ())
+    rig.judge_next(escalate)
+    state, notices = rig.store.settle(run.id)
+    assert state is RunState.RUNNING
+    assert [(notice.tier, notice.items) for notice in notices] == [("large", 5)]
+    assert rig.store.settle(run.id) == (RunState.RUNNING, ())
+
+
+def test_what_waits_stays_while_the_source_is_read(rig: Rig) -> None:
+    run = rig.open()
+    rig.store.add_rows(run.id, items("ab"), at=0, keyed=False)
+    rig.judge_next(escalate)
+    assert rig.store.settle(run.id) == (RunState.INGESTING, ())
+
+
+def test_the_end_of_the_source_lets_go_on_what_waits(rig: Rig) -> None:
+    run = rig.open()
+    rig.store.add_rows(run.id, items("ab"), at=0, keyed=False)
+    rig.judge_next(escalate)
+    rig.store.finish_ingest(run.id)
+    rig.store.settle(run.id)
+    assert [(notice.tier, notice.items) for notice in rig.waiting()] == [("large", 2)]
+
+
+def test_a_tier_waits_for_those_below_it_and_not_only_for_the_lowest(rig: Rig) -> None:
+    run = rig.filled("abcdef", make_job(MOOD, {**TOPIC, "ladder": ["medium", "large"]}, tiers=THREE_TIERS))
+    while any(notice.tier == "medium" for notice in rig.waiting()):
+        notice = next(notice for notice in rig.waiting() if notice.tier == "medium")
+        rig.store.commit(judge(rig.claim(notice.chunk_id), one_up))
+    before = {notice.chunk_id for notice in rig.waiting() if notice.tier == "large"}
+    rig.store.settle(run.id)
+    assert {notice.chunk_id for notice in rig.waiting() if notice.tier == "large"} == before
+    assert rig.finish(run, one_up) is RunState.DONE
+    steps = rig.store.progress(run.id).steps
+    assert (steps["mood"].verdicts["large"], steps["topic"].verdicts["large"]) == (6, 6)
+
+
+def test_a_run_with_nothing_open_is_done_and_stays_done(rig: Rig) -> None:
+    run = rig.filled("a")
+    rig.judge_next()
+    assert rig.store.settle(run.id) == (RunState.DONE, ())
+    assert rig.store.settle(run.id) == (RunState.DONE, ())
+    assert rig.store.run(run.id).state is RunState.DONE
+
+
+def test_a_claimed_chunk_keeps_a_run_open(rig: Rig) -> None:
+    run = rig.filled("a")
+    rig.claim_first(lease_s=0)
+    assert rig.store.settle(run.id) == (RunState.RUNNING, ())
+
+
+def test_a_cancelled_run_is_not_settled(rig: Rig) -> None:
+    run = rig.filled("a")
+    rig.store.cancel(run.id)
+    assert rig.store.settle(run.id) == (RunState.CANCELLED, ())
+
+
+def test_active_runs_are_those_that_ingest_or_run(rig: Rig) -> None:
+    ingesting, running, done, cancelled = rig.open(), rig.filled("a"), rig.filled("b"), rig.filled("c")
+    rig.store.cancel(cancelled.id)
+    notice = next(notice for notice in rig.waiting() if notice.run_name == done.name)
+    rig.store.commit(judge(rig.claim(notice.chunk_id)))
+    rig.store.settle(done.id)
+    assert {run.id for run in rig.store.active_runs()} == {ingesting.id, running.id}
+
+
+def test_escalations_that_waited_long_enough_go_on_though_the_chunk_is_not_full(rig: Rig) -> None:
+    run = rig.filled("abcde", make_job(MOOD, TOPIC, tiers=[tier("small", chunk_items=3), tier("large", chunk_items=9)]))
+    rig.judge_next(escalate)
+    assert rig.store.flush(run.id, older_than_s=LONG_S) == ()
+    notices = rig.store.flush(run.id, older_than_s=0)
+    assert [(notice.tier, notice.items) for notice in notices] == [("large", 3)]
+    assert rig.claim(notices[0].chunk_id).step_masks == (0b11, 0b11, 0b11)
+    assert rig.store.flush(run.id, older_than_s=0) == ()
+
+
+def test_a_flush_keeps_to_the_size_of_a_chunk(rig: Rig) -> None:
+    job = make_job(MOOD, TOPIC, tiers=[tier("small", chunk_items=3), tier("large", chunk_items=4)])
+    run = rig.filled("abcdef", job)
+    rig.judge_next(escalate)
+    rig.judge_next(escalate)
+    sizes = [notice.items for notice in rig.store.flush(run.id, older_than_s=0)]
+    assert sizes == [2]
+
+
+def test_a_fresh_chunk_is_not_unpublished_before_its_grace(rig: Rig) -> None:
+    rig.filled("a")
+    assert list(rig.store.unpublished(grace_s=LONG_S, dead_after=PATIENT)) == []
+    assert len(rig.waiting()) == 1
+
+
+def test_unpublished_is_at_most_as_many_as_asked_for_oldest_first(rig: Rig) -> None:
+    rig.filled("abcde", make_job(tiers=[tier("small", chunk_items=1)]))
+    everything = [notice.chunk_id for notice in rig.waiting()]
+    assert len(everything) == 5
+    some = rig.store.unpublished(grace_s=0, dead_after=PATIENT, limit=2)
+    assert [notice.chunk_id for notice in some] == sorted(everything)[:2]
+
+
+def test_a_notice_names_run_tier_pool_and_size(rig: Rig) -> None:
+    job = make_job()
+    run = rig.filled("abc", job)
+    notice = rig.waiting()[0]
+    assert (notice.run_name, notice.tier, notice.pool, notice.items) == (run.name, "small", job.tiers[0].pool, 3)
+
+
+def test_a_published_chunk_is_left_alone(rig: Rig) -> None:
+    rig.filled("a")
+    rig.store.mark_published([rig.waiting()[0].chunk_id])
+    assert rig.waiting() == []
+
+
+def test_a_chunk_whose_lease_ran_out_is_announced_again(rig: Rig) -> None:
+    rig.filled("a")
+    claimed = rig.claim_first(lease_s=0)
+    rig.store.mark_published([claimed.chunk_id])
+    assert [notice.chunk_id for notice in rig.waiting()] == [claimed.chunk_id]
+    rig.store.mark_published([claimed.chunk_id])
+    assert rig.waiting() == []
+
+
+def test_a_chunk_whose_lease_holds_is_not_announced(rig: Rig) -> None:
+    rig.filled("a")
+    rig.claim_first()
+    assert rig.waiting() == []
+
+
+def test_a_chunk_that_killed_its_workers_too_often_is_dead(rig: Rig) -> None:
+    run = rig.filled("a")
+    for _ in range(2):
+        notice = rig.store.unpublished(grace_s=0, dead_after=2)[0]
+        rig.claim(notice.chunk_id, lease_s=0)
+    assert list(rig.store.unpublished(grace_s=0, dead_after=2)) == []
+    assert rig.store.settle(run.id)[0] is RunState.FAILED
+    assert rig.store.run(run.id).reason
+
+
+def test_chunks_of_runs_that_are_not_at_work_are_not_announced(rig: Rig) -> None:
+    run = rig.filled("a")
+    rig.store.cancel(run.id)
+    assert rig.waiting() == []
+
+
+def test_published_and_never_claimed_is_known_by_pool(rig: Rig) -> None:
+    job = make_job(MOOD, {**TOPIC, "ladder": ["large"]})
+    rig.filled("a", job)
+    small, large = sorted(rig.waiting(), key=lambda notice: notice.tier, reverse=True)
+    assert list(rig.store.published_pending(pool=small.pool, older_than_s=0)) == []
+    rig.store.mark_published([small.chunk_id, large.chunk_id])
+    assert list(rig.store.published_pending(pool=small.pool, older_than_s=0)) == [small]
+    assert list(rig.store.published_pending(pool=large.pool, older_than_s=0)) == [large]
+    assert list(rig.store.published_pending(pool=small.pool, older_than_s=LONG_S)) == []
+
+
+def test_a_claimed_or_done_chunk_is_not_published_and_pending(rig: Rig) -> None:
+    rig.filled("a")
+    notice = rig.waiting()[0]
+    rig.store.mark_published([notice.chunk_id])
+    claimed = rig.claim(notice.chunk_id)
+    assert list(rig.store.published_pending(pool=notice.pool, older_than_s=0)) == []
+    rig.store.commit(judge(claimed))
+    rig.store.mark_published([notice.chunk_id])
+    assert list(rig.store.published_pending(pool=notice.pool, older_than_s=0)) == []
+
+
+def test_pools_are_those_with_announced_chunks_of_active_runs(rig: Rig) -> None:
+    first, second = make_job(name="one"), make_job(name="two", tiers=[tier("other")])
+    rig.filled("a", first)
+    stopped = rig.filled("a", second)
+    assert list(rig.store.pools()) == []
+    rig.store.mark_published([notice.chunk_id for notice in rig.waiting()])
+    assert set(rig.store.pools()) == {first.tiers[0].pool, second.tiers[0].pool}
+    rig.store.cancel(stopped.id)
+    assert list(rig.store.pools()) == [first.tiers[0].pool]
+
+
+def test_marking_nothing_or_an_unknown_chunk_is_no_error(rig: Rig) -> None:
+    rig.filled("a")
+    rig.store.mark_published([])
+    rig.store.mark_published([4711])
+    assert len(rig.waiting()) == 1
+
+
+def test_a_paused_tier_gives_no_chunks_and_forgets_their_announcement(rig: Rig) -> None:
+    run = rig.filled("a")
+    notice = rig.waiting()[0]
+    rig.store.mark_published([notice.chunk_id])
+    pause(rig, run.id)
+    assert rig.store.claim(notice.chunk_id, worker="w", lease_s=LONG_S) is None
+    assert list(rig.store.published_pending(pool=notice.pool, older_than_s=0)) == []
+    assert rig.waiting() == []
+
+
+def test_a_pause_is_twice_as_long_each_time_in_a_row(rig: Rig) -> None:
+    run = rig.filled("a")
+    lengths = [rig.store.pause_tier(run.id, 0, reason="down", first_s=2, longest_s=10) for _ in range(5)]
+    assert lengths == pytest.approx([2, 4, 8, 10, 10])
+
+
+def test_a_pause_is_never_longer_than_the_longest(rig: Rig) -> None:
+    run = rig.filled("a")
+    assert rig.store.pause_tier(run.id, 0, reason="down", first_s=60, longest_s=10) == pytest.approx(10)
+
+
+def test_a_pause_of_one_tier_leaves_the_others_at_work(rig: Rig) -> None:
+    run = rig.filled("a")
+    pause(rig, run.id, tier_no=1)
+    assert rig.judge_next().accepted
+
+
+def test_a_pause_of_one_run_leaves_the_others_at_work(rig: Rig) -> None:
+    paused, other = rig.filled("a"), rig.filled("b")
+    pause(rig, paused.id)
+    assert [notice.run_name for notice in rig.waiting()] == [other.name]
+
+
+def test_a_tier_whose_pause_is_over_is_probed_with_one_chunk(rig: Rig) -> None:
+    run = rig.filled("abc", make_job(tiers=[tier("small", chunk_items=1)]))
+    pause(rig, run.id, for_s=0)
+    assert len(rig.waiting()) == 1
+
+
+def test_an_answered_probe_ends_the_pause(rig: Rig) -> None:
+    run = rig.filled("abc", make_job(tiers=[tier("small", chunk_items=1)]))
+    pause(rig, run.id, for_s=0)
+    rig.judge_next()
+    assert len(rig.waiting()) == 2
+    assert rig.store.pause_tier(run.id, 0, reason="down", first_s=2, longest_s=10) == pytest.approx(2)
+
+
+def test_a_probe_that_fails_makes_the_next_pause_longer(rig: Rig) -> None:
+    run = rig.filled("abc", make_job(tiers=[tier("small", chunk_items=1)]))
+    pause(rig, run.id, for_s=0)
+    rig.store.give_back(rig.claim_first())
+    assert rig.store.pause_tier(run.id, 0, reason="down", first_s=LONG_S, longest_s=9 * LONG_S) > LONG_S
+    assert rig.waiting() == []
+
+
+def test_a_paused_run_is_shown_so_with_its_reason_and_stays_running(rig: Rig) -> None:
+    run = rig.filled("a")
+    pause(rig, run.id)
+    progress = rig.store.progress(run.id)
+    assert progress.state is RunState.PAUSED
+    assert "the endpoint does not answer" in (progress.reason or "")
+    assert rig.store.run(run.id).state is RunState.RUNNING
+    assert [active.id for active in rig.store.active_runs()] == [run.id]
+
+
+def test_an_outage_turns_nothing_into_unresolved(rig: Rig) -> None:
+    run = rig.filled("abc", make_job(tiers=[tier("small", chunk_items=1)]))
+    for _ in range(3):
+        rig.store.give_back(rig.claim_first())
+        pause(rig, run.id, for_s=0)
+    assert rig.finish(run, accept) is RunState.DONE
+    assert rig.store.progress(run.id).steps["mood"].unresolved == 0

@@ -1,0 +1,36 @@
+"""The engine without a model says what its name tells it to."""
+
+import pytest
+
+from pipeline.adapters.instant import InstantEngine
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.scores import RawScore
+from pipeline.domain.steps import SentimentStep
+from pipeline.ports.engine import Ask
+from pipeline.prompts import question_of
+
+MOOD = question_of(SentimentStep(name="mood", kind="sentiment"))
+
+
+@pytest.mark.parametrize(
+    ("model", "score"),
+    [("instant", RawScore(1.0)), ("score=0.99", RawScore(0.99)), ("score=0", RawScore(0.0)), ("score=unknown", None)],
+)
+def test_the_score_is_what_the_model_name_states(model: str, score: RawScore | None) -> None:
+    (given,) = InstantEngine(model=model).answer([Ask(question=MOOD, text="x")]).given
+    assert given is not None
+    assert given.raw_score == score
+
+
+@pytest.mark.parametrize("model", ["score=", "score=2", "score=-1", "score=nan", "score=high"])
+def test_a_score_that_is_no_probability_is_refused_at_start(model: str) -> None:
+    with pytest.raises(ConfigError, match="score=NUMBER"):
+        InstantEngine(model=model)
+
+
+def test_one_call_holds_the_tokens_of_all_its_answers() -> None:
+    reply = InstantEngine(model="instant").answer([Ask(question=MOOD, text="x" * 40 * n) for n in range(5)])
+    (call,) = reply.calls
+    assert call.tokens_in == sum(given.usage.tokens_in or 0 for given in reply.given if given is not None)
+    usages = [given.usage.tokens_in or 0 for given in reply.given if given is not None]
+    assert [later - earlier for earlier, later in zip(usages, usages[1:], strict=False)] == [10] * 4

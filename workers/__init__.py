@@ -1,0 +1,1 @@
+"""The consuming side: the Celery app, a worker's life cycle, and one thin task."""

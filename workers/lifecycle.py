@@ -1,0 +1,98 @@
+"""A worker process's life: its engine is loaded once, in the process that uses it, never across a fork."""
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from celery.signals import worker_process_init, worker_process_shutdown
+from pipeline.adapters.job_file import load_job
+
+from pipeline import telemetry
+from pipeline.domain.errors import ConfigError, HeadraceError
+from pipeline.domain.job import Job
+from pipeline.domain.tiers import Tier
+from pipeline.flow.judge import Judge
+from pipeline.settings import load_settings
+from pipeline.wiring import engine_for, judge_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """Which tier this worker serves, and its share of the machine; travels to the child in one variable."""
+
+    job: str
+    tier: str
+    threads: int | None
+
+    def as_json(self) -> str:
+        """Return the form that `assignment` reads."""
+        return json.dumps({"job": self.job, "tier": self.tier, "threads": self.threads})
+
+
+class _Process:
+    """This process's judge, once it is loaded."""
+
+    judge: Judge | None = None
+
+
+def read_job(path: str) -> Job:
+    """Read a job: TOML as users write it, or the JSON that `headrace` hands to its own workers."""
+    if path.endswith(".json"):
+        return Job.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    return load_job(Path(path))
+
+
+def tier_named(job: Job, name: str) -> Tier:
+    """Return a job's tier; raises ConfigError listing those there are."""
+    for tier in job.tiers:
+        if tier.name == name:
+            return tier
+    raise ConfigError(f"job {job.name} has no tier {name!r}; it has: {', '.join(tier.name for tier in job.tiers)}")
+
+
+def load(assignment: Assignment) -> None:
+    """Load the engine and open store and queue; raises ConfigError or UnavailableError."""
+    settings = load_settings()
+    if settings.redis_url is None or settings.database_url is None:
+        raise ConfigError("a worker needs HEADRACE_REDIS_URL and HEADRACE_DATABASE_URL")
+    tier = tier_named(read_job(assignment.job), assignment.tier)
+    engine = engine_for(tier, settings, threads=assignment.threads)
+    _Process.judge = judge_for(
+        tier,
+        engine,
+        settings,
+        redis_url=settings.redis_url.get_secret_value(),
+        database_url=settings.database_url.get_secret_value(),
+    )
+    telemetry.logger().info("engine_ready", tier=tier.name, pool=tier.pool, model=engine.model)
+
+
+def current_judge() -> Judge:
+    """Return this process's judge; raises ConfigError before it is loaded."""
+    if _Process.judge is None:
+        raise ConfigError("this process is no Headrace worker: start one with `headrace worker`")
+    return _Process.judge
+
+
+@worker_process_init.connect
+def _on_start(**_: object) -> None:
+    assigned = load_settings().assignment
+    if assigned is None:
+        return
+    settings = load_settings()
+    telemetry.configure(level=settings.log_level, style=settings.log_format)
+    try:
+        load(Assignment(**json.loads(assigned)))
+    except HeadraceError as error:
+        telemetry.logger().error("engine_failed", reason=str(error), exit_code=error.exit_code)
+        # Celery would start this child again for ever: the parent is told to end instead.
+        os.kill(os.getppid(), signal.SIGTERM)
+
+
+@worker_process_shutdown.connect
+def _on_stop(**_: object) -> None:
+    if _Process.judge is not None:
+        _Process.judge.engine.close()
+        _Process.judge.queue.close()
