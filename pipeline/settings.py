@@ -36,7 +36,8 @@ class Settings(BaseModel):
     lease_s: float = Field(default=20.0, ge=1.0)
     """How long a silent worker keeps its chunk."""
     sweep_every_s: float = Field(default=5.0, gt=0)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] | None = None
+    """None: warning for commands, info for workers."""
     assignment: str | None = None
     """Internal: what a worker's child is to serve."""
     log_format: Literal["auto", "json", "console"] = "auto"

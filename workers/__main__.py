@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
     settings = load_settings()
-    telemetry.configure(level=settings.log_level, style=settings.log_format)
+    telemetry.configure(level=settings.log_level or "info", style=settings.log_format)
     try:
         return _serve(options.job, options.tier, options.threads)
     except HeadraceError as error:

@@ -44,7 +44,7 @@ def make_app() -> Celery:
 @setup_logging.connect
 def _configure_logging(**_: object) -> None:
     settings = load_settings()
-    telemetry.configure(level=settings.log_level, style=settings.log_format)
+    telemetry.configure(level=settings.log_level or "info", style=settings.log_format)
 
 
 app = make_app()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from celery.signals import worker_process_init, worker_process_shutdown
-from pipeline.adapters.job_file import load_job
 
 from pipeline import telemetry
+from pipeline.adapters.user_files import load_job
 from pipeline.domain.errors import ConfigError, HeadraceError
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
@@ -82,7 +82,7 @@ def _on_start(**_: object) -> None:
     if assigned is None:
         return
     settings = load_settings()
-    telemetry.configure(level=settings.log_level, style=settings.log_format)
+    telemetry.configure(level=settings.log_level or "info", style=settings.log_format)
     try:
         load(Assignment(**json.loads(assigned)))
     except HeadraceError as error:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import click
 
 from pipeline import telemetry
-from pipeline.cli.terminal import EXIT_CODES, err
+from pipeline.cli.terminal import EXIT_CODES, err, examples
 from pipeline.domain.errors import HeadraceError
 from pipeline.settings import load_settings
 
@@ -16,17 +16,12 @@ _INTERRUPTED = 130
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version("headrace"), prog_name="headrace")
+@examples("headrace demo", "headrace run job.toml tickets.csv --output answers.jsonl", "headrace status last --json")
 def commands() -> None:
-    r"""Answer millions of texts with small models first, and account for every cent.
+    """Answer millions of texts with small models first, and account for every cent.
 
     Nothing needs to be installed first: Redis and Postgres come along. Set HEADRACE_REDIS_URL and
     HEADRACE_DATABASE_URL to use servers of your own, HEADRACE_HOME to keep the data elsewhere.
-
-    \b
-    Examples:
-      headrace demo
-      headrace run job.toml tickets.csv --output answers.jsonl
-      headrace status last --json
     """
 
 
@@ -38,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _exit_code(argv: Sequence[str] | None) -> int:
     try:
         settings = load_settings()
-        telemetry.configure(level=settings.log_level, style=settings.log_format)
+        telemetry.configure(level=settings.log_level or "warning", style=settings.log_format)
         commands.main(args=None if argv is None else list(argv), prog_name="headrace", standalone_mode=False)
     except click.ClickException as error:
         error.show()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.domain.checks import RangeCheck
 from pipeline.domain.steps import ExtractStep, Step
 from pipeline.domain.tiers import Tier
 
@@ -35,7 +36,7 @@ class Job(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="a-z, 0-9 and -")]
     text: str = "{text}"
     """Template over the input's columns; `{text}` for plain lines."""
-    key: str | None = None
+    key: str | None = Field(default=None, min_length=1)
     """Column that names an item; None: the line number."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=16)]
@@ -54,6 +55,9 @@ class Job(BaseModel):
     def _consistent(self) -> "Job":
         self._unique("steps", [step.name for step in self.steps])
         self._unique("tiers", [tier.name for tier in self.tiers])
+        if any(step.name == "default" for step in self.steps):
+            msg = "steps: `default` is the word for all other steps in accept_at; choose another name"
+            raise ValueError(msg)
         order = {tier.name: number for number, tier in enumerate(self.tiers)}
         for step in self.steps:
             rungs = step.ladder
@@ -85,6 +89,10 @@ class Job(BaseModel):
         for check in step.checks:
             if check.field is not None and check.field not in fields:
                 msg = f"steps.{step.name}.checks: {check.field!r} is no field of this step"
+                raise ValueError(msg)
+            looked_at = {spec.scalar for name, spec in fields.items() if check.field in {None, name}}
+            if isinstance(check, RangeCheck) and not (looked_at and looked_at <= {"number", "integer"}):
+                msg = f"steps.{step.name}.checks: a range needs numbers; name a field of type number or integer"
                 raise ValueError(msg)
 
     @property

@@ -49,7 +49,7 @@ class Price(BaseModel):
         100 tokens in, 40 of them cached, 10 out, at $1 / $0.5 / $2 a million: (60 + 20 + 20) / 1e6 = $0.0001.
         """
         if self.usd_per_hour is not None:
-            amount = self.usd_per_hour * Decimal(repr(seconds)) / _HOUR_S
+            amount = self.usd_per_hour * Decimal(repr(float(seconds))) / _HOUR_S
         elif tokens_in is None or tokens_out is None or self.usd_per_mtok_in is None or self.usd_per_mtok_out is None:
             return None
         else:

@@ -89,7 +89,12 @@ class ClassifyStep(_ChoiceStep):
     @field_validator("labels", mode="before")
     @classmethod
     def _list_of_labels(cls, value: object) -> object:
-        return dict.fromkeys(value, "") if isinstance(value, list) else value
+        if not isinstance(value, list):
+            return value
+        if not all(isinstance(label, str) for label in value) or len(set(value)) != len(value):
+            msg = "a list of labels holds different strings; write a table to say what each means"
+            raise ValueError(msg)
+        return dict.fromkeys(value, "")
 
     @field_validator("labels")
     @classmethod

@@ -37,8 +37,6 @@ class Tier(BaseModel):
     on_unknown_confidence: Literal["accept", "escalate"] = "escalate"
     """What to do when the engine gives no probabilities."""
     max_answer_tokens: int = Field(default=256, ge=8, le=8192)
-    seconds_per_chunk: int = Field(default=600, ge=10)
-    """Lease: a chunk whose worker has not renewed for this long is given to another."""
 
     gpu_layers: int = Field(default=0, ge=-1)
     """llama: layers on the GPU; -1 is all."""
@@ -65,13 +63,12 @@ class Tier(BaseModel):
         """Return the least confidence accepted for a step; None accepts any well-formed answer."""
         if self.accept_at is None:
             return None if last else DEFAULT_ACCEPT_AT
-        return self.accept_at.get(step, self.accept_at.get("default", DEFAULT_ACCEPT_AT))
+        otherwise = None if last else DEFAULT_ACCEPT_AT
+        return self.accept_at.get(step, self.accept_at.get("default", otherwise))
 
     @property
     def pool(self) -> str:
         """Name of the queue and pool of workers: equal for tiers of any job that the same worker can serve."""
-        served = self.model_dump(
-            exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long", "seconds_per_chunk"}
-        )
+        served = self.model_dump(exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long"})
         digest = hashlib.sha256(json.dumps(served, sort_keys=True).encode()).hexdigest()
         return f"tier.{self.name}.{digest[:8]}"

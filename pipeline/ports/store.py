@@ -65,6 +65,8 @@ class Added:
     """Among `items`: those whose text the run knew already."""
     rejected: int
     notices: tuple[ChunkNotice, ...]
+    conflicts: tuple[RejectedRow, ...] = ()
+    """Among `rejected`: items whose key the run knew with another text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,13 @@ class IngestStore(Protocol):
         An item whose text the run knows is stored as a copy and not asked. With `keyed`, an item whose key the run
         knows with another text is stored as a RejectedRow (KEY_CONFLICT). Raises ConservationError when `at` is
         beyond `rows_read`.
+        """
+        ...
+
+    def add_new(self, run_id: int, rows: Sequence[Item | RejectedRow]) -> Added:
+        """Append rows that come from code; an item whose key the run knows with the same text is left out.
+
+        Any number of processes may do so at once; a batch is one transaction.
         """
         ...
 

@@ -1,14 +1,19 @@
 """What a user hands to a command, made ready: the job, its models, its source."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.adapters.embedded import open_home
 from pipeline.adapters.entry_points import load_entry_points
-from pipeline.adapters.job_file import load_job
 from pipeline.adapters.models import ModelState
 from pipeline.adapters.sources import FileSource, open_source
+from pipeline.adapters.sources.render import Renderer
+from pipeline.adapters.user_files import load_job
+from pipeline.domain.items import Item, RejectedRow, RejectReason, fingerprint
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import DEFAULT_ACCEPT_AT
 from pipeline.ports.source import SourceOptions
@@ -17,8 +22,9 @@ from pipeline.telemetry import logger
 from pipeline.wiring.engines import model_store
 from pipeline.wiring.parts import price_book_for
 
-_CHARS_PER_TOKEN = 6
-"""No tokenizer of ours packs a longer text into a token on average: what is longer surely exceeds the window."""
+_CHARS_PER_TOKEN = 20
+"""Even runs of blanks and dashes seldom pack more into a token: a text that is longer surely exceeds the window. What is
+shorter is measured in tokens by the worker."""
 
 
 def job_from(path: Path) -> Job:
@@ -61,3 +67,44 @@ def opened_source(inputs: Sequence[str], job: Job, options: SourceOptions, setti
     spool = open_home(settings.home).folder("spool")
     with contextlib.closing(open_source(inputs, job, options, spool=spool, max_text_chars=too_long)) as source:
         yield source
+
+
+class RowReader:
+    """Rows that come from code → Item | RejectedRow, by the same template as files."""
+
+    def __init__(self, job: Job, *, source: str) -> None:
+        """Compile the job's template; `source` is how the rows' origin is named."""
+        self._job = job
+        self._source = source
+        self._renderer = Renderer(job, source=source, line_key_prefix="", max_text_chars=None)
+
+    def read(self, line: int, row: Mapping[str, Any] | str) -> Item | RejectedRow:
+        """Return the item of a row. Without a key in the job, an item is known by its text."""
+        columns: Mapping[str, Any] = {"text": row} if isinstance(row, str) else row
+        missing = [name for name in self._renderer.needed if name not in columns]
+        if missing:
+            detail = f"the row lacks {', '.join(missing)}"
+            return RejectedRow(source=self._source, line=line, reason=RejectReason.MISSING_COLUMN, detail=detail)
+        values = [_written(columns[name]) for name in self._renderer.needed]
+        if any("\0" in value or not _is_storable(value) for value in values):
+            detail = "a NUL or half of a surrogate pair cannot be stored; remove it"
+            return RejectedRow(source=self._source, line=line, reason=RejectReason.BAD_ENCODING, detail=detail)
+        item = self._renderer.row(line, values)
+        if isinstance(item, Item) and self._job.key is None:
+            return dataclasses.replace(item, key=fingerprint(item.text).hex())
+        return item
+
+
+def _written(value: object) -> str:
+    """Return a value as JSON Lines files are read: text as it is, nothing as empty, all else as JSON."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _is_storable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

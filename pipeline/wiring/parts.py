@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pipeline.adapters.celery_queue import CeleryQueue
 from pipeline.adapters.entry_points import load_entry_points
 from pipeline.adapters.postgres import PostgresStore
-from pipeline.adapters.price_book import load_price_book, shipped_price_book
 from pipeline.adapters.system_clock import SystemClock
+from pipeline.adapters.user_files import load_price_book
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.tiers import Tier
 from pipeline.flow.judge import Judge
@@ -28,7 +28,7 @@ def store_and_queue(redis_url: str, database_url: str) -> Iterator[tuple[Postgre
 
 def price_book_for(settings: Settings) -> PriceBook:
     """Return the user's price book, or the one that is shipped."""
-    return shipped_price_book() if settings.price_book is None else load_price_book(settings.price_book)
+    return load_price_book() if settings.price_book is None else load_price_book(settings.price_book)
 
 
 def judge_for(tier: Tier, engine: Engine, settings: Settings, *, redis_url: str, database_url: str) -> Judge:

@@ -12,7 +12,7 @@ from pipeline.domain.job import Job, steps_of
 from pipeline.domain.ledger import Call, LedgerEntry
 from pipeline.domain.outcomes import LOW_CONFIDENCE, Attempt, Escalation, Given, Outcome, Unresolved, Verdict
 from pipeline.domain.pricing import Price, PriceBook
-from pipeline.domain.runs import RunState, run_name
+from pipeline.domain.runs import RunState, identity_digest, run_name
 from pipeline.domain.scores import Confidence, RawScore
 from pipeline.ports.store import ChunkNotice, ClaimedChunk, Committed, JudgedChunk, NewRun, RunRecord, Store
 
@@ -152,9 +152,8 @@ class Rig:
     def new(job: Job | None = None, *, source: str, book: PriceBook | None = None) -> NewRun:
         """Return what `open_run` takes."""
         job = job or make_job()
-        digest = job.digest[:4] + source.encode().hex()[-12:]
         return NewRun(
-            name=run_name(job.name, digest[::-1]),
+            name=run_name(job.name, identity_digest(job.name, job.digest, source)),
             job=job,
             source_digest=source,
             price_book=book or price_book(),

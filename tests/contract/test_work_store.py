@@ -292,7 +292,7 @@ def test_a_worker_killed_before_its_commit_leaves_the_chunk_to_another(rig: Rig)
     assert rig.store.progress(run.id).answered == 2
 
 
-def test_an_escalation_beyond_the_ladder_is_not_made_of_a_refused_commit(rig: Rig) -> None:
+def test_a_refused_commit_sends_nothing_up(rig: Rig) -> None:
     run = rig.filled("abcd", make_job(tiers=[tier("small"), tier("large", chunk_items=2)]))
     old = rig.claim_first(lease_s=0)
     rig.claim(old.chunk_id, worker="w2")

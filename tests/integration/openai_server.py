@@ -120,12 +120,12 @@ class ScriptedServer:
     base_url: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def next(self, path: str, headers: Mapping[str, str], body: bytes) -> Scripted:
+    def next(self, path: str, headers: dict[str, str], body: bytes) -> Scripted:
         """Keep a request and choose its answer."""
         with self._lock:
             number = min(len(self.received), len(self.script) - 1)
             self.received.append(json.loads(body))
-            self.headers.append(dict(headers))
+            self.headers.append(headers)
             self.paths.append(path)
             return self.script[number]
 
@@ -141,7 +141,7 @@ def scripted(*script: Scripted) -> Iterator[ScriptedServer]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = state.next(self.path, self.headers, body)
+            answer = state.next(self.path, dict(self.headers), body)
             if answer.hang:
                 ending.wait()
                 self.close_connection = True

@@ -1,5 +1,7 @@
 """The engine without a model says what its name tells it to."""
 
+from itertools import pairwise
+
 import pytest
 
 from pipeline.adapters.instant import InstantEngine
@@ -33,4 +35,4 @@ def test_one_call_holds_the_tokens_of_all_its_answers() -> None:
     (call,) = reply.calls
     assert call.tokens_in == sum(given.usage.tokens_in or 0 for given in reply.given if given is not None)
     usages = [given.usage.tokens_in or 0 for given in reply.given if given is not None]
-    assert [later - earlier for earlier, later in zip(usages, usages[1:], strict=False)] == [10] * 4
+    assert [later - earlier for earlier, later in pairwise(usages)] == [10] * 4

@@ -69,7 +69,11 @@ def test_usage_and_model_are_taken_where_they_make_sense_and_unknown_elsewhere()
         ("\n Red ", "red", True),
     ],
 )
-def test_a_label_is_found_in_the_ways_that_models_write_it(content: str, label: str, bare: bool) -> None:
+def test_a_label_is_found_in_the_ways_that_models_write_it(
+    content: str,
+    label: str,
+    bare: bool,  # noqa: FBT001 — a case of the table
+) -> None:
     reading = read(content, COLOURS)
     assert reading.answer == Label(label)
     assert reading.bare is bare

@@ -250,7 +250,7 @@ def test_a_recorded_response_whose_label_was_forced_is_unknown() -> None:
 
 def test_a_record_is_as_sure_as_its_least_sure_field_and_unknown_with_one_unknown() -> None:
     form = Record((("a", FieldSpec(type="boolean")), ("b", FieldSpec(type="string"))))
-    sure = ('"b": "', 0.0, {})
+    sure: tuple[str, float, dict[str, float]] = ('"b": "', 0.0, {})
     for opening, expected in ((-0.01, math.exp(-0.5)), (-9.0, None)):
         body = recorded(
             '{"a": true, "b": "x"}',

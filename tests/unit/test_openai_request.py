@@ -49,7 +49,7 @@ CONTROLS = (
     "<0x0A>",
     "<\uff5cend\u2581of\u2581sentence\uff5c>",
     "[TOOL_CALLS]",
-    "<|[reserved]|>"[:2] + "reserved_special_token_3|>",
+    "<|reserved_special_token_3|>",
 )
 
 
@@ -82,7 +82,7 @@ def test_the_text_stands_in_the_last_user_turn_and_nowhere_else() -> None:
 
 
 def test_each_poorer_format_says_the_schema_in_another_way() -> None:
-    formats = [body(RECORD, format=form).get("response_format") for form in Format]
+    formats: list[Any] = [body(RECORD, format=form).get("response_format") for form in Format]
     assert '"pattern"' in json.dumps(formats[Format.SCHEMA])
     assert '"pattern"' not in json.dumps(formats[Format.SCHEMA_WITHOUT_PATTERNS])
     assert formats[Format.OBJECT_WITH_SCHEMA]["schema"]["required"] == ["id", "ids", "n"]

@@ -7,40 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.domain.patterns import Alt, Chars, Node, PatternError, Repeat, Seq, parse, to_python
-
-ALPHABET = 'abcXYZ019_-. "\\[]{}()^$|+*?\n\té€😀'
-
-
-def literal(char: str) -> str:
-    return f"\\{char}" if char in "\\[](){}^$|+*?.-" else char
-
-
-ATOMS = st.one_of(
-    st.sampled_from(ALPHABET).map(literal),
-    st.sampled_from([r"\d", r"\w", r"\s", ".", r"\n", r"\t"]),
-    st.lists(
-        st.sampled_from(["a-f", "0-9", "x", r"\]", r"\d", "_", "é", r"\-", '"', r"\\"]), min_size=1, max_size=3
-    ).map(lambda parts: f"[{''.join(parts)}]"),
-    st.lists(st.sampled_from(["a-c", "0", r"\n", '"', "€", r"\w"]), min_size=1, max_size=2).map(
-        lambda parts: f"[^{''.join(parts)}]"
-    ),
-)
-QUANTIFIERS = st.sampled_from(["", "", "*", "+", "?", "{2}", "{1,}", "{0,3}", "{0}"])
-
-
-def grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.one_of(
-        st.lists(inner, min_size=1, max_size=3).map("".join),
-        st.tuples(inner, inner).map(lambda pair: f"({pair[0]}|{pair[1]})"),
-        st.tuples(inner, QUANTIFIERS).map(lambda pair: f"(?:{pair[0]}){pair[1]}"),
-    )
-
-
-PATTERNS = st.recursive(st.tuples(ATOMS, QUANTIFIERS).map("".join), grow, max_leaves=6)
+from tests.pattern_language import ALPHABET, PATTERNS
 
 
 @given(pattern=PATTERNS, data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_written_for_python_means_the_pattern_itself(pattern: str, data: st.DataObject) -> None:
     ours = re.compile(to_python(pattern))
     theirs = re.compile(pattern, re.ASCII)

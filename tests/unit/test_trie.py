@@ -19,7 +19,7 @@ UNICODE_SETS = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=12
     lambda labels: [tuple(label.encode("utf-8", "surrogatepass")) for label in labels]
 )
 LABEL_SETS = SMALL_SETS | UNICODE_SETS
-LOGIT = st.floats(-50, 50, width=32) | st.sampled_from([-1e30, 1e30])
+LOGIT = st.floats(-50, 50, width=32) | st.sampled_from([float(np.float32(-1e30)), float(np.float32(1e30))])
 
 
 class Oracle:
@@ -50,7 +50,7 @@ class Oracle:
             ways = {other[depth] if len(other) > depth else -1 for other in labels if other[:depth] == path}
             if len(ways) > 1:
                 top = max(self.rows[path][way] for way in ways)
-                weights = {way: math.exp(np.float32(self.rows[path][way]) - np.float32(top)) for way in ways}
+                weights = {way: math.exp(self.rows[path][way] - top) for way in ways}
                 score *= weights[label[depth] if len(label) > depth else -1] / sum(weights.values())
         return score
 

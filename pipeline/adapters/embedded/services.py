@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from pipeline.adapters.embedded import logs, postgres, valkey
 from pipeline.adapters.embedded.account import find_place
@@ -27,7 +27,7 @@ _PORT_TAKEN = "Address already in use"
 class Log(Protocol):
     """What we need of a structlog logger."""
 
-    def info(self, event: str, /, **fields: object) -> object:
+    def info(self, event: str, *args: Any, **kw: Any) -> Any:  # noqa: ANN401 — structlog's own signature
         """Log an event with its fields."""
 
 

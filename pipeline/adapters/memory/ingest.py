@@ -61,18 +61,21 @@ class IngestPart:
                 raise ConservationError(
                     f"rows from number {at} on were given and {run.rows_read} are stored: go on from there"
                 )
-            start = run.rows_read
-            fresh = rows[start - at :]
-            for row_no, row in enumerate(fresh, start):
-                self._store_row(run, row_no, row, keyed=keyed)
-            run.rows_read += len(fresh)
-            added = [run.items[row_no] for row_no in range(start, run.rows_read) if row_no in run.items]
-            return Added(
-                items=len(added),
-                duplicates=sum(row.copy_of is not None for row in added),
-                rejected=len(fresh) - len(added),
-                notices=self._first_chunks(run, start),
-            )
+            return self._append(run, rows[run.rows_read - at :], keyed=keyed)
+
+    def add_new(self, run_id: int, rows: Sequence[Item | RejectedRow]) -> Added:
+        """Append rows that come from code; an item whose key the run knows with the same text is left out."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            known = dict(run.text_of_key)
+            new: list[Item | RejectedRow] = []
+            for row in rows:
+                text_id = fingerprint(row.text) if isinstance(row, Item) else None
+                if not isinstance(row, Item) or known.get(row.key) != text_id:
+                    new.append(row)
+                if isinstance(row, Item) and text_id is not None:
+                    known.setdefault(row.key, text_id)
+            return self._append(run, new, keyed=True)
 
     def finish_ingest(self, run_id: int) -> None:
         """Say that the source was read to its end. The store settles the run after this."""
@@ -90,22 +93,22 @@ class IngestPart:
                 run.ingested = False
                 run.work_again()
 
-    @staticmethod
-    def _store_row(run: RunRow, row_no: int, row: Item | RejectedRow, *, keyed: bool) -> None:
-        if isinstance(row, RejectedRow):
-            run.rejected[row_no] = row
-            return
-        text_id = fingerprint(row.text)
-        if keyed and run.text_of_key.setdefault(row.key, text_id) != text_id:
-            run.rejected[row_no] = RejectedRow(
-                source=row.source,
-                line=row.line,
-                reason=RejectReason.KEY_CONFLICT,
-                detail="an earlier row has the same key and another text: give each row a key of its own",
-            )
-            return
-        first = run.first_of_text.setdefault(text_id, row_no)
-        run.items[row_no] = ItemRow(item=row, copy_of=None if first == row_no else first)
+    def _append(self, run: RunRow, rows: Sequence[Item | RejectedRow], *, keyed: bool) -> Added:
+        start = run.rows_read
+        stored = [_store_row(run, row_no, row, keyed=keyed) for row_no, row in enumerate(rows, start)]
+        run.rows_read += len(rows)
+        added = [row for row in stored if isinstance(row, ItemRow)]
+        return Added(
+            items=len(added),
+            duplicates=sum(row.copy_of is not None for row in added),
+            rejected=len(stored) - len(added),
+            notices=self._first_chunks(run, start),
+            conflicts=tuple(
+                row
+                for row, given in zip(stored, rows, strict=True)
+                if isinstance(row, RejectedRow) and isinstance(given, Item)
+            ),
+        )
 
     def _first_chunks(self, run: RunRow, start: int) -> tuple[ChunkNotice, ...]:
         """Make the chunks in which the new canonical items are asked for the first time."""
@@ -119,3 +122,22 @@ class IngestPart:
             for tier_no, mask in sorted(run.job.first_masks().items())
             for notice in self._tables.make_chunks(run, (tier_no, 0), [(row_no, mask) for row_no in asked])
         )
+
+
+def _store_row(run: RunRow, row_no: int, row: Item | RejectedRow, *, keyed: bool) -> ItemRow | RejectedRow:
+    """Store one row as an item, as a copy, or as rejected."""
+    if isinstance(row, RejectedRow):
+        run.rejected[row_no] = row
+        return row
+    text_id = fingerprint(row.text)
+    if run.text_of_key.setdefault(row.key, text_id) != text_id and keyed:
+        run.rejected[row_no] = RejectedRow(
+            source=row.source,
+            line=row.line,
+            reason=RejectReason.KEY_CONFLICT,
+            detail="an earlier row has the same key and another text: make keys unique, or leave `key` out of the job",
+        )
+        return run.rejected[row_no]
+    first = run.first_of_text.setdefault(text_id, row_no)
+    run.items[row_no] = ItemRow(item=row, copy_of=None if first == row_no else first)
+    return run.items[row_no]

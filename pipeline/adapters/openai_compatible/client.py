@@ -22,7 +22,7 @@ def client_of(*, base_url: str | None, api_key: str | None, azure_api_version: s
     if api_key is not None and (not api_key.isascii() or not api_key.isprintable() or " " in api_key or not api_key):
         msg = "engine openai: the variable named in api_key_env holds no key (one ASCII word)"
         raise ConfigError(msg)
-    _silence()
+    pass
     # A redirect could carry ticket text to a host that nobody named.
     http_client = openai.DefaultAsyncHttpxClient(follow_redirects=False)
     try:

@@ -28,6 +28,7 @@ class _Sorted:
 
     items: list[tuple[Any, ...]] = field(default_factory=list)
     rejected: list[tuple[Any, ...]] = field(default_factory=list)
+    conflicts: list[RejectedRow] = field(default_factory=list)
     fresh: list[int] = field(default_factory=list)
     """Numbers of the items whose text is new to the run: those are asked."""
 
@@ -101,28 +102,49 @@ def add_rows(database: Database, run_id: int, rows: Sequence[Item | RejectedRow]
         new = rows[skipped:]
         if not new:
             return Added(items=0, duplicates=0, rejected=0, notices=())
-        batch = _sort(connection, run, new, first_no=run.rows_read, keyed=keyed)
-        copy_rows(connection, tables.items, _ITEM_COLUMNS, batch.items)
-        copy_rows(connection, tables.rejected_rows, _REJECTED_COLUMNS, batch.rejected)
-        notices = _make_chunks(connection, run, batch.fresh)
-        runs = tables.runs.c
-        added = Added(
-            items=len(batch.items),
-            duplicates=len(batch.items) - len(batch.fresh),
-            rejected=len(batch.rejected),
-            notices=tuple(notices),
+        return _write(connection, run, new, keyed=keyed)
+
+
+def add_new(database: Database, run_id: int, rows: Sequence[Item | RejectedRow]) -> Added:
+    """Append rows that come from code, but for the items that the run knows by key and text."""
+    with database.begin() as connection:
+        run = records.fetch_run(connection, run_id, lock=True)
+        known = _known_keys(connection, run_id, [row.key for row in rows if isinstance(row, Item)])
+        new: list[Item | RejectedRow] = []
+        for row in rows:
+            if isinstance(row, Item):
+                print_ = fingerprint(row.text)
+                if known.get(row.key) == print_:
+                    continue
+                known.setdefault(row.key, print_)
+            new.append(row)
+        return _write(connection, run, new, keyed=True)
+
+
+def _write(connection: sa.Connection, run: RunRecord, rows: Sequence[Item | RejectedRow], *, keyed: bool) -> Added:
+    batch = _sort(connection, run, rows, first_no=run.rows_read, keyed=keyed)
+    copy_rows(connection, tables.items, _ITEM_COLUMNS, batch.items)
+    copy_rows(connection, tables.rejected_rows, _REJECTED_COLUMNS, batch.rejected)
+    notices = _make_chunks(connection, run, batch.fresh)
+    runs = tables.runs.c
+    added = Added(
+        items=len(batch.items),
+        duplicates=len(batch.items) - len(batch.fresh),
+        rejected=len(batch.rejected),
+        notices=tuple(notices),
+        conflicts=tuple(batch.conflicts),
+    )
+    connection.execute(
+        tables.runs.update()
+        .where(runs.id == run.id)
+        .values(
+            rows_read=runs.rows_read + len(rows),
+            items=runs["items"] + added.items,
+            duplicates=runs.duplicates + added.duplicates,
+            rejected=runs.rejected + added.rejected,
         )
-        connection.execute(
-            tables.runs.update()
-            .where(runs.id == run_id)
-            .values(
-                rows_read=runs.rows_read + len(new),
-                items=runs["items"] + added.items,
-                duplicates=runs.duplicates + added.duplicates,
-                rejected=runs.rejected + added.rejected,
-            )
-        )
-        return added
+    )
+    return added
 
 
 def _sort(
@@ -135,11 +157,13 @@ def _sort(
     batch = _Sorted()
     for row_no, (row, print_) in enumerate(zip(rows, prints, strict=True), first_no):
         if isinstance(row, RejectedRow):
-            batch.rejected.append((run.id, row_no, row.source, row.line, row.reason.value, row.detail))
+            batch.rejected.append(_rejected_row(run.id, row_no, row))
             continue
         if keyed and keys.setdefault(row.key, print_) != print_:
             detail = "an earlier row has the same key and another text: make keys unique, or leave `key` out of the job"
-            batch.rejected.append((run.id, row_no, row.source, row.line, RejectReason.KEY_CONFLICT.value, detail))
+            conflict = RejectedRow(source=row.source, line=row.line, reason=RejectReason.KEY_CONFLICT, detail=detail)
+            batch.conflicts.append(conflict)
+            batch.rejected.append(_rejected_row(run.id, row_no, conflict))
             continue
         original = known.setdefault(print_, row_no)
         copied = original != row_no
@@ -158,6 +182,10 @@ def _sort(
         if not copied:
             batch.fresh.append(row_no)
     return batch
+
+
+def _rejected_row(run_id: int, row_no: int, row: RejectedRow) -> tuple[Any, ...]:
+    return (run_id, row_no, row.source, row.line, row.reason.value, row.detail)
 
 
 def _known_texts(connection: sa.Connection, run_id: int, prints: list[bytes]) -> dict[bytes, int]:

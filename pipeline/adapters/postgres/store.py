@@ -33,6 +33,10 @@ class PostgresStore:
         """See IngestStore."""
         return ingest.add_rows(self._database, run_id, rows, at=at, keyed=keyed)
 
+    def add_new(self, run_id: int, rows: Sequence[Item | RejectedRow]) -> Added:
+        """See IngestStore."""
+        return ingest.add_new(self._database, run_id, rows)
+
     def finish_ingest(self, run_id: int) -> None:
         """See IngestStore."""
         ingest.finish_ingest(self._database, run_id)

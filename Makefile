@@ -1,0 +1,52 @@
+# Two commands: `make demo` and `make test`. Each sets up .venv first, and is quick when that is done already.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+setup: $(READY) ## Make .venv with everything in it
+
+# One environment for use and development, from hashes only. llama-cpp-python is compiled for this machine's processor:
+# about 5 minutes the first time; pip keeps the wheel.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "make: Python 3.11 or newer is needed ($(PYTHON) is not): make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@command -v $${CXX:-c++} >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || \
+	  { echo "make: a C++ compiler is needed to build llama.cpp for this machine: install g++ or clang++ (Debian: apt install g++)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "make: this Python cannot make virtual environments (Debian: apt install python3-venv)" >&2; rm -rf $(VENV); exit 2; }
+	@echo "setting up $(VENV) (a first time compiles llama.cpp: about 5 minutes on 2 cores)"
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock 2>$(VENV)/install.log || \
+	  { tail -n 30 $(VENV)/install.log >&2; echo "make: installing failed; see above and $(VENV)/install.log, then run make again: what is built is kept" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY) ## Run the sample tickets through real models (fetches 1.6 GB of models the first time)
+	@$(BIN)/python -m pipeline.cli demo
+
+test: $(READY) ## Run all tests
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## Lint, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: ## Renew requirements.lock (needs uv)
+	uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header --output-file requirements.lock
+
+clean: ## Remove .venv and caches; data and models stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

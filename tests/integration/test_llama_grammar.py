@@ -1,0 +1,110 @@
+"""llama.cpp's grammar sampler and Python's `re` judge the same strings alike, for every pattern of the subset."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from pipeline.adapters.llama.constraint import Grammar
+from pipeline.adapters.llama.library import llama
+from pipeline.adapters.llama.vocab import Vocab
+from pipeline.domain.fields import FieldSpec
+from pipeline.domain.grammar import slots
+from pipeline.domain.patterns import to_python
+from tests.pattern_language import ALPHABET, PATTERNS
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module")
+def vocab(model_path: Callable[[str], Path]) -> Iterator[Vocab]:
+    lib = llama()
+    params = lib.llama_model_default_params()
+    params.vocab_only = True
+    model = lib.llama_model_load_from_file(str(model_path("smollm2-135m-instruct")).encode(), params)
+    yield Vocab(model)
+    lib.llama_model_free(model)
+
+
+def accepts(vocab: Vocab, spec: FieldSpec, written: str) -> bool:
+    """Tell whether the grammar of a field takes a value, token by token as a model would write it."""
+    (slot,) = slots([("f", spec)])
+    grammar = Grammar(vocab, slot.grammar, what="test")
+    state = grammar.begin()
+    try:
+        for token in vocab.plain(f" {written}{slot.end}"):
+            if not state.allowed(np.array([token]))[0]:
+                return False
+            state.accept(token)
+        return slot.holds(state.written)
+    finally:
+        state.close()
+        grammar.close()
+
+
+def told_by_python(pattern: str, text: str) -> bool:
+    return re.fullmatch(to_python(pattern), text) is not None
+
+
+@given(pattern=PATTERNS, data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_string_and_its_mutations_are_judged_alike(vocab: Vocab, pattern: str, data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(re.compile(to_python(pattern)), fullmatch=True)).replace("\0", "")[:60]
+    at = data.draw(st.integers(0, len(text)))
+    changed = text[:at] + data.draw(st.sampled_from(["", *ALPHABET])) + text[at + data.draw(st.integers(0, 1)) :]
+    spec = FieldSpec(type="string", pattern=pattern)
+    for string in (text, changed, ""):
+        written = json.dumps(string, ensure_ascii=False)
+        assume(b"".join(map(vocab.piece, vocab.plain(written))) == written.encode())  # this model lacks some rare bytes
+        taken = accepts(vocab, spec, written)
+        assert taken == told_by_python(pattern, string), (pattern, string)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a*)*", "((a|b)*c?)*", "((a*)*b*)+", "(a{0,200}){0,200}", "(|a)*", "()*", r"(\d{1,200}-){1,200}", "(a?)+b"],
+)
+def test_patterns_that_grammars_find_hard_are_enforced(vocab: Vocab, pattern: str) -> None:
+    spec = FieldSpec(type="string", pattern=pattern)
+    for text in ("", "a", "aa", "ab", "abc", "b", "12-3-", "12-"):
+        assert accepts(vocab, spec, json.dumps(text)) == told_by_python(pattern, text), text
+
+
+@pytest.mark.parametrize(
+    ("spec", "good", "bad"),
+    [
+        (
+            FieldSpec(type="date"),
+            ['"2024-02-29"', "null"],
+            ['"2024-13-01"', '"2024-1-01"', '"2024-12-32"', "2024-12-01"],
+        ),
+        (FieldSpec(type="integer"), ["0", "-12", "null"], ["1.5", "01", "1e3", "--1", '"1"', "- 1"]),
+        (FieldSpec(type="number"), ["0.5", "-12", "12.50"], [".5", "1.", "NaN", "1,000"]),
+        (FieldSpec(type="number", minimum=0), ["1.5"], ["-1.5"]),
+        (FieldSpec(type="boolean"), ["true", "false", "null"], ["True", '"true"', "1"]),
+        (
+            FieldSpec(type="one_of", options=('a"b', "größe", "\\d")),
+            ['"a\\"b"', '"größe"', '"\\\\d"'],
+            ['"a"', '"d"', '""'],
+        ),
+        (
+            FieldSpec(type="string"),
+            ['"x"', '"é 😀 \\" \\\\ \\n"', f'"{"x" * 400}"'],
+            ['""', f'"{"x" * 401}"', '"\\u0000"', '"\\ud800"', "x", '"\n"', '  "x"'],
+        ),
+        (
+            FieldSpec(type="list", of="integer"),
+            ["[]", "[1, 2]", f"[{', '.join('1' * 20)}]"],
+            [f"[{', '.join('1' * 21)}]", "[1,2]", "[ 1]", "[1, ]", "1"],
+        ),
+        (FieldSpec(type="list", pattern="[A-Z]{2}"), ['["AB", "CD"]'], ['["AB", "c"]']),
+    ],
+)
+def test_values_of_each_type(vocab: Vocab, spec: FieldSpec, good: list[str], bad: list[str]) -> None:
+    assert [accepts(vocab, spec, written) for written in good] == [True] * len(good)
+    assert [accepts(vocab, spec, written) for written in bad] == [False] * len(bad)

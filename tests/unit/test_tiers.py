@@ -1,0 +1,73 @@
+"""Tiers: from which confidence on they are believed, and which jobs may share a pool of workers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
+
+
+def tier(**keys: object) -> Tier:
+    return Tier.model_validate({"name": "small", "engine": "llama", "model": "m", **keys})
+
+
+def test_without_accept_at_a_tier_wants_the_default_and_the_last_one_nothing() -> None:
+    assert tier().threshold("s", last=False) == DEFAULT_ACCEPT_AT
+    assert tier().threshold("s", last=True) is None
+
+
+@given(value=st.floats(0, 1))
+def test_one_number_holds_for_every_step_on_the_last_tier_too(value: float) -> None:
+    made = tier(accept_at=value)
+    assert made.threshold("any", last=False) == made.threshold("other", last=True) == value
+
+
+def test_a_steps_own_threshold_goes_before_the_default() -> None:
+    made = tier(accept_at={"default": 0.5, "category": 0.9})
+    assert made.threshold("category", last=False) == 0.9
+    assert made.threshold("mood", last=False) == 0.5
+    assert tier(accept_at={"category": 0.9}).threshold("mood", last=False) == DEFAULT_ACCEPT_AT
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), True, "high", {"default": 2}])
+def test_a_threshold_is_a_probability(value: object) -> None:
+    with pytest.raises(ValidationError):
+        tier(accept_at=value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"engine": "magic"},
+        {"name": "Big One"},
+        {"model": ""},
+        {"chunk_items": 0},
+        {"context_tokens": 10},
+        {"on_long": "explode"},
+        {"on_unknown_confidence": "reject"},
+        {"timeout_s": 0},
+        {"concurrency": 0},
+        {"api_key_env": "sk-1234"},
+        {"api_key": "sk-1234"},
+    ],
+)
+def test_a_tier_outside_its_limits_is_refused(keys: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        tier(**keys)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"accept_at": 0.3}, {"price": "p"}, {"chunk_items": 7}, {"on_long": "reject"}, {"seconds_per_chunk": 60}]
+)
+def test_tiers_that_differ_in_what_no_worker_needs_to_know_share_a_pool(keys: dict[str, object]) -> None:
+    assert tier(**keys).pool == tier().pool
+
+
+@pytest.mark.parametrize("keys", [{"model": "n"}, {"name": "large"}, {"gpu_layers": 9}, {"context_tokens": 512}])
+def test_tiers_that_need_another_engine_have_a_pool_of_their_own(keys: dict[str, object]) -> None:
+    assert tier(**keys).pool != tier().pool
+
+
+def test_a_pool_is_named_after_its_tier() -> None:
+    assert tier().pool.startswith("tier.small.")
