@@ -98,11 +98,14 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("line", sa.BigInteger(), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("key_fingerprint", sa.LargeBinary(), nullable=False),
         sa.Column("text", sa.Text(), nullable=True),
         sa.Column("copy_of", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("(text IS NULL) = (copy_of IS NOT NULL)", name=op.f("ck_items_text_once")),
         sa.CheckConstraint("copy_of < item_no", name=op.f("ck_items_copies_an_earlier")),
-        sa.CheckConstraint("octet_length(fingerprint) = 16", name=op.f("ck_items_fingerprint_length")),
+        sa.CheckConstraint(
+            "octet_length(fingerprint) = 16 AND octet_length(key_fingerprint) = 16", name=op.f("ck_items_fingerprints")
+        ),
         sa.ForeignKeyConstraint(
             ["run_id", "copy_of"], ["items.run_id", "items.item_no"], name=op.f("fk_items_run_id_copy_of")
         ),
@@ -112,11 +115,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_items_copies", "items", ["run_id", "copy_of"], unique=False, postgresql_where=sa.text("copy_of IS NOT NULL")
     )
-    op.create_index("ix_items_key", "items", ["run_id", "key"], unique=False)
+    op.create_index("ix_items_key", "items", ["key_fingerprint"], unique=False)
     op.create_index(
         "uq_items_text_once",
         "items",
-        ["run_id", "fingerprint"],
+        ["fingerprint"],
         unique=True,
         postgresql_where=sa.text("copy_of IS NULL"),
     )

@@ -60,6 +60,7 @@ def celery_settings(url: str) -> dict[str, Any]:
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "socket_connect_timeout": _SOCKET_TIMEOUT_S,
             "socket_keepalive": True,
+            "max_retries": 0,
         },
     }
 

@@ -1,5 +1,6 @@
 """`headrace`: all commands, and errors as one line with the way out."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _exit_code(argv: Sequence[str] | None) -> int:
+    # A service manager's stop is a Ctrl-C: everything ends in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = load_settings()
         telemetry.configure(level=settings.log_level or "warning", style=settings.log_format)
@@ -46,6 +49,6 @@ def _exit_code(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         return 0
     except HeadraceError as error:
-        err.print(f"headrace: {telemetry.mask_urls(str(error))}", style="bold red", markup=False)
+        err.print(f"headrace: {telemetry.mask_urls(str(error))}", style="bold red", markup=False, soft_wrap=True)
         return error.exit_code
     return 0

@@ -1,6 +1,7 @@
 """What every command shares: options, output, exit codes."""
 
 import functools
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -49,7 +50,7 @@ def examples(*lines: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             return function(*args, **kwargs)
 
         shown = "\n".join(f"  {line}" for line in lines)
-        wrapped.__doc__ = f"{(function.__doc__ or '').rstrip()}\n\n\b\nExamples:\n{shown}\n"
+        wrapped.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n\b\nExamples:\n{shown}\n"
         return wrapped
 
     return add

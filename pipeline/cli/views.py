@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.cli.progress import money
 from pipeline.domain.ledger import saved_ratio
 from pipeline.domain.runs import Costs, RunProgress
 
 
-def run_table(now: RunProgress) -> Table:
-    """Return one run: where its answers came from."""
-    table = Table(
-        title=f"{now.run}: {now.state.value}", title_justify="left", caption=_caption(now), caption_justify="left"
-    )
+def run_table(now: RunProgress) -> Group:
+    """Return one run: where its answers came from, and what they cost."""
+    table = Table()
     table.add_column("step")
     tiers = list(next(iter(now.steps.values())).verdicts) if now.steps else []
     for tier in tiers:
@@ -24,7 +24,7 @@ def run_table(now: RunProgress) -> Table:
         answered = sum(step.verdicts.values()) + step.unresolved
         counts = [*(step.verdicts[tier] for tier in tiers), step.unresolved, now.items - answered]
         table.add_row(name, *(f"{count:,}" for count in counts))
-    return table
+    return Group(Text(f"{now.run}: {now.state.value}"), table, Text(_caption(now)))
 
 
 def _caption(now: RunProgress) -> str:

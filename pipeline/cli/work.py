@@ -27,7 +27,8 @@ from pipeline.ports.source import SourceOptions
 from pipeline.ports.store import RunRecord, Store
 from pipeline.settings import Settings, child_environment, load_settings
 from pipeline.wiring import Servers, Stack, servers, store_and_queue
-from pipeline.wiring.inputs import job_from, opened_source, pull_missing_models, warn_of_gaps
+from pipeline.wiring.inputs import job_from, opened_source, warn_of_gaps
+from pipeline.wiring.model_files import pull_missing_models
 from pipeline.wiring.parts import price_book_for, system_clock
 
 _JOB = click.argument("job_file", metavar="JOB", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -111,15 +112,26 @@ def run(
         with Display() as display:
             pull_missing_models(job, settings, display.bar)
     options = SourceOptions(format=input_format, encoding=encoding)
-    final = run_job(job, inputs, options, settings)
-    with servers(settings) as found, store_and_queue(found.redis_url, found.database_url) as (store, _):
+
+    def export(store: Store, final: RunProgress) -> None:
         if output is not None:
             write_results(store.results(store.find_run(final.run).id), job, output, None)
-    conclude(final, as_json=as_json)
+
+    conclude(run_job(job, inputs, options, settings, then=export), as_json=as_json)
 
 
-def run_job(job: Job, inputs: Sequence[str], options: SourceOptions, settings: Settings) -> RunProgress:
-    """Bring up servers and workers, submit, follow to the end, and stop it all."""
+def run_job(
+    job: Job,
+    inputs: Sequence[str],
+    options: SourceOptions,
+    settings: Settings,
+    *,
+    then: Callable[[Store, RunProgress], None] = lambda _store, _final: None,
+) -> RunProgress:
+    """Bring up servers and workers, submit, follow to the end, and stop it all.
+
+    `then` gets the store and the finished run while the servers are still up.
+    """
     warn_of_gaps(job, settings)
     with _stack(job, settings) as (tools, stack), Display() as display:
         sweeper = Sweeper(tools)
@@ -132,13 +144,17 @@ def run_job(job: Job, inputs: Sequence[str], options: SourceOptions, settings: S
             display.reading(done_bytes, total_bytes)
             tick()
 
+        def opened(run: RunRecord) -> None:
+            # Workers load their models while the source is read; a run that is done needs none.
+            if run.state is not RunState.DONE:
+                stack.start_workers()
+
+        prices = price_book_for(settings)
         with opened_source(inputs, job, options, settings) as source:
-            # Workers load their models while the source is read.
-            stack.start_workers()
-            submitted = submit(
-                job, source, price_book_for(settings), store=tools.store, queue=tools.queue, progress=reading
-            )
-        return follow(tools.store, submitted.run.id, clock=system_clock(), show=display.answering, tick=tick)
+            taken = submit(job, source, prices, store=tools.store, queue=tools.queue, progress=reading, on_run=opened)
+        final = follow(tools.store, taken.run.id, clock=system_clock(), show=display.answering, tick=tick)
+        then(tools.store, final)
+        return final
 
 
 @contextlib.contextmanager

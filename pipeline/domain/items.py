@@ -21,12 +21,13 @@ class RejectReason(StrEnum):
     UNREADABLE = "unreadable"
 
 
-def fingerprint(text: str) -> bytes:
-    """Return the 16 bytes under which a text is known in its run: equal texts are asked once.
+def fingerprint(text: str, *, salt: bytes = b"") -> bytes:
+    """Return the 16 bytes under which a text (or key) is known: equal texts are asked once.
 
-    Lone surrogates cannot be stored and are refused by the sources; `surrogatepass` keeps this total all the same.
+    Salted by its run it is unique to the run, so that a store can look it up by itself. Lone surrogates cannot be
+    stored and are refused by the sources; `surrogatepass` keeps this total all the same.
     """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
+    return hashlib.sha256(salt + text.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

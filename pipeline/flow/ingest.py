@@ -9,6 +9,7 @@ from pipeline.domain.errors import ConfigError, QueueUnavailable
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import FINAL_STATES, RunState, identity_digest, run_name
+from pipeline.flow.ahead import ahead
 from pipeline.ports.queue import Queue
 from pipeline.ports.source import Row, Source
 from pipeline.ports.store import ChunkNotice, IngestStore, NewRun, RunRecord, WorkStore
@@ -97,7 +98,7 @@ def _read(
 ) -> Submitted:
     at = run.rows_read
     rows = items = duplicates = rejected = unannounced = 0
-    for batch in _batches(source.rows(skip=at)):
+    for batch in ahead(_batches(source.rows(skip=at))):
         added = store.add_rows(run.id, batch, at=at, keyed=run.job.key is not None)
         at += len(batch)
         rows += len(batch)

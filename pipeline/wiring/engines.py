@@ -23,7 +23,7 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
             return InstantEngine(model=tier.model)
         case "llama":
             # Heavy native code: loaded only in the process that answers with it.
-            from pipeline.adapters.llama import LlamaEngine  # noqa: PLC0415
+            from pipeline.adapters.llama.engine import LlamaEngine  # noqa: PLC0415
 
             resolved = model_store(settings).path(tier.model)
             return LlamaEngine(

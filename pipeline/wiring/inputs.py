@@ -3,13 +3,12 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.embedded import open_home
 from pipeline.adapters.entry_points import load_entry_points
-from pipeline.adapters.models import ModelState
 from pipeline.adapters.sources import FileSource, open_source
 from pipeline.adapters.sources.render import Renderer
 from pipeline.adapters.user_files import load_job
@@ -46,17 +45,6 @@ def warn_of_gaps(job: Job, settings: Settings) -> None:
             logger().warning("price_unknown", tier=tier.name, price=tier.price, known=list(prices.names))
         if tier.accept_at is None and number < len(job.tiers) - 1:
             logger().warning("default_threshold_for_uncalibrated_scores", tier=tier.name, accept_at=DEFAULT_ACCEPT_AT)
-
-
-def pull_missing_models(job: Job, settings: Settings, show: Callable[[str, int, int, str], None]) -> None:
-    """Fetch the job's catalogue models that are not there; `show` gets (title, done bytes, total bytes, note)."""
-    store = model_store(settings)
-    absent = {
-        listing.entry.name for listing in store.list() if listing.state in {ModelState.ABSENT, ModelState.PARTIAL}
-    }
-    for name in dict.fromkeys(tier.model for tier in job.tiers if tier.engine == "llama"):
-        if name in absent:
-            store.pull(name, lambda done, total, note, name=name: show(f"pulling {name}", done, total, note))  # type: ignore[misc]  # mypy cannot type a lambda's default
 
 
 @contextlib.contextmanager

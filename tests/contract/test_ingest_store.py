@@ -1,6 +1,7 @@
 """Rows in: what every Store promises of runs, rows, copies, rejected rows and the first chunks."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -339,17 +340,14 @@ def test_the_same_batch_from_two_threads_is_stored_once(rig: Rig) -> None:
 
 def test_two_processes_that_open_a_run_at_once_get_the_same(rig: Rig) -> None:
     start = threading.Barrier(4)
-    got: list[tuple[int, bool]] = []
 
-    def open_run() -> None:
+    def open_run(source: str) -> tuple[int, bool]:
         start.wait()
-        run, made = rig.store.open_run(rig.new(source="s"))
-        got.append((run.id, made))
+        run, made = rig.store.open_run(rig.new(source=source))
+        return run.id, made
 
-    threads = [threading.Thread(target=open_run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({run_id for run_id, _ in got}) == 1
-    assert sorted(made for _, made in got) == [False, False, False, True]
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(10):
+            got = list(threads.map(open_run, [f"source {number}"] * 4))
+            assert len({run_id for run_id, _ in got}) == 1
+            assert sorted(made for _, made in got) == [False, False, False, True]

@@ -9,7 +9,7 @@ import pytest
 from pipeline.domain.answers import Usage
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.ledger import LedgerEntry
-from pipeline.domain.outcomes import Escalation, Verdict
+from pipeline.domain.outcomes import Escalation, Unresolved, Verdict
 from pipeline.domain.runs import Costs, RunState
 from pipeline.ports.store import JudgedChunk, RunRecord
 from tests.contract.store_cases import (
@@ -233,3 +233,12 @@ def test_an_escalated_item_bears_both_tiers_costs(rig: Rig) -> None:
         ("mood", "small"): Decimal("0.001"),
         ("mood", "large"): Decimal("0.01"),
     }
+
+
+def test_an_unresolved_answer_asked_again_counts_once_in_the_baseline(rig: Rig) -> None:
+    run = rig.filled("a", make_job(tiers=[tier("large")]))
+    rig.finish(run, lambda *_: Unresolved("low_confidence"))
+    rig.store.retry(run.id, unresolved=True)
+    rig.finish(run)
+    progress = rig.store.progress(run.id)
+    assert (progress.known_usd, progress.baseline_usd) == (Decimal("0.002"), Decimal("0.001"))

@@ -5,6 +5,7 @@ prompt anew for every beginning of a label at which labels part. Slow, and short
 """
 
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -23,7 +24,12 @@ class Reference:
     def __init__(self, model: Path, *, threads: int, context_tokens: int = 2048) -> None:
         """Load the model a second time, through the high-level class."""
         self._llm = llama_cpp.Llama(
-            str(model), n_ctx=context_tokens, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False
+            str(model),
+            n_ctx=context_tokens,
+            n_batch=512,
+            n_threads=threads,
+            n_threads_batch=threads,
+            verbose=False,
         )
         self._vocab = llama_cpp.llama_model_get_vocab(self._llm.model)
         size = llama_cpp.llama_vocab_n_tokens(self._vocab)
@@ -47,7 +53,8 @@ class Reference:
             eos_token=special["eos"],
             add_generation_prompt=True,
         )
-        rendered = formatter(messages=[{"role": role, "content": content} for role, content in turns]).prompt
+        messages: list[Any] = [{"role": role, "content": content} for role, content in turns]
+        rendered = formatter(messages=messages).prompt
         head, tail = rendered.split(_MARK)
         blank = " " if head.endswith(" ") else ""
         return [
@@ -81,7 +88,7 @@ class Reference:
         return result
 
     def _shares(self, tokens: list[int], ways: set[int | None]) -> dict[int | None, float]:
-        self._llm.reset()
+        self._llm.n_tokens = 0
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._llm.ctx), True)  # noqa: FBT003 — llama.cpp's own signature
         self._llm.eval(tokens)
         pointer = llama_cpp.llama_get_logits_ith(self._llm.ctx, -1)

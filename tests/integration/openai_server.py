@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 START_S = 120
+REQUEST_S = 100
 N_CTX = 4096
 
 
@@ -41,11 +42,11 @@ class OpenAIServer:
         return True
 
     def _asked(self, path: str, body: object) -> Any:  # noqa: ANN401 — JSON
-        root = self.base_url.removesuffix("/v1")
-        url = root + path
+        url = self.base_url.removesuffix("/v1") + path
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"}
-        with urllib.request.urlopen(urllib.request.Request(url, data=data, headers=headers), timeout=10) as answer:  # noqa: S310 — our own loopback address
+        asked = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310 — our own loopback address
+        with urllib.request.urlopen(asked, timeout=REQUEST_S) as answer:  # noqa: S310 — our own loopback address
             return json.load(answer)
 
 

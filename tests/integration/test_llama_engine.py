@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from pipeline.adapters.llama.context import Row
 from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.adapters.llama.library import llama
 from pipeline.domain.answers import Defect, Fields, Label, Malformed, Usage
 from pipeline.domain.errors import EngineUnavailable, ModelError
 from pipeline.domain.outcomes import Given
@@ -90,37 +91,64 @@ def answers(engine: LlamaEngine, asked: Question, texts: list[str]) -> list[Give
     return [one for one in given if one is not None]
 
 
-@pytest.mark.parametrize("asked", [SENTIMENT, TOPIC], ids=["sentiment", "labels that are prefixes of one another"])
-def test_batched_answers_agree_with_the_plain_one_by_one_reference(
-    engine: LlamaEngine, model_path: Callable[[str], Path], asked: Question
-) -> None:
+@pytest.fixture(scope="module")
+def reference(model_path: Callable[[str], Path]) -> Iterator[Reference]:
     reference = Reference(model_path(SMALL), threads=2)
-    same = 0
-    for text, given in zip(TEXTS, answers(engine, asked, TEXTS), strict=True):
+    yield reference
+    reference.close()
+
+
+@pytest.mark.parametrize("asked", [SENTIMENT, TOPIC], ids=["sentiment", "labels that are prefixes of one another"])
+def test_one_answer_alone_is_the_plain_reference_to_the_last_digit(
+    model_path: Callable[[str], Path], reference: Reference, asked: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reference's own attention kernel, whose results do not depend on how a prompt is cut into batches."""
+    lib = llama()
+    defaults = lib.llama_context_default_params
+
+    def without_flash_attention() -> Any:  # noqa: ANN401 — a ctypes structure
+        params = defaults()
+        params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        return params
+
+    monkeypatch.setattr(lib, "llama_context_default_params", without_flash_attention)
+    engine = engine_for(model_path(SMALL))
+    for text in TEXTS[:6]:
+        (given,) = answers(engine, asked, [text])
         scores = reference.scores(asked, text)
         assert math.isclose(sum(scores.values()), 1.0, abs_tol=1e-6)
         assert isinstance(given.answer, Label)
         assert given.raw_score is not None
-        best = max(scores, key=scores.__getitem__)
-        same += given.answer.value == best
-        # Kernels differ by the batch's shape: a probability moves a little, and a near tie may tip.
-        assert abs(scores[given.answer.value] - given.raw_score.value) < 0.06
-        assert scores[best] - scores[given.answer.value] < 0.06
-    reference.close()
-    assert same >= len(TEXTS) - 3
+        assert given.answer.value == max(scores, key=scores.__getitem__)
+        assert given.raw_score.value == pytest.approx(scores[given.answer.value], abs=1e-4)
+    engine.close()
 
 
-def test_the_prompt_is_the_reference_prompt_token_by_token(
-    engine: LlamaEngine, model_path: Callable[[str], Path]
+@pytest.mark.parametrize(
+    ("asked", "texts"), [(SENTIMENT, TEXTS), (TOPIC, TEXTS[::2])], ids=["sentiment", "labels that are prefixes"]
+)
+def test_many_answers_at_once_agree_with_the_reference(
+    engine: LlamaEngine, reference: Reference, asked: Question, texts: list[str]
 ) -> None:
+    """Kernels differ by the batch's shape, and so do probabilities a little: only near ties may tip."""
+    moved: list[float] = []
+    for text, given in zip(texts, answers(engine, asked, texts), strict=True):
+        scores = reference.scores(asked, text)
+        assert isinstance(given.answer, Label)
+        assert given.raw_score is not None
+        moved.append(abs(scores[given.answer.value] - given.raw_score.value))
+        assert max(scores.values()) - scores[given.answer.value] < 0.2
+    assert max(moved) < 0.2
+    assert sum(moved) / len(moved) < 0.06
+
+
+def test_the_prompt_is_the_reference_prompt_token_by_token(engine: LlamaEngine, reference: Reference) -> None:
     asked = question(
         labels=["good", "bad"], examples=[{"text": "Fine work.", "answer": "good"}, {"text": "No!", "answer": "bad"}]
     )
-    reference = Reference(model_path(SMALL), threads=1)
     prompt = engine._asked(asked).prompt
     ours = [*prompt.prefix, *engine._vocab.plain(prompt.lead + "Quite a text"), *prompt.suffix]
     assert ours == reference.prompt(asked, "Quite a text")
-    reference.close()
 
 
 def test_no_text_becomes_a_control_token_and_nothing_of_it_is_lost(engine: LlamaEngine) -> None:

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from pipeline.adapters.memory.rows import ItemRow, RunRow, Tables
+from pipeline.adapters.memory.rows import ItemRow, RunRow
+from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.errors import ConservationError
 from pipeline.domain.items import Item, RejectedRow, RejectReason, fingerprint
 from pipeline.domain.job import Job
@@ -67,14 +68,15 @@ class IngestPart:
         """Append rows that come from code; an item whose key the run knows with the same text is left out."""
         with self._tables.lock:
             run = self._tables.run(run_id)
-            known = dict(run.text_of_key)
+            here: dict[str, bytes] = {}
             new: list[Item | RejectedRow] = []
             for row in rows:
-                text_id = fingerprint(row.text) if isinstance(row, Item) else None
-                if not isinstance(row, Item) or known.get(row.key) != text_id:
-                    new.append(row)
-                if isinstance(row, Item) and text_id is not None:
-                    known.setdefault(row.key, text_id)
+                if isinstance(row, Item):
+                    text_id = fingerprint(row.text)
+                    if run.text_of_key.get(row.key, here.get(row.key)) == text_id:
+                        continue
+                    here.setdefault(row.key, text_id)
+                new.append(row)
             return self._append(run, new, keyed=True)
 
     def finish_ingest(self, run_id: int) -> None:

@@ -1,6 +1,7 @@
 """What people order: cancel and retry, the active half of ports.store.ReportStore."""
 
-from pipeline.adapters.memory.rows import ChunkState, Group, RunRow, Tables
+from pipeline.adapters.memory.rows import ChunkState, Group, RunRow
+from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.runs import FINAL_STATES, RunState
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from pipeline.adapters.memory.costs import baseline, cost_table
-from pipeline.adapters.memory.rows import AttemptRow, RunRow, Tables
+from pipeline.adapters.memory.rows import AttemptRow, RunRow
+from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.answers import Answer, Malformed
 from pipeline.domain.errors import RunNotFound
 from pipeline.domain.items import RejectedRow

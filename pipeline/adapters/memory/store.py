@@ -3,8 +3,8 @@
 from pipeline.adapters.memory.ingest import IngestPart
 from pipeline.adapters.memory.orders import OrderPart
 from pipeline.adapters.memory.report import ReportPart
-from pipeline.adapters.memory.rows import Tables
 from pipeline.adapters.memory.sweep import SweepPart
+from pipeline.adapters.memory.tables import Tables
 from pipeline.adapters.memory.work import WorkPart
 from pipeline.ports.clock import Clock
 

@@ -3,7 +3,8 @@
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
-from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, RunRow, Tables
+from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, RunRow
+from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.runs import RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
 

@@ -6,16 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-from pipeline.adapters.memory.rows import (
-    AttemptRow,
-    ChunkRow,
-    ChunkState,
-    Group,
-    OutcomeRow,
-    RunRow,
-    Tables,
-    Waiting,
-)
+from pipeline.adapters.memory.rows import AttemptRow, ChunkRow, ChunkState, Group, OutcomeRow, RunRow, Waiting
+from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.answers import Malformed, from_json, to_json
 from pipeline.domain.errors import ConservationError
 from pipeline.domain.ledger import LedgerEntry, apportion

@@ -22,7 +22,7 @@ def client_of(*, base_url: str | None, api_key: str | None, azure_api_version: s
     if api_key is not None and (not api_key.isascii() or not api_key.isprintable() or " " in api_key or not api_key):
         msg = "engine openai: the variable named in api_key_env holds no key (one ASCII word)"
         raise ConfigError(msg)
-    pass
+    _silence()
     # A redirect could carry ticket text to a host that nobody named.
     http_client = openai.DefaultAsyncHttpxClient(follow_redirects=False)
     try:
@@ -52,5 +52,5 @@ def _is_address(base_url: str) -> bool:
 
 
 def _silence() -> None:
-    """Keep the client library from logging request bodies, that is ticket text, which it does at DEBUG."""
+    """Keep request bodies, that is ticket text, out of logs: at DEBUG releases before 3 write them, 3.54 does not."""
     logging.getLogger("openai").setLevel(logging.WARNING)

@@ -75,6 +75,9 @@ def copy_rows(
     connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Write rows by binary COPY inside the connection's transaction: several times faster than INSERT."""
+    rows = list(rows)
+    if not rows:
+        return
     types = [_pg_type(table.c[name].type) for name in columns]
     names = ", ".join(f'"{name}"' for name in columns)
     raw = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
@@ -83,6 +86,11 @@ def copy_rows(
         copy.set_types(types)
         for row in rows:
             copy.write_row(row)
+
+
+def storable(text: str) -> str:
+    """Return words of an endpoint as Postgres can hold them: NULs and half surrogate pairs are replaced."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _pg_type(kind: sa.types.TypeEngine[Any]) -> str:

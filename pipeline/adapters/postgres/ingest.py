@@ -17,9 +17,21 @@ from pipeline.domain.runs import RunState
 from pipeline.ports.store import Added, ChunkNotice, NewRun, RunRecord
 
 _INGEST_LOCKS = 4_841_702
-_ITEM_COLUMNS = ("run_id", "item_no", "key", "source", "line", "fingerprint", "text", "copy_of")
+_ITEM_COLUMNS = ("run_id", "item_no", "key", "source", "line", "fingerprint", "key_fingerprint", "text", "copy_of")
 _REJECTED_COLUMNS = ("run_id", "row_no", "source", "line", "reason", "detail")
 _CHUNK_COLUMNS = ("id", "run_id", "tier_no", "pool", "generation", "item_nos", "step_masks")
+
+# Fingerprints travel as one value: the driver would write thousands of array members one by one, in Python.
+_KNOWN_TEXTS = sa.text("""
+SELECT fingerprint, item_no FROM items WHERE copy_of IS NULL AND fingerprint = ANY (ARRAY(
+    SELECT substr(:prints, place, 16) FROM generate_series(1, length(:prints), 16) AS place
+))
+""")
+_KNOWN_KEYS = sa.text("""
+SELECT key_fingerprint, fingerprint FROM items WHERE key_fingerprint = ANY (ARRAY(
+    SELECT substr(:prints, place, 16) FROM generate_series(1, length(:prints), 16) AS place
+))
+""")
 
 
 @dataclass(slots=True)
@@ -47,12 +59,7 @@ def open_run(database: Database, new: NewRun) -> tuple[RunRecord, bool]:
     }
     runs = tables.runs
     with database.begin() as connection:
-        made = connection.execute(
-            insert(runs)
-            .values(values)
-            .on_conflict_do_nothing(index_elements=["job_name", "job_digest", "source_digest"])
-            .returning(runs)
-        ).one_or_none()
+        made = connection.execute(insert(runs).values(values).on_conflict_do_nothing().returning(runs)).one_or_none()
         if made is not None:
             policy = policy_of(new.job)
             connection.execute(
@@ -109,14 +116,13 @@ def add_new(database: Database, run_id: int, rows: Sequence[Item | RejectedRow])
     """Append rows that come from code, but for the items that the run knows by key and text."""
     with database.begin() as connection:
         run = records.fetch_run(connection, run_id, lock=True)
-        known = _known_keys(connection, run_id, [row.key for row in rows if isinstance(row, Item)])
+        prints = [_prints(run, row) for row in rows]
+        known = _known_keys(connection, [key for key, _ in prints])
         new: list[Item | RejectedRow] = []
-        for row in rows:
-            if isinstance(row, Item):
-                print_ = fingerprint(row.text)
-                if known.get(row.key) == print_:
-                    continue
-                known.setdefault(row.key, print_)
+        for row, (key_print, text_print) in zip(rows, prints, strict=True):
+            if key_print and known.get(key_print) == text_print:
+                continue
+            known.setdefault(key_print, text_print)
             new.append(row)
         return _write(connection, run, new, keyed=True)
 
@@ -151,35 +157,24 @@ def _sort(
     connection: sa.Connection, run: RunRecord, rows: Sequence[Item | RejectedRow], *, first_no: int, keyed: bool
 ) -> _Sorted:
     """Tell new texts from known ones and refuse a key that came with another text."""
-    prints = [fingerprint(row.text) if isinstance(row, Item) else b"" for row in rows]
-    known = _known_texts(connection, run.id, [one for one in prints if one])
-    keys = _known_keys(connection, run.id, [row.key for row in rows if isinstance(row, Item)]) if keyed else {}
+    prints = [_prints(run, row) for row in rows]
+    known = _known_texts(connection, [text for _, text in prints])
+    keys = _known_keys(connection, [key for key, _ in prints]) if keyed else {}
     batch = _Sorted()
-    for row_no, (row, print_) in enumerate(zip(rows, prints, strict=True), first_no):
+    for row_no, (row, (key_print, text_print)) in enumerate(zip(rows, prints, strict=True), first_no):
         if isinstance(row, RejectedRow):
             batch.rejected.append(_rejected_row(run.id, row_no, row))
             continue
-        if keyed and keys.setdefault(row.key, print_) != print_:
+        if keyed and keys.setdefault(key_print, text_print) != text_print:
             detail = "an earlier row has the same key and another text: make keys unique, or leave `key` out of the job"
             conflict = RejectedRow(source=row.source, line=row.line, reason=RejectReason.KEY_CONFLICT, detail=detail)
             batch.conflicts.append(conflict)
             batch.rejected.append(_rejected_row(run.id, row_no, conflict))
             continue
-        original = known.setdefault(print_, row_no)
-        copied = original != row_no
-        batch.items.append(
-            (
-                run.id,
-                row_no,
-                row.key,
-                row.source,
-                row.line,
-                print_,
-                None if copied else row.text,
-                original if copied else None,
-            )
-        )
-        if not copied:
+        original = known.setdefault(text_print, row_no)
+        kept = (row.text, None) if original == row_no else (None, original)
+        batch.items.append((run.id, row_no, row.key, row.source, row.line, text_print, key_print, *kept))
+        if original == row_no:
             batch.fresh.append(row_no)
     return batch
 
@@ -188,17 +183,22 @@ def _rejected_row(run_id: int, row_no: int, row: RejectedRow) -> tuple[Any, ...]
     return (run_id, row_no, row.source, row.line, row.reason.value, row.detail)
 
 
-def _known_texts(connection: sa.Connection, run_id: int, prints: list[bytes]) -> dict[bytes, int]:
-    query = sa.text(
-        "SELECT fingerprint, item_no FROM items WHERE run_id = :run AND copy_of IS NULL AND fingerprint = ANY(:prints)"
-    )
-    found = connection.execute(query, {"run": run_id, "prints": prints})
+def _prints(run: RunRecord, row: Item | RejectedRow) -> tuple[bytes, bytes]:
+    """Return the fingerprints of a row's key and text; empty ones for a row that is no item."""
+    if isinstance(row, RejectedRow):
+        return b"", b""
+    salt = run.name.encode()
+    return fingerprint(row.key, salt=salt), fingerprint(row.text, salt=salt)
+
+
+def _known_texts(connection: sa.Connection, prints: Sequence[bytes]) -> dict[bytes, int]:
+    found = connection.execute(_KNOWN_TEXTS, {"prints": b"".join(prints)})
     return {bytes(row.fingerprint): row.item_no for row in found}
 
 
-def _known_keys(connection: sa.Connection, run_id: int, keys: list[str]) -> dict[str, bytes]:
-    query = sa.text("SELECT key, fingerprint FROM items WHERE run_id = :run AND key = ANY(:keys)")
-    return {row.key: bytes(row.fingerprint) for row in connection.execute(query, {"run": run_id, "keys": keys})}
+def _known_keys(connection: sa.Connection, prints: Sequence[bytes]) -> dict[bytes, bytes]:
+    found = connection.execute(_KNOWN_KEYS, {"prints": b"".join(prints)})
+    return {bytes(row.key_fingerprint): bytes(row.fingerprint) for row in found}
 
 
 def _make_chunks(connection: sa.Connection, run: RunRecord, item_nos: Sequence[int]) -> list[ChunkNotice]:

@@ -81,7 +81,10 @@ def progress(database: Database, run_id: int) -> RunProgress:
 
 
 def _progress(connection: sa.Connection, run_id: int) -> RunProgress:
-    row = connection.execute(sa.select(tables.runs, sa.func.now().label("at")).where(tables.runs.c.id == run_id)).one()
+    query = sa.select(tables.runs, sa.func.now().label("at")).where(tables.runs.c.id == run_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise RunNotFound(f"no run {run_id}: `headrace status` lists them")
     run = records.run_record(row, run_id)
     money = connection.execute(_MONEY, {"run": run_id}).one()
     state, reason = _shown_state(connection, run)

@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.adapters.postgres import records, tables
-from pipeline.adapters.postgres.database import Database, copy_rows
+from pipeline.adapters.postgres.database import Database, copy_rows, storable
 from pipeline.adapters.postgres.gather import gather
 from pipeline.domain.answers import Malformed, to_json
 from pipeline.domain.ledger import LedgerEntry, apportion
@@ -48,7 +49,8 @@ UPDATE chunks SET lease_until = now() + make_interval(secs => :lease_s)
 _HELD = sa.text("SELECT state = 'claimed' AND fence = :fence FROM chunks WHERE id = :id FOR UPDATE")
 _DONE = sa.text("UPDATE chunks SET state = 'done', done_at = now(), lease_until = NULL WHERE id = :id")
 _REDUCE = sa.text("""
-UPDATE chunks SET state = 'pending', lease_until = NULL, published_at = NULL, item_nos = :item_nos, step_masks = :masks
+UPDATE chunks SET state = 'pending', lease_until = NULL, published_at = NULL, claims = claims - 1,
+       item_nos = :item_nos, step_masks = :masks
  WHERE id = :id
 """)
 _GIVE_BACK = sa.text("""
@@ -104,9 +106,10 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
     claimed = judged.claimed
     with database.begin() as connection:
         held = connection.scalar(_HELD, {"id": claimed.chunk_id, "fence": claimed.fence})
-        copy_rows(connection, tables.ledger, _LEDGER_COLUMNS, _ledger_rows(judged, refused=not held))
         if not held:
+            _book_refused(connection, judged)
             return Committed(accepted=False)
+        copy_rows(connection, tables.ledger, _LEDGER_COLUMNS, _ledger_rows(judged, refused=False))
         copy_rows(connection, tables.attempts, _ATTEMPT_COLUMNS, _attempt_rows(judged))
         copy_rows(connection, tables.verdicts, _VERDICT_COLUMNS, _verdict_rows(judged))
         if judged.attempts:
@@ -119,6 +122,13 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
         else:
             connection.execute(_DONE, {"id": claimed.chunk_id})
         return Committed(accepted=True, notices=_full_chunks(connection, claimed, waiting))
+
+
+def _book_refused(connection: sa.Connection, judged: JudgedChunk) -> None:
+    """Book what was spent on answers that came too late; a commit that was sent twice is booked already."""
+    rows = [dict(zip(_LEDGER_COLUMNS, row, strict=True)) for row in _ledger_rows(judged, refused=True)]
+    if rows:
+        connection.execute(insert(tables.ledger).on_conflict_do_nothing(), rows)
 
 
 def _full_chunks(
@@ -143,7 +153,7 @@ def _ledger_rows(judged: JudgedChunk, *, refused: bool) -> Iterator[tuple[Any, .
             claimed.chunk_id,
             claimed.fence,
             claimed.tier_no,
-            call.model,
+            storable(call.model),
             call.tokens_in,
             call.tokens_cached,
             call.tokens_out,
@@ -193,7 +203,7 @@ def _attempt_rows(judged: JudgedChunk) -> Iterator[tuple[Any, ...]]:
             outcome.reason if isinstance(outcome, Escalation | Unresolved) else None,
             outcome.to_tier if isinstance(outcome, Escalation) else None,
             None if isinstance(given.answer, Malformed) else to_json(given.answer),
-            None if malformed is None else malformed.detail,
+            None if malformed is None else storable(malformed.detail),
             None if given.raw_score is None else given.raw_score.value,
             None if attempt.confidence is None else attempt.confidence.value,
             attempt.confidence is not None and attempt.confidence.calibrated,

@@ -1,0 +1,37 @@
+"""What this machine has left: memory, within what the cgroup grants."""
+
+from pathlib import Path
+
+import psutil
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory_bytes(cgroup: Path = _CGROUP) -> int:
+    """Return the bytes that new processes can take now without swapping. Reads cgroup v2's files, then v1's."""
+    free = psutil.virtual_memory().available
+    for limit_file, used_file in (
+        (cgroup / "memory.max", cgroup / "memory.current"),
+        (cgroup / "memory" / "memory.limit_in_bytes", cgroup / "memory" / "memory.usage_in_bytes"),
+    ):
+        limit, used = _number(limit_file), _number(used_file)
+        if limit is not None and used is not None:
+            return max(0, min(free, limit - used))
+    return free
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # "max" is no number: no limit
+        return None
+
+
+def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """Return what the processor can do, in Linux' words (`avx2`, `fma` …); nothing where the system does not say so."""
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(flags.partition(":")[2].split())

@@ -1,0 +1,80 @@
+"""All rows of all runs under one lock, and the few rules that all faces of the store share."""
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+
+from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, RunRow
+from pipeline.domain.errors import ConservationError, RunNotFound
+from pipeline.domain.runs import RunState
+from pipeline.ports.clock import Clock
+from pipeline.ports.store import ChunkNotice
+
+
+class Tables:
+    """All rows of all runs. Whoever reads or writes them holds `lock`."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin empty."""
+        self.lock = threading.RLock()
+        self.clock = clock
+        self.runs: dict[int, RunRow] = {}
+        self.run_of_identity: dict[tuple[str, str, str], int] = {}
+        self.chunks: dict[int, ChunkRow] = {}
+        self.booked_calls: set[object] = set()
+        self._chunk_ids = itertools.count(1)
+
+    def run(self, run_id: int) -> RunRow:
+        """Return a run; raises RunNotFound."""
+        if run_id not in self.runs:
+            raise RunNotFound(f"there is no run number {run_id}; `headrace status` lists the runs")
+        return self.runs[run_id]
+
+    def open_chunks(self, run_id: int) -> Iterator[ChunkRow]:
+        """Yield a run's chunks from which something is still to come."""
+        return (chunk for chunk in self.chunks.values() if chunk.run_id == run_id and chunk.open)
+
+    def notice(self, chunk: ChunkRow) -> ChunkNotice:
+        """Return what announces a chunk."""
+        run = self.runs[chunk.run_id]
+        tier = run.job.tiers[chunk.tier_no]
+        return ChunkNotice(chunk_id=chunk.id, run_name=run.name, tier=tier.name, pool=tier.pool, items=len(chunk.masks))
+
+    def make_chunks(self, run: RunRow, group: Group, masks: Iterable[tuple[int, int]]) -> list[ChunkNotice]:
+        """Store (item_no, step mask) pairs as chunks of the tier's size, the last one perhaps smaller."""
+        tier_no, generation = group
+        size, pairs = run.job.tiers[tier_no].chunk_items, list(masks)
+        notices = []
+        for start in range(0, len(pairs), size):
+            chunk = ChunkRow(
+                id=next(self._chunk_ids),
+                run_id=run.id,
+                tier_no=tier_no,
+                generation=generation,
+                masks=dict(sorted(pairs[start : start + size])),
+                unpublished_since=self.clock.now(),
+            )
+            self.chunks[chunk.id] = chunk
+            notices.append(self.notice(chunk))
+        return notices
+
+    def finish_if_nothing_open(self, run: RunRow) -> None:
+        """End a fully read run: done when all its outcomes are there, failed when a chunk is dead.
+
+        Raises ConservationError, and the run is failed, when an outcome is missing or too many.
+        """
+        if run.state is not RunState.RUNNING or run.waiting or any(self.open_chunks(run.id)):
+            return
+        canonical = sum(row.copy_of is None for row in run.items.values())
+        dead = sum(chunk.run_id == run.id and chunk.state is ChunkState.DEAD for chunk in self.chunks.values())
+        if dead:
+            reason = f"{dead} chunks could not be finished; see the workers' logs, then: headrace retry {run.name}"
+            run.end(RunState.FAILED, self.clock.now(), reason)
+            return
+        due, given = canonical * len(run.job.steps), len(run.outcomes)
+        if due == given:
+            run.end(RunState.DONE, self.clock.now())
+            return
+        reason = f"{due} outcomes are due and {given} were given: an item was dropped or doubled"
+        run.end(RunState.FAILED, self.clock.now(), reason)
+        raise ConservationError(f"run {run.name}: {reason}; this is a bug, please report it")

@@ -1,0 +1,48 @@
+"""Read ahead: the next batch is parsed while Postgres writes the last one."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+_DONE = object()
+
+
+def ahead(values: Iterable[T], *, depth: int = 2) -> Iterator[T]:
+    """Yield the same values in the same order, up to `depth` of them read in advance by a thread.
+
+    What the reading raises is raised here, in its place. Closing the iterator ends the thread.
+    """
+    waiting: queue.Queue[object] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
+    fault: list[BaseException] = []
+
+    def put(value: object) -> None:
+        while not stopped.is_set():
+            try:
+                waiting.put(value, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+
+    def read() -> None:
+        try:
+            for value in values:
+                put(value)
+                if stopped.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 — carried over to the thread that asked
+            fault.append(error)
+        put(_DONE)
+
+    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while (value := waiting.get()) is not _DONE:
+            yield value  # type: ignore[misc]  # the queue holds T or _DONE
+        if fault:
+            raise fault[0]
+    finally:
+        stopped.set()
+        thread.join()
