@@ -6,7 +6,6 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pipeline.adapters.celery_queue import broker_url
 from pipeline.domain.errors import QueueUnavailable
 
 _TIMEOUT_S = 5.0
@@ -22,9 +21,9 @@ class RedisFacts:
 
 
 def redis_facts(url: str) -> RedisFacts:
-    """Ask the server; raises QueueUnavailable when it does not answer, ConfigError for a URL that is none of Redis."""
+    """Ask the server at a redis:// address; raises QueueUnavailable when it does not answer."""
     client = redis.Redis.from_url(
-        broker_url(url), socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
     )
     try:
         said = client.info()

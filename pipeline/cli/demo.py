@@ -137,6 +137,10 @@ def _keep(folder: Path, store: Store, final: RunProgress, job: Job) -> None:
 def _show(final: RunProgress, found: Gathered, job: Job, keep: Path | None) -> None:
     out.print(examples_table(found.examples))
     out.print(accuracy_table(found.accuracy, [tier.name for tier in job.tiers]))
+    out.print(
+        "commonest: what always giving the commonest answer would score; (n): answers of that tier", soft_wrap=True
+    )
+    out.print()
     if found.rejected:
         out.print("rejected rows")
         for row in found.rejected:
@@ -181,11 +185,9 @@ def accuracy_table(accuracy: Accuracy, tiers: Iterable[str]) -> Table:
     table = Table(
         title=f"right answers, of {accuracy.items:,} tickets",
         title_justify="left",
-        caption="`commonest` is what always giving the commonest answer would score",
-        caption_justify="left",
     )
-    table.add_column("step")
-    for name in ("all", "commonest", *groups, *(f"by {tier}" for tier in tiers)):
+    table.add_column("step", no_wrap=True)
+    for name in ("all", "commonest", *groups, *tiers):
         table.add_column(name, justify="right")
     for step, total in accuracy.steps.items():
         rows = [(step, total), *((f"  {name}", field) for name, field in total.fields.items())]
@@ -200,7 +202,7 @@ def _shares(counted: Score, groups: Iterable[str], tiers: Iterable[str]) -> Iter
     yield from (_percent(counted.by_group.get(group)) for group in groups)
     for tier in tiers:
         tally = counted.by_tier.get(tier)
-        yield "-" if tally is None else f"{_percent(tally)} of {tally.of}"
+        yield "-" if tally is None else f"{_percent(tally)} ({tally.of:,})"
 
 
 def _percent(tally: Tally | None) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from pipeline.adapters.celery_queue import broker_url
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.embedded import Home, open_home
 from pipeline.adapters.embedded.binaries import postgres_binaries, valkey_server
@@ -146,7 +147,7 @@ def _trial_start(settings: Settings, home: Home) -> Iterator[Finding]:
 
 def _redis(url: str, whose: str) -> Finding:
     try:
-        return redis_finding(redis_facts(url), whose)
+        return redis_finding(redis_facts(broker_url(url)), whose)
     except HeadraceError as error:
         return failure("redis", str(error), f"start it, or mend {PREFIX}REDIS_URL")
 

@@ -16,7 +16,7 @@ from pipeline.adapters.llama.library import llama
 from pipeline.domain.answers import Defect, Fields, Label, Malformed, Usage
 from pipeline.domain.errors import EngineUnavailable, ModelError
 from pipeline.domain.outcomes import Given
-from pipeline.domain.steps import Step
+from pipeline.domain.steps import Choice, Step
 from pipeline.ports.engine import Ask
 from pipeline.prompts import Question, question_of
 from tests.integration.llama_reference import Reference
@@ -49,9 +49,10 @@ DETAILS = question(
         "due": {"type": "date"},
         "urgent": {"type": "boolean"},
         "channel": {"type": "one_of", "options": ["mail", "phone"]},
-        "items": {"type": "list", "of": "string"},
+        "paid": {"type": "list", "of": "one_of", "options": ["cash", "card"]},
     },
 )
+CODE = question(kind="extract", fields={"code": {"type": "string", "pattern": "[A-Z]{2}-[0-9]{4}"}})
 TEXTS = [
     f"{opening} {middle}{ending}"
     for opening, middle, ending in product(
@@ -69,7 +70,7 @@ TEXTS = [
 
 
 def engine_for(path: Path, **changed: Any) -> LlamaEngine:  # noqa: ANN401 — the constructor's own options
-    options = {"context_tokens": 2048, "max_text_tokens": None, "max_answer_tokens": 96, "gpu_layers": 0, "threads": 2}
+    options = {"context_tokens": 1024, "max_text_tokens": None, "max_answer_tokens": 96, "gpu_layers": 0, "threads": 1}
     return LlamaEngine(path, model_name=SMALL, **{**options, **changed})
 
 
@@ -93,7 +94,7 @@ def answers(engine: LlamaEngine, asked: Question, texts: list[str]) -> list[Give
 
 @pytest.fixture(scope="module")
 def reference(model_path: Callable[[str], Path]) -> Iterator[Reference]:
-    reference = Reference(model_path(SMALL), threads=2)
+    reference = Reference(model_path(SMALL), threads=1)
     yield reference
     reference.close()
 
@@ -184,22 +185,21 @@ def test_a_hostile_text_is_answered_like_any_other(engine: LlamaEngine) -> None:
 
 def test_fields_of_every_type_come_out_typed_with_a_score_each(engine: LlamaEngine) -> None:
     text = "Order AB-1234: 12.50 dollars are due on 2024-05-01. I wrote a mail about the lamp."
-    for given in answers(engine, DETAILS, [text, "Nothing to see here.", text]):
+    for given in answers(engine, DETAILS, [text, "Nothing to see here."]):
         assert isinstance(given.answer, Fields)
         value = given.answer.value
-        assert list(value) == ["order_id", "amount", "due", "urgent", "channel", "items"]
+        assert list(value) == ["order_id", "amount", "due", "urgent", "channel", "paid"]
         assert value["urgent"] in {True, False, None}
         assert value["channel"] in {"mail", "phone", None}
-        assert isinstance(value["items"], tuple | None)
+        assert isinstance(value["paid"], tuple | None)
         assert set(given.field_scores) == set(value)
         assert given.raw_score == min(given.field_scores.values())
 
 
 def test_many_records_at_once_are_the_same_as_one_by_one(engine: LlamaEngine) -> None:
-    asked = question(kind="extract", fields={"code": {"type": "string", "pattern": "[A-Z]{2}-[0-9]{4}"}})
     texts = [f"My order is {letter}{letter}-{1000 + 7 * number}." for number, letter in enumerate("ABCDEFGHKLMN")]
-    together = [given.answer for given in answers(engine, asked, texts)]
-    alone = [answers(engine, asked, [text])[0].answer for text in texts]
+    together = [given.answer for given in answers(engine, CODE, texts)]
+    alone = [answers(engine, CODE, [text])[0].answer for text in texts]
     right = [Fields({"code": text.split()[-1][:-1]}) for text in texts]
     assert sum(one == other for one, other in zip(together, alone, strict=True)) >= 11
     assert sum(one == other for one, other in zip(together, right, strict=True)) >= 11
@@ -230,30 +230,33 @@ def test_a_value_that_the_schema_refuses_is_malformed_and_names_the_field(engine
         assert given.answer in {Fields({"n": value}) for value in (None, 1_000_000, 1_000_001)}
 
 
-@pytest.mark.parametrize("asked", [SENTIMENT, DETAILS], ids=["choice", "record"])
-def test_a_text_beyond_the_window_is_too_long_or_cut(engine: LlamaEngine, asked: Question) -> None:
-    long = "the lamp is broken " * 1500
-    reply = engine.answer(
+@pytest.fixture(scope="module")
+def narrow(model_path: Callable[[str], Path]) -> Iterator[LlamaEngine]:
+    engine = engine_for(model_path(SMALL), context_tokens=256, max_answer_tokens=32)
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("asked", [SENTIMENT, CODE], ids=["choice", "record"])
+def test_a_text_beyond_the_window_is_too_long_or_cut(narrow: LlamaEngine, asked: Question) -> None:
+    long = "the lamp is broken " * 150
+    given = narrow.answer(
         [
             Ask(question=asked, text=long),
+            Ask(question=asked, text=long, on_long="reject"),
             Ask(question=asked, text="short"),
             Ask(question=asked, text=long, on_long="truncate"),
-            Ask(question=asked, text=long, on_long="reject"),
         ]
-    )
-    too_long, short, cut, rejected = reply.given
-    assert too_long is not None
-    assert short is not None
-    assert cut is not None
-    assert rejected is not None
-    for given in (too_long, rejected):
-        assert isinstance(given.answer, Malformed)
-        assert given.answer.defect is Defect.TOO_LONG
-        assert given.usage == Usage(tokens_in=0, tokens_cached=0, tokens_out=0)
-    assert (short.truncated, cut.truncated) == (False, True)
-    assert not isinstance(short.answer, Malformed) or short.answer.defect is not Defect.TOO_LONG
-    reserve = engine._asked(asked).reserve
-    assert cut.usage.tokens_in == 2048 - reserve
+    ).given
+    escalated, rejected, short, cut = (one for one in given if one is not None)
+    for one in (escalated, rejected):
+        assert isinstance(one.answer, Malformed)
+        assert one.answer.defect is Defect.TOO_LONG
+        assert one.usage == Usage(tokens_in=0, tokens_cached=0, tokens_out=0)
+    for one in (short, cut):
+        assert not (isinstance(one.answer, Malformed) and one.answer.defect is Defect.TOO_LONG)
+    assert [one.truncated for one in (escalated, rejected, short, cut)] == [False, False, False, True]
+    assert cut.usage.tokens_in == 256 - narrow._asked(asked).reserve
 
 
 def test_a_text_beyond_the_trusted_length_is_too_long(model_path: Callable[[str], Path]) -> None:
@@ -266,29 +269,30 @@ def test_a_text_beyond_the_trusted_length_is_too_long(model_path: Callable[[str]
 
 
 def test_mixed_questions_keep_their_places_and_counts_add_up(engine: LlamaEngine) -> None:
-    questions = [SENTIMENT, DETAILS, TOPIC]
-    texts = ["I love it", "Order QX-2222 is late", "I love it", "My card was stolen", "long " * 3000, "fine"]
+    questions = [SENTIMENT, CODE, TOPIC]
+    texts = ["I love it", "Order QX-2222 is late", "My card was stolen", "long " * 3000, "Code AB-1234", "fine"]
     asks = [Ask(question=questions[number % 3], text=text) for number, text in enumerate(texts * 2)]
     reply = engine.answer(asks)
-    assert len(reply.given) == 12
-    assert len(reply.calls) == 3
+    given = [one for one in reply.given if one is not None]
+    assert len(given) == 12
+    assert len({call.id for call in reply.calls}) == 3
     assert reply.outage is None
     for number, call in enumerate(reply.calls):
-        usages = [given.usage for given in reply.given if given is not None and given.call_no == number]
+        usages = [one.usage for one in given if one.call_no == number]
         assert len(usages) == 4
         assert call.tokens_in == sum(usage.tokens_in or 0 for usage in usages)
         assert call.tokens_cached == sum(usage.tokens_cached or 0 for usage in usages)
         assert call.tokens_out == sum(usage.tokens_out or 0 for usage in usages)
         assert call.seconds > 0
         assert call.model == SMALL
-    assert len({call.id for call in reply.calls}) == 3
-    for ask, given in zip(asks, reply.given, strict=True):
-        assert given is not None
-        assert isinstance(given.answer, Fields if ask.question is DETAILS else Label | Malformed)
-        if isinstance(given.answer, Label):
-            assert given.answer.value in {SENTIMENT: ["negative", "neutral", "positive"]}.get(
-                ask.question, list(getattr(TOPIC.form, "options", []))
-            )
+    for ask, one in zip(asks, given, strict=True):
+        if ask.text.startswith("long"):
+            assert isinstance(one.answer, Malformed)
+        elif isinstance(ask.question.form, Choice):
+            assert isinstance(one.answer, Label)
+            assert one.answer.value in ask.question.form.options
+        else:
+            assert isinstance(one.answer, Fields)
 
 
 def test_the_shared_prefix_is_read_once_and_kept_for_the_next_call(engine: LlamaEngine) -> None:
@@ -317,33 +321,35 @@ def test_four_hundred_labels_that_share_their_beginnings(engine: LlamaEngine) ->
     labels = [
         f"{colour} {thing} {number}" for colour in ("red", "blue") for thing in ("lamp", "cup") for number in range(100)
     ]
-    asked = question(labels=labels)
-    wide = engine._asked(asked)
-    assert wide.trie is not None
-    assert len(wide.trie.branches) > 30
+    asked = Question(
+        step="s", system="Name the thing.", shots=(), before="Text: ", after="\n\nName:", form=Choice(tuple(labels))
+    )
+    trie = engine._asked(asked).trie
+    assert trie is not None
+    assert len(trie.branches) > 30
     for given in answers(engine, asked, ["red lamp 7", "the blue cup, number 42"]):
         assert isinstance(given.answer, Label)
         assert given.answer.value in labels
 
 
 def test_a_cache_without_room_slows_down_and_changes_nothing(model_path: Callable[[str], Path]) -> None:
-    engine = engine_for(model_path(SMALL), context_tokens=1024)
-    texts = [f"{text} {text} {text}" for text in TEXTS[:24]]
+    engine = engine_for(model_path(SMALL))
+    texts = [f"{text} {text} Code {number}" for number, text in enumerate(TEXTS[:12])]
     roomy = [given.answer for given in answers(engine, TOPIC, texts)]
-    records = [given.answer for given in answers(engine, DETAILS, texts[:6])]
+    records = [given.answer for given in answers(engine, CODE, texts)]
     assert engine._context is not None
     for sequence in range(1, 8):  # foreign tokens in the way: less is free than the reader believes
         engine._reader._free.remove(sequence)
-    assert engine._context.read(_rows_filling(engine._context.cells - 700), lambda _number, _logits: None) == []
+    assert engine._context.read(_rows_filling(engine._context.cells - 500), lambda _number, _logits: None) == []
     tight = [given.answer for given in answers(engine, TOPIC, texts)]
-    tight_records = [given.answer for given in answers(engine, DETAILS, texts[:6])]
+    tight_records = [given.answer for given in answers(engine, CODE, texts)]
     engine.close()
-    assert sum(one == other for one, other in zip(roomy, tight, strict=True)) >= 22
-    assert sum(one == other for one, other in zip(records, tight_records, strict=True)) >= 5
+    assert sum(one == other for one, other in zip(roomy, tight, strict=True)) >= 10
+    assert sum(one == other for one, other in zip(records, tight_records, strict=True)) >= 10
 
 
 def test_a_cache_without_any_room_is_an_outage_and_leaves_no_trace(model_path: Callable[[str], Path]) -> None:
-    engine = engine_for(model_path(SMALL), context_tokens=1024)
+    engine = engine_for(model_path(SMALL))
     assert engine._context is not None
     for sequence in range(1, 8):
         engine._reader._free.remove(sequence)

@@ -134,4 +134,4 @@ def test_accuracy_stands_beside_what_the_commonest_answer_would_score() -> None:
     found = score(gold, [line(str(n), result()) for n in range(4)], ["mood"])
     table = shown(accuracy_table(found, ["small", "large"]))
     (row,) = [text for text in table.splitlines() if "mood" in text]
-    assert [cell.strip() for cell in row.strip("│").split("│")] == ["mood", "25%", "75%", "25%", "25% of 4", "-"]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["mood", "25%", "75%", "25%", "25% (4)", "-"]
