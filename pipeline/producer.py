@@ -32,7 +32,7 @@ from pipeline.ports.store import RunRecord, Store
 from pipeline.settings import load_settings
 from pipeline.wiring.inputs import RowReader, job_from
 from pipeline.wiring.parts import price_book_for, store_and_queue
-from pipeline.wiring.servers import servers
+from pipeline.wiring.servers import Role, servers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Producer:
         self._cleanup = contextlib.ExitStack()
         frozen = job if isinstance(job, Job) else job_from(Path(job))
         with contextlib.ExitStack() as opening:
-            found = opening.enter_context(servers(settings))
+            found = opening.enter_context(servers(settings, Role.RUN))
             self._store, self._queue = self._opened(opening, found.redis_url, found.database_url)
             digest = hashlib.sha256(json.dumps(["producer", name]).encode()).hexdigest()
             self._run, _ = self._store.open_run(new_run(frozen, digest, price_book_for(settings)))

@@ -85,8 +85,9 @@ def _on_start(**_: object) -> None:
     telemetry.configure(level=settings.log_level or "info", style=settings.log_format)
     try:
         load(Assignment(**json.loads(assigned)))
-    except HeadraceError as error:
-        telemetry.logger().error("engine_failed", reason=str(error), exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001 — a child without its engine would fail every chunk
+        reason = str(error) if isinstance(error, HeadraceError) else type(error).__name__
+        telemetry.logger().error("engine_failed", reason=reason)
         # Celery would start this child again for ever: the parent is told to end instead.
         os.kill(os.getppid(), signal.SIGTERM)
 

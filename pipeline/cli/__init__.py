@@ -1,6 +1,5 @@
-"""The command line: thin. Parse, call a flow, print. Importing the modules below adds their commands."""
+"""The command line: thin. Parse, call a flow, print. `main` imports a command's module when it is asked for."""
 
-from pipeline.cli import demo, doctor, models, reports, work
 from pipeline.cli.main import main
 
-__all__ = ["demo", "doctor", "main", "models", "reports", "work"]
+__all__ = ["main"]

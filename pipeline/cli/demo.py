@@ -13,9 +13,9 @@ from pipeline import samples
 from pipeline.cli.exports import write_results
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
+from pipeline.cli.run import run_job
 from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.cli.views import costs_table, run_table
-from pipeline.cli.work import run_job
 from pipeline.domain.answers import Plain
 from pipeline.domain.errors import ConfigError, RunFailed
 from pipeline.domain.items import RejectedRow

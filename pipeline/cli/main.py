@@ -1,5 +1,6 @@
 """`headrace`: all commands, and errors as one line with the way out."""
 
+import importlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,34 @@ from pipeline.settings import load_settings
 _INTERRUPTED = 130
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_MODULES = {
+    "run": ("run", "submit", "watch"),
+    "serve": ("up", "worker", "sweep"),
+    "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
+    "models": ("models",),
+    "doctor": ("doctor",),
+    "demo": ("demo",),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is asked for: `status` need not wait for what `doctor` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names without importing anything."""
+        return sorted({*super().list_commands(ctx), *(name for names in _MODULES.values() for name in names)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, its module imported."""
+        module = next((module for module, names in _MODULES.items() if cmd_name in names), None)
+        if module is not None:
+            importlib.import_module(f"pipeline.cli.{module}")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(
+    cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(version("headrace"), prog_name="headrace")
 @examples("headrace demo", "headrace run job.toml tickets.csv --output answers.jsonl", "headrace status last --json")
 def commands() -> None:

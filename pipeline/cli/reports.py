@@ -14,14 +14,15 @@ from pipeline.cli.views import costs_table, run_table, runs_table
 from pipeline.domain.runs import usd
 from pipeline.ports.store import Store
 from pipeline.settings import load_settings
-from pipeline.wiring import servers, store_and_queue
+from pipeline.wiring import store_and_queue
+from pipeline.wiring.servers import Role, servers
 
 
 @contextlib.contextmanager
 def opened_store() -> Iterator[Store]:
     """Open the store for a report; embedded servers that are not running are started for as long."""
     with (
-        servers(load_settings(), migrated=False) as found,
+        servers(load_settings(), Role.REPORT) as found,
         store_and_queue(found.redis_url, found.database_url) as (store, _),
     ):
         yield store
@@ -144,5 +145,5 @@ def cancel(run: str, as_json: bool) -> None:  # noqa: FBT001
 @examples("HEADRACE_DATABASE_URL=postgresql://… HEADRACE_REDIS_URL=redis://… headrace migrate")
 def migrate() -> None:
     """Bring the tables of Postgres up to this release."""
-    with servers(load_settings(), migrated=True):
+    with servers(load_settings(), Role.REPORT, migrated=True):
         out.print("tables are up to date")

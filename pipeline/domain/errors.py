@@ -4,6 +4,7 @@
 
     HeadraceError                 exit 1
     ├── ConfigError               exit 2   stop at start: the user can mend it
+    │   ├── HomeInUse                      another Headrace holds this home
     │   ├── JobError                       the job file: names key, line and what is allowed
     │   └── ModelError                     a model file is missing, damaged or not what it says
     ├── UnavailableError          exit 3   something Headrace needs does not answer
@@ -30,6 +31,10 @@ class ConfigError(HeadraceError):
     """Something the user gave is wrong; the message says what to do."""
 
     exit_code = 2
+
+
+class HomeInUse(ConfigError):
+    """Another Headrace holds this home."""
 
 
 class JobError(ConfigError):

@@ -2,10 +2,11 @@
 
 from pipeline.wiring.engines import engine_for, model_store
 from pipeline.wiring.parts import judge_for, price_book_for, store_and_queue
-from pipeline.wiring.servers import Servers, servers
+from pipeline.wiring.servers import Role, Servers, servers
 from pipeline.wiring.stack import Stack
 
 __all__ = [
+    "Role",
     "Servers",
     "Stack",
     "engine_for",

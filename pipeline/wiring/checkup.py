@@ -25,7 +25,7 @@ from pipeline.domain.errors import ConfigError, HeadraceError
 from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.settings import PREFIX, Settings
 from pipeline.wiring.job_checkup import job_findings
-from pipeline.wiring.servers import servers
+from pipeline.wiring.servers import Role, servers
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_POSTGRES = 14
@@ -138,7 +138,7 @@ def _trial_start(settings: Settings, home: Home) -> Iterator[Finding]:
         yield warning("servers", str(error), "wait until it is up or has stopped, and ask again")
         return
     try:
-        with servers(settings, migrated=False) as found:
+        with servers(settings, Role.REPORT) as found:
             yield _redis(found.redis_url, "embedded, started for this check")
             yield _database(found.database_url, "embedded, started for this check")
     except HeadraceError as error:

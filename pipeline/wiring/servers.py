@@ -1,13 +1,33 @@
 """Which Redis and Postgres: the user's own, those of a running `headrace up`, or embedded ones started for a while."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from pipeline.adapters.embedded import Home, Services, open_home, start_services
 from pipeline.adapters.postgres import migrate
+from pipeline.domain.errors import ConfigError, HomeInUse
 from pipeline.settings import Settings
 from pipeline.telemetry import logger
+
+_PATIENCE_S = 60.0
+_LOOK_EVERY_S = 0.1
+
+
+class Role(StrEnum):
+    """What a process wants of the embedded servers, and so whose it may use."""
+
+    UP = "up"
+    """Keeps them for everybody: must be the first."""
+    RUN = "run"
+    """Keeps them until its run is done, unless an `up` does."""
+    REPORT = "report"
+    """Needs them for a moment; nobody builds on those it starts."""
+
+
+_JOINS = {Role.UP: frozenset[str](), Role.RUN: frozenset({"up"}), Role.REPORT: frozenset({"up", "run"})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,31 +46,74 @@ class Servers:
 
 
 @contextlib.contextmanager
-def servers(settings: Settings, *, migrated: bool = True) -> Iterator[Servers]:
-    """Find or start the servers, and with `migrated` bring the tables up to date.
+def servers(settings: Settings, role: Role, *, migrated: bool = False) -> Iterator[Servers]:
+    """Find or start the servers; those that this process starts end with the context.
 
-    Servers that this process starts end with the context. Tables of the user's own Postgres are migrated only by the
-    commands that say so (`up`, `run`, `migrate`): those pass `migrated`.
+    Embedded tables are always brought up to date; those of the user's own Postgres only with `migrated`, by commands
+    that say so.
+
+    Raises HomeInUse when another process holds the home in a way that cannot be joined or waited out.
     """
     home = open_home(settings.home)
     with contextlib.ExitStack() as cleanup:
-        found = _find(settings, home, cleanup)
+        found = _find(settings, home, role, cleanup)
         if migrated or found.services is not None:
             migrate(found.database_url)
         yield found
 
 
-def _find(settings: Settings, home: Home, cleanup: contextlib.ExitStack) -> Servers:
-    if settings.redis_url is not None and settings.database_url is not None:
-        return Servers(
-            redis_url=settings.redis_url.get_secret_value(),
-            database_url=settings.database_url.get_secret_value(),
-            home=home,
-        )
+def running_servers(settings: Settings) -> Servers:
+    """Return servers that somebody keeps up; raises ConfigError when there are none."""
+    home = open_home(settings.home)
+    found = _theirs(settings, home) or _joined(home, Role.REPORT)
+    if found is None:
+        raise ConfigError("no servers are running: start `headrace up`, or set the two URLs (see headrace --help)")
+    return found
+
+
+def _find(settings: Settings, home: Home, role: Role, cleanup: contextlib.ExitStack) -> Servers:
+    found = _theirs(settings, home)
+    until_s = time.monotonic() + _PATIENCE_S
+    while found is None:
+        found = _joined(home, role)
+        if found is None:
+            try:
+                found = _started(settings, home, role, cleanup)
+            except HomeInUse:
+                # Somebody comes up, goes down, or looks something up: a moment later we know which.
+                running = home.running()
+                stays = running is not None and running.role != Role.REPORT
+                if time.monotonic() > until_s or (stays and _joined(home, role) is None):
+                    raise
+                time.sleep(_LOOK_EVERY_S)
+    return found
+
+
+def _theirs(settings: Settings, home: Home) -> Servers | None:
+    if settings.redis_url is None or settings.database_url is None:
+        return None
+    return Servers(
+        redis_url=settings.redis_url.get_secret_value(),
+        database_url=settings.database_url.get_secret_value(),
+        home=home,
+    )
+
+
+def _joined(home: Home, role: Role) -> Servers | None:
     running = home.running()
-    if running is not None:
-        return Servers(redis_url=running.redis_url, database_url=running.database_url, home=home)
+    if running is None or running.role not in _JOINS[role]:
+        return None
+    return Servers(redis_url=running.redis_url, database_url=running.database_url, home=home)
+
+
+def _started(settings: Settings, home: Home, role: Role, cleanup: contextlib.ExitStack) -> Servers:
     services = cleanup.enter_context(
-        start_services(home, log=logger(), redis_port=settings.redis_port, database_port=settings.postgres_port)
+        start_services(
+            home,
+            log=logger(),
+            redis_port=settings.redis_port,
+            database_port=settings.postgres_port,
+            role=role.value,
+        )
     )
     return Servers(redis_url=services.redis_url, database_url=services.database_url, home=home, services=services)

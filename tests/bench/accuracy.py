@@ -7,6 +7,7 @@ Exit code 1 when the two differ by more than one point on a set.
 """
 
 import json
+import logging
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import Any
 
 import click
 import platformdirs
+import structlog
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -93,6 +95,7 @@ def measured(
 @click.option("--threads", default=2, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(data: Path, model: str, limit: int | None, threads: int, *, as_json: bool) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     home = os.environ.get("HEADRACE_HOME") or platformdirs.user_data_dir("headrace")
     path = ModelStore(Path(os.environ.get("HEADRACE_MODELS") or Path(home) / "models")).path(model).path
     engine = LlamaEngine(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.adapters.llama.constraint import Grammar
+from pipeline.adapters.llama.constraint import TAIL, Grammar
 from pipeline.adapters.llama.library import llama
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.fields import FieldSpec
@@ -108,3 +108,39 @@ def test_patterns_that_grammars_find_hard_are_enforced(vocab: Vocab, pattern: st
 def test_values_of_each_type(vocab: Vocab, spec: FieldSpec, good: list[str], bad: list[str]) -> None:
     assert [accepts(vocab, spec, written) for written in good] == [True] * len(good)
     assert [accepts(vocab, spec, written) for written in bad] == [False] * len(bad)
+
+
+@pytest.mark.parametrize("spread", [0.5, 4.0, 30.0], ids=["flat", "ordinary", "sharp"])
+@pytest.mark.parametrize("begun", ["", ' "2024-', ' "2024-0'])
+def test_the_picked_token_is_the_most_probable_allowed_one_and_its_share_hardly_lower(
+    vocab: Vocab, spread: float, begun: str
+) -> None:
+    (slot,) = slots([("f", FieldSpec(type="date"))])
+    grammar = Grammar(vocab, slot.grammar, what="test")
+    random = np.random.default_rng(7)
+    usable = np.setdiff1d(np.arange(vocab.size), vocab.control_ids)
+    for _ in range(10):
+        state = grammar.begin()
+        for token in vocab.plain(begun):
+            state.accept(token)
+        allowed = usable[state.allowed(usable)]
+        logits = random.normal(0, spread, vocab.size).astype(np.float32)
+        logits[allowed[: random.integers(0, len(allowed))]] += 3 * spread
+        shares = np.exp(logits[allowed].astype(np.float64) - logits[allowed].max())
+        picked = state.pick(logits)
+        assert picked is not None
+        token, share = picked
+        assert token == allowed[shares.argmax()]
+        exact = shares.max() / shares.sum()
+        assert exact * (1 - TAIL) - 1e-6 <= share <= exact + 1e-6
+        state.close()
+    grammar.close()
+
+
+def test_nothing_is_picked_where_the_model_returns_no_numbers(vocab: Vocab) -> None:
+    (slot,) = slots([("f", FieldSpec(type="date"))])
+    grammar = Grammar(vocab, slot.grammar, what="test")
+    state = grammar.begin()
+    assert state.pick(np.full(vocab.size, np.nan, dtype=np.float32)) is None
+    state.close()
+    grammar.close()

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.adapters.embedded.records import guard_of, read_record, start_time
-from pipeline.domain.errors import ConfigError
+from pipeline.domain.errors import ConfigError, HomeInUse
 
 REDIS_SECRET = "redis-password"  # noqa: S105 - the name of a file, not a secret
 DATABASE_SECRET = "postgres-password"  # noqa: S105 - the name of a file, not a secret
@@ -38,6 +38,8 @@ _SECRET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 class RunningServices:
     """Where the servers of a running `headrace up` listen; the addresses hold passwords and stay out of the repr."""
 
+    role: str
+    """What holds them: `up` and `run` are there for others too, `report` only for a moment."""
     redis_port: int
     database_port: int
     redis_url: str = field(repr=False)
@@ -119,13 +121,13 @@ class Home:
         return self.folder("logs")
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the home for this process; the same `Home` may take it again inside.
+    def lock(self, *, role: str = "up") -> Iterator[None]:
+        """Hold the home for this process, in a role that others may read; the same `Home` may take it again inside.
 
         The lock is the kernel's and ends with the process that holds it, however that ends.
 
         Raises:
-            ConfigError: another process holds it; the message gives its number.
+            HomeInUse: another process holds it; the message gives its number.
 
         """
         if self._lock_depth:
@@ -141,7 +143,7 @@ class Home:
             message = f"cannot write in {self.path}: {error.strerror}; set HEADRACE_HOME to a folder of your own"
             raise ConfigError(message) from error
         try:
-            self._take(descriptor)
+            self._take(descriptor, role)
             self._lock_depth = 1
             try:
                 yield
@@ -151,7 +153,7 @@ class Home:
         finally:
             os.close(descriptor)
 
-    def _take(self, descriptor: int) -> None:
+    def _take(self, descriptor: int, role: str) -> None:
         """Lock the open file and write into it who we are."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,13 +162,13 @@ class Home:
             holder = re.search(r'"pid": (\d+)', text)
             who = f"another headrace (pid {holder.group(1)})" if holder else "another headrace"
             message = f"{who} is using {self.path}; stop it or set HEADRACE_HOME to another folder"
-            raise ConfigError(message) from error
+            raise HomeInUse(message) from error
         except OSError as error:
             message = f"cannot lock {self.path}: {error.strerror}; set HEADRACE_HOME to a folder on a local disk"
             raise ConfigError(message) from error
         os.ftruncate(descriptor, 0)
         started = datetime.fromtimestamp(start_time(os.getpid()) or 0.0, UTC)
-        note = {"pid": os.getpid(), "started": started.isoformat(timespec="seconds")}
+        note = {"pid": os.getpid(), "started": started.isoformat(timespec="seconds"), "role": role}
         os.pwrite(descriptor, json.dumps(note).encode(), 0)
 
     def secret(self, name: str) -> str:
@@ -184,6 +186,13 @@ class Home:
             _store_secret(path, secrets.token_urlsafe(32))
         return _read_secret(path)
 
+    def _role(self) -> str:
+        """Return what the lock's holder wrote into it; `report`, which nobody joins, where that cannot be read."""
+        try:
+            return str(json.loads((self.path / "lock").read_text(encoding="utf-8"))["role"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "report"
+
     def running(self) -> RunningServices | None:
         """Return where the servers started in this home listen; None unless both run now and are ours."""
         ports = []
@@ -194,6 +203,7 @@ class Home:
             ports.append(int(record["facts"]["port"]))
         redis_port, database_port = ports
         return RunningServices(
+            role=self._role(),
             redis_port=redis_port,
             database_port=database_port,
             redis_url=redis_url(self.secret(REDIS_SECRET), redis_port),

@@ -76,6 +76,7 @@ def start_services(
     redis_port: int | None = None,
     database_port: int | None = None,
     need_free_mib: int = _NEED_FREE_MIB,
+    role: str = "up",
 ) -> Services:
     """Start Valkey and PostgreSQL in `home` and return when both answer; holds the home's lock until they are stopped.
 
@@ -83,13 +84,14 @@ def start_services(
     one is picked.
 
     Raises:
-        ConfigError: another process holds the home, or its secrets are not safe.
+        HomeInUse: another process holds the home.
+        ConfigError: its secrets are not safe.
         ServiceError: the disk is full, a given port is taken, or a server does not start; the message says which
             and what to do, and quotes the end of its log.
 
     """
     with contextlib.ExitStack() as cleanup:
-        cleanup.enter_context(home.lock())
+        cleanup.enter_context(home.lock(role=role))
         _check_space(home, need_free_mib)
         supervisor = Supervisor(run_folder=home.run_folder, log_folder=home.log_folder)
         cleanup.callback(supervisor.stop)

@@ -3,8 +3,6 @@
 from importlib.resources import files
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from pipeline.adapters.postgres.database import Database
 
@@ -16,6 +14,13 @@ def migrate(url: str) -> None:
     database = Database(url, pool_size=1)
     try:
         with database.begin() as connection:
+            if _is_current(connection):
+                return
+        # Half a second to import, and seldom needed.
+        from alembic import command  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415
+
+        with database.begin() as connection:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             config = Config()
             config.set_main_option("script_location", str(files("migrations")))
@@ -23,3 +28,10 @@ def migrate(url: str) -> None:
             command.upgrade(config, "head")
     finally:
         database.close()
+
+
+def _is_current(connection: sa.Connection) -> bool:
+    newest = max(file.name[:4] for file in (files("migrations") / "versions").iterdir() if file.name[:4].isdigit())
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return False
+    return bool(connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == newest)

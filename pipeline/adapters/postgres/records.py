@@ -16,12 +16,13 @@ from pipeline.ports.store import ChunkNotice, RunRecord
 
 @lru_cache(maxsize=64)
 def _job(text: str) -> Job:
-    return Job.model_validate_json(text)
+    # Lenient: a release that knows fewer keys must still read the runs of one that knew more.
+    return Job.model_validate_json(text, extra="ignore")
 
 
 @lru_cache(maxsize=64)
 def _price_book(text: str) -> PriceBook:
-    return PriceBook.model_validate_json(text)
+    return PriceBook.model_validate_json(text, extra="ignore")
 
 
 def run_record(row: "sa.Row[Any] | None", name: object) -> RunRecord:

@@ -1,0 +1,60 @@
+"""Sweeping from a loop, and what every long command holds open."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline import telemetry
+from pipeline.domain.errors import QueueUnavailable, StoreUnavailable
+from pipeline.flow.sweep import Swept, sweep
+from pipeline.ports.queue import Queue
+from pipeline.ports.store import Store
+from pipeline.settings import Settings
+from pipeline.wiring import store_and_queue
+from pipeline.wiring.servers import Role, servers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What following a run needs."""
+
+    settings: Settings
+    store: Store
+    queue: Queue
+
+
+class Sweeper:
+    """Sweeps now and then, from a loop that calls it often; outages of Redis or Postgres are waited out."""
+
+    def __init__(self, tools: Tools) -> None:
+        """Sweep at the first call."""
+        self._tools = tools
+        self._next_s = 0.0
+
+    def __call__(self) -> None:
+        """Sweep if it is time."""
+        if time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + self._tools.settings.sweep_every_s
+        try:
+            swept = sweep(self._tools.store, self._tools.queue)
+        except (QueueUnavailable, StoreUnavailable) as error:
+            telemetry.logger().warning("sweep_failed", reason=str(error))
+            return
+        report_sweep(swept)
+
+
+def report_sweep(swept: Swept) -> None:
+    """Log what a sweep did, if anything."""
+    if swept.republished or swept.lost:
+        telemetry.logger().info("swept", republished=swept.republished, lost=swept.lost)
+    for run in swept.broken_runs:
+        telemetry.logger().error("conservation_broken", run=run)
+
+
+@contextlib.contextmanager
+def open_tools(settings: Settings, role: Role) -> Iterator[Tools]:
+    """Find the servers and open store and queue for a while."""
+    with servers(settings, role) as found, store_and_queue(found.redis_url, found.database_url) as both:
+        yield Tools(settings=settings, store=both[0], queue=both[1])
