@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.conftest import Shell, lines_of
 
-ITEMS = 6000
+ITEMS = 3000
 
 
 def _is_whole(shell: Shell, items: int) -> None:

@@ -36,7 +36,23 @@ chunk_items = {chunk}
 """
 _CATEGORY = '[[steps]]\nname = "category"\nkind = "classify"\nlabels = ["billing", "technical", "account", "other"]\n'
 _MOOD = '[[steps]]\nname = "mood"\nkind = "sentiment"\n'
-_WORDS = ["refund", "invoice", "login", "error", "crash", "password", "order", "late", "charged", "twice", "thanks", "please", "help", "card", "update"]
+_WORDS = [
+    "refund",
+    "invoice",
+    "login",
+    "error",
+    "crash",
+    "password",
+    "order",
+    "late",
+    "charged",
+    "twice",
+    "thanks",
+    "please",
+    "help",
+    "card",
+    "update",
+]
 
 
 def write_rows(path: Path, rows: int) -> None:

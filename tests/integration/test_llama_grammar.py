@@ -54,7 +54,8 @@ def told_by_python(pattern: str, text: str) -> bool:
 @given(pattern=PATTERNS, data=st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_string_and_its_mutations_are_judged_alike(vocab: Vocab, pattern: str, data: st.DataObject) -> None:
-    text = data.draw(st.from_regex(re.compile(to_python(pattern)), fullmatch=True)).replace("\0", "")[:60]
+    text = data.draw(st.from_regex(re.compile(to_python(pattern)), fullmatch=True)).replace("\0", "")
+    text = text[:12]  # not longer: `re` may need exponential time for nested quantifiers, the grammar does not
     at = data.draw(st.integers(0, len(text)))
     changed = text[:at] + data.draw(st.sampled_from(["", *ALPHABET])) + text[at + data.draw(st.integers(0, 1)) :]
     spec = FieldSpec(type="string", pattern=pattern)

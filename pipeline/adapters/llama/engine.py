@@ -21,7 +21,7 @@ from pipeline.adapters.llama.record import RecordLane, SlotPlan
 from pipeline.adapters.llama.template import ChatTemplate, Prompt
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.answers import Defect, Label, Malformed, Usage
-from pipeline.domain.errors import EngineUnavailable, ModelError
+from pipeline.domain.errors import ConfigError, EngineUnavailable, ModelError
 from pipeline.domain.grammar import slots
 from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
@@ -210,10 +210,15 @@ class LlamaEngine:
             trie = LabelTrie(labels, question.form.options)
             return _Asked(prompt=prompt, reserve=trie.longest + 1, trie=trie)
         plan: list[SlotPlan] = []
-        for slot in slots(question.form.fields):
-            lead = self._template.answer_tokens(prompt, slot.lead) if not plan else tuple(self._vocab.plain(slot.lead))
-            grammar = Grammar(self._vocab, slot.grammar, what=f"step {question.step}, field {slot.name}")
-            plan.append(SlotPlan(slot=slot, lead=lead, grammar=grammar))
+        try:
+            for slot in slots(question.form.fields):
+                lead = self._template.answer_tokens(prompt, slot.lead) if not plan else self._vocab.plain(slot.lead)
+                grammar = Grammar(self._vocab, slot.grammar, what=f"step {question.step}, field {slot.name}")
+                plan.append(SlotPlan(slot=slot, lead=tuple(lead), grammar=grammar))
+        except ConfigError:
+            for done in plan:
+                done.grammar.close()
+            raise
         return _Asked(prompt=prompt, reserve=self._max_answer_tokens, plan=tuple(plan))
 
     def _prepare(self, item: _Item, asked: _Asked) -> None:
