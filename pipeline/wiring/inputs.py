@@ -22,8 +22,8 @@ from pipeline.wiring.engines import model_store
 from pipeline.wiring.parts import price_book_for
 
 _CHARS_PER_TOKEN = 20
-"""Even runs of blanks and dashes seldom pack more into a token: a longer text surely exceeds the window. What is shorter
-is measured in tokens by the worker."""
+"""Even runs of blanks seldom pack more into a token: a longer text surely exceeds the window, a shorter one is measured
+in tokens by the worker."""
 
 
 def job_from(path: Path) -> Job:

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 _JOB = """
 name = "bench"
@@ -96,7 +96,7 @@ class Up:
                 raise TimeoutError("the worker did not come up")
             time.sleep(0.1)
 
-    def __enter__(self) -> "Up":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
