@@ -2,14 +2,14 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
 _DONE = object()
 
 
-def ahead(values: Iterable[T], *, depth: int = 2) -> Iterator[T]:
+def ahead(values: Iterable[T], *, depth: int = 2) -> Generator[T, None, None]:
     """Yield the same values in the same order, up to `depth` of them read in advance by a thread.
 
     What the reading raises is raised here, in its place. Closing the iterator ends the thread.

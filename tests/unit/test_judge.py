@@ -1,0 +1,217 @@
+"""One chunk from claim to publish, on the in-memory twins."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
+
+import pytest
+
+from pipeline.adapters.instant import InstantEngine
+from pipeline.adapters.memory import FakeClock, MemoryQueue, MemoryStore
+from pipeline.domain.errors import ConservationError, EngineUnavailable, QueueUnavailable
+from pipeline.domain.items import Item
+from pipeline.domain.job import Job
+from pipeline.domain.pricing import PriceBook
+from pipeline.domain.runs import RunState
+from pipeline.flow.ingest import announce, new_run
+from pipeline.flow.judge import MAX_CLAIMS, Judge
+from pipeline.flow.sweep import sweep
+from pipeline.ports.engine import Ask, Engine, Reply
+from pipeline.ports.store import ChunkNotice
+
+
+@dataclass
+class Scene:
+    """A run of ten items in one chunk, and a worker for each tier."""
+
+    engine: Engine
+    clock: FakeClock = field(default_factory=FakeClock)
+    small_score: str = "score=0.1"
+
+    def __post_init__(self) -> None:
+        self.store, self.queue = MemoryStore(self.clock), MemoryQueue()
+        tiers = [
+            {"name": name, "engine": "instant", "model": model, "chunk_items": 16}
+            for name, model in (("small", self.small_score), ("large", "m"))
+        ]
+        steps = [{"name": "topic", "kind": "classify", "labels": ["a", "b"]}, {"name": "mood", "kind": "sentiment"}]
+        self.job = Job.model_validate({"name": "j", "steps": steps, "tiers": tiers})
+        self.run, _ = self.store.open_run(new_run(self.job, uuid4().hex, PriceBook()))
+        rows = [Item(key=str(n), source="s", line=n, text=f"text {n}") for n in range(10)]
+        added = self.store.add_rows(self.run.id, rows, at=0, keyed=False)
+        announce(self.queue, self.store, added.notices)
+        self.store.finish_ingest(self.run.id)
+        (self.notice,) = added.notices
+
+    def judge(self, tier_no: int = 0, engine: Engine | None = None) -> Judge:
+        return Judge(
+            pool=self.job.tiers[tier_no].pool,
+            engine=engine or self.engine,
+            store=self.store,
+            queue=self.queue,
+            clock=self.clock,
+            worker="w",
+            lease_s=10,
+            keep_lease=lambda _: contextlib.nullcontext(),
+            entry_points_of=lambda _: {},
+        )
+
+    def take(self, tier_no: int) -> int:
+        (chunk_id,) = self.queue.chunk_ids(self.job.tiers[tier_no].pool)
+        return chunk_id
+
+    def answered(self) -> int:
+        return self.store.progress(self.run.id).answered
+
+
+@dataclass
+class Faulty:
+    """An engine that does one wrong thing to the replies of a right one."""
+
+    wrong: Callable[[Sequence[Ask], Reply], Reply]
+    model: str = "faulty"
+    closed: bool = False
+
+    def answer(self, asks: Sequence[Ask]) -> Reply:
+        return self.wrong(asks, InstantEngine(model="m").answer(asks))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def down(_: Sequence[Ask], __: Reply) -> Reply:
+    raise EngineUnavailable("the endpoint is down", retry_after_s=7)
+
+
+def broken(_: Sequence[Ask], __: Reply) -> Reply:
+    raise RuntimeError("a bug")
+
+
+def losing(_: Sequence[Ask], reply: Reply) -> Reply:
+    return replace(reply, given=reply.given[:-1])
+
+
+def half(_: Sequence[Ask], reply: Reply) -> Reply:
+    return replace(reply, given=(*reply.given[:5], *[None] * (len(reply.given) - 5)), outage="down half-way")
+
+
+def test_what_the_small_tier_is_unsure_of_goes_up_and_the_run_ends() -> None:
+    scene = Scene(InstantEngine(model="score=0.1"))
+    first = scene.judge().judge(scene.notice.chunk_id)
+    assert (first.result, first.items, first.escalations, first.run_state) == ("committed", 10, 20, RunState.RUNNING)
+    last = scene.judge(1, InstantEngine(model="m")).judge(scene.take(1))
+    assert (last.result, last.verdicts, last.run_state) == ("committed", 20, RunState.DONE)
+    assert scene.store.progress(scene.run.id).steps["mood"].verdicts == {"small": 0, "large": 10}
+
+
+def test_a_message_that_comes_twice_is_done_once() -> None:
+    scene = Scene(InstantEngine(model="m"))
+    assert scene.judge().judge(scene.notice.chunk_id).result == "committed"
+    assert scene.judge().judge(scene.notice.chunk_id).result == "nothing"
+    assert scene.answered() == 20
+
+
+def test_an_outage_pauses_the_tier_and_decides_nothing() -> None:
+    scene = Scene(Faulty(down))
+    found = scene.judge().judge(scene.notice.chunk_id)
+    assert (found.result, found.reason) == ("outage", "the endpoint is down")
+    progress = scene.store.progress(scene.run.id)
+    assert (progress.state, progress.answered, progress.calls) == (RunState.PAUSED, 0, 0)
+    assert sweep(scene.store, scene.queue).republished == 0
+    scene.clock.sleep(8)
+    assert sweep(scene.store, scene.queue).republished == 1
+    assert scene.judge(engine=InstantEngine(model="m")).judge(scene.notice.chunk_id).run_state is RunState.DONE
+
+
+def test_an_outage_half_way_keeps_what_was_answered_and_asks_only_the_rest_again() -> None:
+    scene = Scene(Faulty(half))
+    assert scene.judge().judge(scene.notice.chunk_id).result == "outage"
+    assert scene.answered() == 5
+    scene.clock.sleep(60)
+    asked: list[int] = []
+
+    def counting(asks: Sequence[Ask], reply: Reply) -> Reply:
+        asked.append(len(asks))
+        return reply
+
+    assert scene.judge(engine=Faulty(counting)).judge(scene.notice.chunk_id).run_state is RunState.DONE
+    assert asked == [15]
+    assert scene.answered() == 20
+
+
+def test_an_engine_that_loses_an_answer_is_found_out_and_nothing_is_recorded() -> None:
+    scene = Scene(Faulty(losing))
+    with pytest.raises(ConservationError, match="20 asks, 19 answers"):
+        scene.judge().judge(scene.notice.chunk_id)
+    assert scene.answered() == 0
+
+
+def test_a_chunk_that_breaks_its_worker_is_dead_after_five_claims_and_fails_its_run() -> None:
+    scene = Scene(Faulty(broken))
+    for _ in range(MAX_CLAIMS):
+        assert scene.store.progress(scene.run.id).state is RunState.RUNNING
+        with pytest.raises(RuntimeError):
+            scene.judge().judge(scene.notice.chunk_id)
+    progress = scene.store.progress(scene.run.id)
+    assert progress.state is RunState.FAILED
+    assert "headrace retry" in (progress.reason or "")
+    assert scene.store.retry(scene.run.id, unresolved=False) == 20
+    assert scene.judge(engine=InstantEngine(model="m")).judge(scene.notice.chunk_id).run_state is RunState.DONE
+
+
+def test_a_worker_that_was_thought_dead_is_refused_and_its_calls_are_still_booked() -> None:
+    scene = Scene(InstantEngine(model="m"))
+    late = scene.judge()
+
+    def slow(_: Sequence[Ask], reply: Reply) -> Reply:
+        scene.clock.sleep(100)
+        sweep(scene.store, scene.queue)
+        assert scene.judge(engine=InstantEngine(model="m")).judge(scene.notice.chunk_id).result == "committed"
+        return reply
+
+    late.engine = Faulty(slow)
+    assert late.judge(scene.notice.chunk_id).result == "refused"
+    progress = scene.store.progress(scene.run.id)
+    assert (progress.answered, progress.calls) == (20, 2)
+
+
+def test_a_chunk_of_another_pool_is_given_back() -> None:
+    scene = Scene(InstantEngine(model="m"))
+    other = scene.judge()
+    other.pool = "tier.other.00000000"
+    with pytest.raises(Exception, match="another pool"):
+        other.judge(scene.notice.chunk_id)
+    assert scene.judge().judge(scene.notice.chunk_id).result == "committed"
+
+
+def test_redis_down_after_a_commit_leaves_chunks_for_the_sweep() -> None:
+    scene = Scene(InstantEngine(model="score=0.1"))
+    judge = scene.judge()
+    judge.queue = MemoryQueue(reachable=False)
+    assert judge.judge(scene.notice.chunk_id).result == "committed"
+    with pytest.raises(QueueUnavailable):
+        sweep(scene.store, MemoryQueue(reachable=False))
+    scene.clock.sleep(60)
+    swept = sweep(scene.store, scene.queue)
+    assert swept.republished == 1
+    assert scene.judge(1, InstantEngine(model="m")).judge(scene.take(1)).run_state is RunState.DONE
+
+
+def test_a_sweep_leaves_a_healthy_backlog_alone_and_announces_what_redis_lost() -> None:
+    scene = Scene(InstantEngine(model="m"))
+    scene.clock.sleep(3600)
+    swept = sweep(scene.store, scene.queue)
+    assert (swept.flushed, swept.republished, swept.lost) == (0, 0, 0)
+    scene.queue.lose(scene.notice.pool)
+    assert sweep(scene.store, scene.queue).lost == 1
+    assert sweep(scene.store, scene.queue).lost == 0
+    assert scene.take(0) == scene.notice.chunk_id
+
+
+def test_a_notice_names_the_chunk_and_no_text() -> None:
+    scene = Scene(InstantEngine(model="m"))
+    assert isinstance(scene.notice, ChunkNotice)
+    assert "text" not in repr(scene.notice)
+    assert "text 1" not in repr(Ask(question=scene.judge()._frozen(scene.run.id).questions[0], text="text 1"))
+    assert "text 1" not in repr(Item(key="k", source="s", line=1, text="text 1"))

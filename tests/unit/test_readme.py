@@ -1,0 +1,48 @@
+"""The README cannot rot: its job, its commands and its variables are held against the code."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from pipeline.cli.main import commands
+from pipeline.domain.job import Job
+from pipeline.domain.runs import RunState
+from pipeline.settings import PREFIX, Settings
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_job_file_of_the_readme_is_valid() -> None:
+    (shown,) = blocks("toml")
+    assert Job.model_validate(tomllib.loads(shown)).name == "support-tickets"
+
+
+def test_the_python_of_the_readme_parses() -> None:
+    for code in blocks("python"):
+        ast.parse(code)
+
+
+def test_every_command_is_in_the_readme() -> None:
+    context = click.Context(commands)
+    for name in commands.list_commands(context):
+        assert f"`{name}" in README, name
+
+
+def test_every_variable_of_the_readme_is_a_setting() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    named = set(re.findall(r"HEADRACE_[A-Z_]+[A-Z]", README))
+    assert named <= known
+    assert known - named == {"HEADRACE_ASSIGNMENT"}
+
+
+@pytest.mark.parametrize("state", list(RunState))
+def test_every_run_state_is_explained(state: RunState) -> None:
+    assert f"`{state.value}`" in README
