@@ -79,10 +79,10 @@ def submit(
     Raises ConfigError when the run was cancelled or failed (`retry` takes it up) or is being read by another process.
     """
     run, made = store.open_run(new_run(job, source.digest, price_book))
-    if on_run is not None:
-        on_run(run)
     if run.state in FINAL_STATES - {RunState.DONE}:
         raise ConfigError(f"run {run.name} is {run.state.value}; take it up with: headrace retry {run.name}")
+    if on_run is not None:
+        on_run(run)
     if run.ingested:
         return Submitted(run=run, made=made, rows=0, items=0, duplicates=0, rejected=0, unannounced=0)
     with store.ingest_lock(run.id) as held:
