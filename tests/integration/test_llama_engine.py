@@ -22,7 +22,7 @@ from pipeline.ports.engine import Ask
 from pipeline.prompts import Question, question_of
 from tests.integration.llama_reference import Reference
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]  # a busy machine reads a hundred tokens a second
 SMALL = "smollm2-135m-instruct"
 BLOCKED = range(1, 8)
 STEPS: TypeAdapter[Any] = TypeAdapter(Step)
@@ -72,7 +72,7 @@ TEXTS = [
 
 
 def engine_for(path: Path, **changed: Any) -> LlamaEngine:  # noqa: ANN401 — the constructor's own options
-    options = {"context_tokens": 1024, "max_text_tokens": None, "max_answer_tokens": 96, "gpu_layers": 0, "threads": 2}
+    options = {"context_tokens": 1024, "max_text_tokens": None, "max_answer_tokens": 96, "gpu_layers": 0, "threads": 1}
     return LlamaEngine(path, model_name=SMALL, **{**options, **changed})
 
 
@@ -91,7 +91,7 @@ def answers(engine: LlamaEngine, asked: Question, texts: list[str]) -> list[Give
 
 @pytest.fixture(scope="module")
 def reference(model_path: Callable[[str], Path]) -> Iterator[Reference]:
-    reference = Reference(model_path(SMALL), threads=2)
+    reference = Reference(model_path(SMALL), threads=1)
     yield reference
     reference.close()
 
