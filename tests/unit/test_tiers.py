@@ -57,9 +57,7 @@ def test_a_tier_outside_its_limits_is_refused(keys: dict[str, object]) -> None:
         tier(**keys)
 
 
-@pytest.mark.parametrize(
-    "keys", [{"accept_at": 0.3}, {"price": "p"}, {"chunk_items": 7}, {"on_long": "reject"}, {"seconds_per_chunk": 60}]
-)
+@pytest.mark.parametrize("keys", [{"accept_at": 0.3}, {"price": "p"}, {"chunk_items": 7}, {"on_long": "reject"}])
 def test_tiers_that_differ_in_what_no_worker_needs_to_know_share_a_pool(keys: dict[str, object]) -> None:
     assert tier(**keys).pool == tier().pool
 
