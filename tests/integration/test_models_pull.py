@@ -143,9 +143,11 @@ def test_ctrl_c_stops_pip_gives_the_lock_back_and_loses_nothing_that_came(tmp_pa
 
     steps: list[str] = []
     models = index_store(tmp_path, shelf)
+    # Other tests' servers are children of this process too.
+    before = set(psutil.Process().children(recursive=True))
     with pytest.raises(KeyboardInterrupt):
         models.pull("tiny", interrupt)
-    assert not psutil.Process().children(recursive=True)
+    assert set(psutil.Process().children(recursive=True)) <= before
     next(shelf.glob("*part1*")).unlink()
     assert models.pull("tiny").path.read_bytes() == MODEL
 
