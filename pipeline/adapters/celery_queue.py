@@ -7,8 +7,9 @@ off: the truth is the chunk's row in Postgres. See `workers` for the consuming s
 import base64
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import kombu.exceptions
 import redis
@@ -106,19 +107,26 @@ class CeleryQueue:
                 )
 
     def depth(self, pool: str) -> int:
-        """Return how many messages wait or are held unacknowledged (of all pools: kombu keeps those together)."""
+        """Return how many messages wait."""
         with _translated():
-            return int(self._redis.llen(pool)) + int(self._redis.hlen("unacked"))
+            return int(self._redis.llen(pool))
 
-    def chunk_ids(self, pool: str) -> frozenset[int]:
-        """Return the chunks announced on a pool's queue or held unacknowledged."""
+    def chunk_ids(self, pool: str, *, taken_within_s: float) -> frozenset[int]:
+        """Return the chunks whose messages wait, or were taken that recently from any pool.
+
+        kombu keeps taken messages of all pools together, with the time on the taker's clock; the clocks of a cluster
+        are assumed to agree within a few seconds.
+        """
         found: set[int] = set()
         with _translated():
             for start in range(0, max(int(self._redis.llen(pool)), 1), _SLICE):
                 for raw in self._redis.lrange(pool, start, start + _SLICE - 1):
                     found |= _chunk_id(json.loads(raw))
-            for raw in self._redis.hvals("unacked"):
-                found |= _chunk_id(json.loads(raw)[0])
+            taken = cast(
+                "list[bytes]", self._redis.zrangebyscore("unacked_index", time.time() - taken_within_s, "+inf")
+            )
+            for held in self._redis.hmget("unacked", taken) if taken else ():
+                found |= _chunk_id(json.loads(held)[0]) if held else set()
         return frozenset(found)
 
     def ping(self) -> None:

@@ -1,7 +1,8 @@
 """Sweep: announce again what nobody will do otherwise, and nothing else.
 
 That is what stands unpublished, what a dead worker holds, and what was published but is neither claimed nor on the
-queue any more (Redis lost it). A healthy backlog is left alone.
+queue any more: Redis lost it, or a worker was killed between taking the message and claiming the chunk. A healthy
+backlog is left alone.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ class Swept:
     republished: int
     """Chunks that stood unpublished or were held by a dead worker."""
     lost: int
-    """Chunks that Redis lost."""
+    """Chunks whose message Redis lost, or a worker that was killed before it claimed them."""
     broken_runs: tuple[str, ...] = ()
     """Runs whose outcomes do not add up: a bug of ours, loud on purpose."""
 
@@ -60,5 +61,5 @@ def _lost(store: WorkStore, queue: Queue, pool: str, lost_after_s: float) -> lis
     waiting = store.published_pending(pool=pool, older_than_s=lost_after_s)
     if not waiting or queue.depth(pool) >= len(waiting):
         return []
-    there = queue.chunk_ids(pool)
+    there = queue.chunk_ids(pool, taken_within_s=lost_after_s)
     return [notice for notice in waiting if notice.chunk_id not in there]

@@ -14,11 +14,14 @@ class Queue(Protocol):
         ...
 
     def depth(self, pool: str) -> int:
-        """Return how many messages wait or are held unacknowledged."""
+        """Return how many messages wait; those that a worker took are no longer among them."""
         ...
 
-    def chunk_ids(self, pool: str) -> frozenset[int]:
-        """Return the chunks that are announced on a queue or held unacknowledged. Reads the whole queue."""
+    def chunk_ids(self, pool: str, *, taken_within_s: float) -> frozenset[int]:
+        """Return the chunks whose messages wait, or were taken by a worker that recently. Reads the whole queue.
+
+        What was taken longer ago and is not claimed is in nobody's hands: its worker died between the two.
+        """
         ...
 
     def ping(self) -> None:

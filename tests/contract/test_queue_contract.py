@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -141,7 +142,7 @@ def test_nothing_of_a_pickle_travels(ends: tuple[Queue, Consumer]) -> None:
 def test_an_empty_pool_holds_nothing(ends: tuple[Queue, Consumer]) -> None:
     queue, _ = ends
     assert queue.depth(POOL) == 0
-    assert queue.chunk_ids(POOL) == frozenset()
+    assert queue.chunk_ids(POOL, taken_within_s=60) == frozenset()
 
 
 def test_publishing_nothing_changes_nothing(ends: tuple[Queue, Consumer]) -> None:
@@ -154,30 +155,38 @@ def test_depth_and_chunk_ids_are_those_of_the_pool(ends: tuple[Queue, Consumer])
     queue, _ = ends
     queue.publish([notice(1), notice(2), notice(3, OTHER)])
     assert (queue.depth(POOL), queue.depth(OTHER)) == (2, 1)
-    assert queue.chunk_ids(POOL) == frozenset({1, 2})
-    assert queue.chunk_ids(OTHER) == frozenset({3})
+    assert queue.chunk_ids(POOL, taken_within_s=60) == frozenset({1, 2})
+    assert queue.chunk_ids(OTHER, taken_within_s=60) == frozenset({3})
 
 
 def test_a_chunk_that_is_announced_twice_is_one_id_and_two_messages(ends: tuple[Queue, Consumer]) -> None:
     queue, _ = ends
     queue.publish([notice(1), notice(1)])
     assert queue.depth(POOL) == 2
-    assert queue.chunk_ids(POOL) == frozenset({1})
+    assert queue.chunk_ids(POOL, taken_within_s=60) == frozenset({1})
 
 
-def test_a_message_that_a_worker_holds_still_counts(ends: tuple[Queue, Consumer]) -> None:
+def test_a_message_that_a_worker_just_took_still_counts(ends: tuple[Queue, Consumer]) -> None:
     queue, consumer = ends
     queue.publish([notice(1), notice(2)])
     assert consumer.take(POOL).chunk_id == 1
-    assert queue.depth(POOL) == 2
-    assert queue.chunk_ids(POOL) == frozenset({1, 2})
+    assert queue.depth(POOL) == 1
+    assert queue.chunk_ids(POOL, taken_within_s=60) == frozenset({1, 2})
+
+
+def test_a_message_that_a_worker_took_long_ago_counts_no_more(ends: tuple[Queue, Consumer]) -> None:
+    queue, consumer = ends
+    queue.publish([notice(1), notice(2)])
+    assert consumer.take(POOL).chunk_id == 1
+    time.sleep(0.2)
+    assert queue.chunk_ids(POOL, taken_within_s=0.1) == frozenset({2})
 
 
 def test_a_backlog_of_thousands_is_read_whole(ends: tuple[Queue, Consumer]) -> None:
     queue, _ = ends
     queue.publish([notice(number) for number in range(2500)])
     assert queue.depth(POOL) == 2500
-    assert queue.chunk_ids(POOL) == frozenset(range(2500))
+    assert queue.chunk_ids(POOL, taken_within_s=60) == frozenset(range(2500))
 
 
 def test_large_ids_travel_unchanged(ends: tuple[Queue, Consumer]) -> None:
@@ -196,7 +205,7 @@ def test_an_unreachable_server_is_unavailable_in_every_call(unreachable: Queue) 
         unreachable.ping,
         lambda: unreachable.publish([notice(1)]),
         lambda: unreachable.depth(POOL),
-        lambda: unreachable.chunk_ids(POOL),
+        lambda: unreachable.chunk_ids(POOL, taken_within_s=60),
     ):
         with pytest.raises(QueueUnavailable) as caught:
             ask()
@@ -223,5 +232,5 @@ def test_what_is_not_ours_on_the_queue_is_passed_over(services: Services) -> Non
         client.lpush(POOL, json.dumps({"body": "bm90IGpzb24=", "headers": {}}), json.dumps({"else": 1}))
     queue = CeleryQueue(services.redis_url)
     queue.publish([notice(5)])
-    assert queue.chunk_ids(POOL) == frozenset({5})
+    assert queue.chunk_ids(POOL, taken_within_s=60) == frozenset({5})
     queue.close()

@@ -58,7 +58,7 @@ class Scene:
         )
 
     def take(self, tier_no: int) -> int:
-        (chunk_id,) = self.queue.chunk_ids(self.job.tiers[tier_no].pool)
+        (chunk_id,) = self.queue.chunk_ids(self.job.tiers[tier_no].pool, taken_within_s=60)
         return chunk_id
 
     def answered(self) -> int:
@@ -206,6 +206,15 @@ def test_a_sweep_leaves_a_healthy_backlog_alone_and_announces_what_redis_lost() 
     scene.queue.lose(scene.notice.pool)
     assert sweep(scene.store, scene.queue).lost == 1
     assert sweep(scene.store, scene.queue).lost == 0
+    assert scene.take(0) == scene.notice.chunk_id
+
+
+def test_a_sweep_announces_what_a_worker_took_and_never_claimed() -> None:
+    scene = Scene(InstantEngine(model="m"))
+    scene.clock.sleep(3600)
+    assert scene.queue.take(scene.notice.pool) is not None
+    assert sweep(scene.store, scene.queue, lost_after_s=60).lost == 0
+    assert sweep(scene.store, scene.queue, lost_after_s=0).lost == 1
     assert scene.take(0) == scene.notice.chunk_id
 
 

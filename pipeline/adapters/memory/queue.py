@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ class MemoryQueue:
         self.reachable = reachable
         self._lock = threading.Lock()
         self._waiting: defaultdict[str, deque[str]] = defaultdict(deque)
-        self._held: defaultdict[str, list[str]] = defaultdict(list)
+        self._held: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
 
     def publish(self, notices: Sequence[ChunkNotice]) -> None:
         """Announce chunks, in order; raises QueueUnavailable."""
@@ -28,12 +29,15 @@ class MemoryQueue:
                 self._waiting[notice.pool].append(JudgeChunk(chunk_id=notice.chunk_id).model_dump_json())
 
     def depth(self, pool: str) -> int:
-        """Return how many messages wait or are held unacknowledged."""
-        return len(self._bodies(pool))
+        """Return how many messages wait."""
+        self.ping()
+        with self._lock:
+            return len(self._waiting.get(pool, ()))
 
-    def chunk_ids(self, pool: str) -> frozenset[int]:
-        """Return the chunks that are announced on a queue or held unacknowledged."""
-        return frozenset(read(json.loads(body)).chunk_id for body in self._bodies(pool))
+    def chunk_ids(self, pool: str, *, taken_within_s: float) -> frozenset[int]:
+        """Return the chunks whose messages wait, or were taken that recently."""
+        bodies = self._bodies(pool, taken_after_s=time.monotonic() - taken_within_s)
+        return frozenset(read(json.loads(body)).chunk_id for body in bodies)
 
     def ping(self) -> None:
         """Return if the server answers; raises QueueUnavailable."""
@@ -51,13 +55,14 @@ class MemoryQueue:
             if not self._waiting[pool]:
                 return None
             body = self._waiting[pool].popleft()
-            self._held[pool].append(body)
+            self._held[pool].append((body, time.monotonic()))
         return read(json.loads(body))
 
     def ack(self, pool: str, message: JudgeChunk) -> None:
         """Forget a message that was taken."""
         with self._lock:
-            self._held[pool].remove(message.model_dump_json())
+            bodies = [body for body, _ in self._held[pool]]
+            self._held[pool].pop(bodies.index(message.model_dump_json()))
 
     def bodies(self, pool: str) -> tuple[str, ...]:
         """Return the raw messages, those held unacknowledged first."""
@@ -69,7 +74,8 @@ class MemoryQueue:
             self._waiting.pop(pool, None)
             self._held.pop(pool, None)
 
-    def _bodies(self, pool: str) -> tuple[str, ...]:
+    def _bodies(self, pool: str, *, taken_after_s: float = 0.0) -> tuple[str, ...]:
         self.ping()
         with self._lock:
-            return (*self._held.get(pool, ()), *self._waiting.get(pool, ()))
+            held = (body for body, taken_s in self._held.get(pool, ()) if taken_s > taken_after_s)
+            return (*held, *self._waiting.get(pool, ()))

@@ -4,6 +4,8 @@ pip runs as a process of its own, is told not to resolve, build or install anyth
 staging folder, where a later pull finds it.
 """
 
+import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -148,12 +150,12 @@ def _emptied(folder: Path) -> Path:
 
 
 def _bytes_below(folder: Path) -> int:
+    """Return the size of all files below, as far as they stand still: pip makes and removes them meanwhile."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # pip removed it meanwhile
-            continue
+    for parent, _, names in os.walk(folder):  # passes over a folder that vanishes; `rglob` raises before Python 3.13
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(parent) / name).lstat().st_size
     return total
 
 
