@@ -24,7 +24,13 @@ from pipeline.ports.store import ChunkNotice
 VISIBILITY_TIMEOUT_S = 3600
 _SOCKET_TIMEOUT_S = 10
 _SLICE = 1000
-_FAULTS = (redis.exceptions.RedisError, kombu.exceptions.OperationalError, ConnectionError, TimeoutError)
+_FAULTS = (
+    redis.exceptions.RedisError,
+    kombu.exceptions.OperationalError,
+    kombu.exceptions.BatchPublishError,
+    ConnectionError,
+    TimeoutError,
+)
 
 
 def broker_url(url: str) -> str:
@@ -93,13 +99,15 @@ class CeleryQueue:
             _translated(),
             self._app.connection_for_write() as connection,
             self._app.amqp.Producer(connection) as producer,
+            producer.batch(_SLICE),
         ):
+            bound = {pool: pool_queue(pool)(producer.channel) for pool in {notice.pool for notice in notices}}
             for notice in notices:
                 shown = f"{notice.tier} chunk {notice.chunk_id} of {notice.run_name}, {notice.items} items"
                 self._app.send_task(
                     JUDGE_TASK,
                     kwargs=JudgeChunk(chunk_id=notice.chunk_id).model_dump(),
-                    queue=pool_queue(notice.pool),
+                    queue=bound[notice.pool],
                     producer=producer,
                     argsrepr=f"({shown})",
                     kwargsrepr="{}",

@@ -1,5 +1,6 @@
-"""Read ahead: the next batch is parsed while Postgres writes the last one."""
+"""Read ahead: a stage of work goes on while the next stage does its part: parse, store, announce."""
 
+import contextlib
 import queue
 import threading
 from collections.abc import Generator, Iterable
@@ -12,7 +13,8 @@ _DONE = object()
 def ahead(values: Iterable[T], *, depth: int = 2) -> Generator[T, None, None]:
     """Yield the same values in the same order, up to `depth` of them read in advance by a thread.
 
-    What the reading raises is raised here, in its place. Closing the iterator ends the thread.
+    What the reading raises is raised here, in its place. Closing the iterator ends the thread, once it has the value
+    that it works on, and closes `values`.
     """
     waiting: queue.Queue[object] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
@@ -28,10 +30,11 @@ def ahead(values: Iterable[T], *, depth: int = 2) -> Generator[T, None, None]:
 
     def read() -> None:
         try:
-            for value in values:
-                put(value)
-                if stopped.is_set():
-                    return
+            with _closed_after(values):
+                for value in values:
+                    put(value)
+                    if stopped.is_set():
+                        return
         except BaseException as error:  # noqa: BLE001 — carried over to the thread that asked
             fault.append(error)
         put(_DONE)
@@ -46,3 +49,7 @@ def ahead(values: Iterable[T], *, depth: int = 2) -> Generator[T, None, None]:
     finally:
         stopped.set()
         thread.join()
+
+
+def _closed_after(values: Iterable[object]) -> contextlib.AbstractContextManager[object]:
+    return contextlib.closing(values) if isinstance(values, Generator) else contextlib.nullcontext()

@@ -1,7 +1,8 @@
 """Ingest: a source's rows become items and chunks, announced as they are stored; begun again where it stopped."""
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from pipeline.domain.runs import FINAL_STATES, RunState, identity_digest, run_na
 from pipeline.flow.ahead import ahead
 from pipeline.ports.queue import Queue
 from pipeline.ports.source import Row, Source
-from pipeline.ports.store import ChunkNotice, IngestStore, NewRun, RunRecord, WorkStore
+from pipeline.ports.store import Added, ChunkNotice, IngestStore, NewRun, RunRecord, WorkStore
 from pipeline.prompts import question_of
 
 BATCH_ROWS = 4000
@@ -96,18 +97,17 @@ def submit(
 def _read(
     run: RunRecord, source: Source, *, store: SubmitStore, queue: Queue, progress: IngestProgress | None, made: bool
 ) -> Submitted:
-    at = run.rows_read
     rows = items = duplicates = rejected = unannounced = 0
-    for batch in ahead(_batches(source.rows(skip=at))):
-        added = store.add_rows(run.id, batch, at=at, keyed=run.job.key is not None)
-        at += len(batch)
-        rows += len(batch)
-        items += added.items
-        duplicates += added.duplicates
-        rejected += added.rejected
-        unannounced += announce(queue, store, added.notices)
-        if progress is not None:
-            progress(source.bytes_read(), source.size_bytes)
+    # Three stages at once: this batch is announced while the next is stored and the one after that is parsed.
+    with contextlib.closing(ahead(_stored(run, source, store))) as stored:
+        for count, added in stored:
+            rows += count
+            items += added.items
+            duplicates += added.duplicates
+            rejected += added.rejected
+            unannounced += announce(queue, store, added.notices)
+            if progress is not None:
+                progress(source.bytes_read(), source.size_bytes)
     store.finish_ingest(run.id)
     _, notices = store.settle(run.id)
     unannounced += announce(queue, store, notices)
@@ -120,6 +120,16 @@ def _read(
         rejected=rejected,
         unannounced=unannounced,
     )
+
+
+def _stored(run: RunRecord, source: Source, store: SubmitStore) -> Generator[tuple[int, Added], None, None]:
+    """Store the rest of a source, yielding for each batch how many rows it had and what became of them."""
+    at = run.rows_read
+    with contextlib.closing(ahead(_batches(source.rows(skip=at)))) as batches:
+        for batch in batches:
+            added = store.add_rows(run.id, batch, at=at, keyed=run.job.key is not None)
+            at += len(batch)
+            yield len(batch), added
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

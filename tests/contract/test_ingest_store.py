@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pipeline.adapters.postgres import PostgresStore
 from pipeline.domain.errors import ConservationError, RunNotFound
 from pipeline.domain.items import Item, RejectedRow, RejectReason
 from pipeline.domain.job import Job
@@ -351,3 +352,37 @@ def test_two_processes_that_open_a_run_at_once_get_the_same(rig: Rig) -> None:
             got = list(threads.map(open_run, [f"source {number}"] * 4))
             assert len({run_id for run_id, _ in got}) == 1
             assert sorted(made for _, made in got) == [False, False, False, True]
+
+
+def test_copies_and_conflicts_are_found_across_the_batches_of_one_reading(rig: Rig) -> None:
+    run = rig.open()
+    with rig.store.ingest_lock(run.id) as held:
+        assert held
+        rig.store.add_rows(run.id, [item("one", key="a"), item("two", key="b")], at=0, keyed=True)
+        added = rig.store.add_rows(run.id, [item("one", key="c"), item("else", key="a")], at=2, keyed=True)
+        again = rig.store.add_rows(run.id, [item("one", key="c"), item("three", key="d")], at=4, keyed=True)
+    assert (added.items, added.duplicates, added.rejected) == (1, 1, 1)
+    assert added.conflicts[0].reason is RejectReason.KEY_CONFLICT
+    assert (again.items, again.duplicates, again.rejected) == (2, 1, 0)
+
+
+def test_copies_are_found_by_a_reading_that_goes_on_where_another_stopped(rig: Rig) -> None:
+    run = rig.open()
+    for at, text in enumerate(("one", "two", "one", "two")):
+        with rig.store.ingest_lock(run.id):
+            added = rig.store.add_rows(run.id, [item(text, key=str(at))], at=at, keyed=True)
+        assert added.duplicates == (at > 1)
+
+
+def test_rows_that_another_process_added_meanwhile_are_known(emptied_database_url: str) -> None:
+    ours, theirs = PostgresStore(emptied_database_url), PostgresStore(emptied_database_url)
+    try:
+        run = Rig(store=ours).open()
+        with ours.ingest_lock(run.id):
+            ours.add_rows(run.id, [item("one", key="a")], at=0, keyed=True)
+            theirs.add_rows(run.id, [item("two", key="b")], at=1, keyed=True)
+            added = ours.add_rows(run.id, [item("two", key="c"), item("else", key="b")], at=2, keyed=True)
+        assert (added.duplicates, added.rejected) == (1, 1)
+    finally:
+        ours.close()
+        theirs.close()

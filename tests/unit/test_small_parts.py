@@ -1,7 +1,7 @@
 """Reading ahead, following, messages, prompts, CPU quota: small parts with one job each."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.memory import FakeClock
+from pipeline.adapters.postgres.seen import Seen
 from pipeline.domain.errors import MessageError
+from pipeline.domain.items import Salt, fingerprint
 from pipeline.domain.job import Job, steps_of
 from pipeline.domain.runs import RunProgress, RunState, StepCounts, run_name
 from pipeline.domain.steps import ClassifyStep
@@ -49,6 +51,47 @@ def test_reading_ahead_stops_when_it_is_closed() -> None:
     assert next(reader) == 0
     reader.close()
     assert len(seen) < 10
+
+
+def test_closing_closes_what_is_read_from() -> None:
+    ended: list[str] = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(10_000)
+        finally:
+            ended.append("source")
+
+    reader = ahead(ahead(source()))
+    assert next(reader) == 0
+    reader.close()
+    assert ended == ["source"]
+
+
+def prints(texts: Iterable[str]) -> list[bytes]:
+    return [fingerprint(text, salt=Salt.of("run-1")) for text in texts]
+
+
+@given(st.lists(st.lists(st.text(max_size=3), max_size=20), max_size=5))
+def test_a_fingerprint_that_was_met_is_never_called_new(batches: list[list[str]]) -> None:
+    seen, met = Seen(), set[bytes]()
+    for batch in batches:
+        known = seen.meet(prints(batch))
+        assert met.intersection(prints(batch)) <= set(known)
+        met.update(prints(batch))
+
+
+def test_nearly_every_new_fingerprint_is_called_new() -> None:
+    seen = Seen()
+    seen.meet(prints(str(number) for number in range(100_000)))
+    assert len(seen.meet(prints(f"other {number}" for number in range(10_000)))) < 10
+
+
+def test_fingerprints_of_a_run_lie_together_and_those_of_two_runs_differ() -> None:
+    first, second = Salt.of("run-1"), Salt.of("run-2")
+    assert {fingerprint(text, salt=first)[:4] for text in ("a", "b", "c")} == {first.prefix}
+    assert len({fingerprint(text, salt=salt) for text in ("a", "b") for salt in (first, second)}) == 4
+    assert len(fingerprint("a", salt=first)) == len(fingerprint("a")) == 16
 
 
 def progress(answered: int, *, state: RunState = RunState.RUNNING) -> RunProgress:

@@ -1,48 +1,19 @@
-"""Rows in: runs, items, rejected rows and the first tiers' chunks."""
+"""The life of an ingest: a run is opened, read by one process at a time, finished, and opened again."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.adapters.postgres import records, tables
-from pipeline.adapters.postgres.database import Database, copy_rows
-from pipeline.domain.errors import ConservationError, StoreUnavailable
-from pipeline.domain.items import Item, RejectedRow, RejectReason, fingerprint
+from pipeline.adapters.postgres.database import Database
+from pipeline.domain.errors import StoreUnavailable
 from pipeline.domain.policy import policy_of
 from pipeline.domain.runs import RunState
-from pipeline.ports.store import Added, ChunkNotice, NewRun, RunRecord
+from pipeline.ports.store import NewRun, RunRecord
 
 _INGEST_LOCKS = 4_841_702
-_ITEM_COLUMNS = ("run_id", "item_no", "key", "source", "line", "fingerprint", "key_fingerprint", "text", "copy_of")
-_REJECTED_COLUMNS = ("run_id", "row_no", "source", "line", "reason", "detail")
-_CHUNK_COLUMNS = ("id", "run_id", "tier_no", "pool", "generation", "item_nos", "step_masks")
-
-# Fingerprints travel as one value: the driver would write thousands of array members one by one, in Python.
-_KNOWN_TEXTS = sa.text("""
-SELECT fingerprint, item_no FROM items WHERE copy_of IS NULL AND fingerprint = ANY (ARRAY(
-    SELECT substr(:prints, place, 16) FROM generate_series(1, length(:prints), 16) AS place
-))
-""")
-_KNOWN_KEYS = sa.text("""
-SELECT key_fingerprint, fingerprint FROM items WHERE key_fingerprint = ANY (ARRAY(
-    SELECT substr(:prints, place, 16) FROM generate_series(1, length(:prints), 16) AS place
-))
-""")
-
-
-@dataclass(slots=True)
-class _Sorted:
-    """A batch, sorted into what will be written."""
-
-    items: list[tuple[Any, ...]] = field(default_factory=list)
-    rejected: list[tuple[Any, ...]] = field(default_factory=list)
-    conflicts: list[RejectedRow] = field(default_factory=list)
-    fresh: list[int] = field(default_factory=list)
-    """Numbers of the items whose text is new to the run: those are asked."""
 
 
 def open_run(database: Database, new: NewRun) -> tuple[RunRecord, bool]:
@@ -97,134 +68,6 @@ def ingest_lock(database: Database, run_id: int) -> Iterator[bool]:
             if held:
                 with contextlib.suppress(sa.exc.SQLAlchemyError):  # a dead connection holds no lock
                     connection.execute(sa.text("SELECT pg_advisory_unlock(:space, :run)"), key)
-
-
-def add_rows(database: Database, run_id: int, rows: Sequence[Item | RejectedRow], *, at: int, keyed: bool) -> Added:
-    """Store rows number `at`, `at`+1, …, those that are not stored yet."""
-    with database.begin() as connection:
-        run = records.fetch_run(connection, run_id, lock=True)
-        if at > run.rows_read:
-            raise ConservationError(f"rows {run.rows_read} to {at} of run {run.name} would be left out")
-        skipped = run.rows_read - at
-        new = rows[skipped:]
-        if not new:
-            return Added(items=0, duplicates=0, rejected=0, notices=())
-        return _write(connection, run, new, keyed=keyed)
-
-
-def add_new(database: Database, run_id: int, rows: Sequence[Item | RejectedRow]) -> Added:
-    """Append rows that come from code, but for the items that the run knows by key and text."""
-    with database.begin() as connection:
-        run = records.fetch_run(connection, run_id, lock=True)
-        prints = [_prints(run, row) for row in rows]
-        known = _known_keys(connection, [key for key, _ in prints])
-        new: list[Item | RejectedRow] = []
-        for row, (key_print, text_print) in zip(rows, prints, strict=True):
-            if key_print and known.get(key_print) == text_print:
-                continue
-            known.setdefault(key_print, text_print)
-            new.append(row)
-        return _write(connection, run, new, keyed=True)
-
-
-def _write(connection: sa.Connection, run: RunRecord, rows: Sequence[Item | RejectedRow], *, keyed: bool) -> Added:
-    batch = _sort(connection, run, rows, first_no=run.rows_read, keyed=keyed)
-    copy_rows(connection, tables.items, _ITEM_COLUMNS, batch.items)
-    copy_rows(connection, tables.rejected_rows, _REJECTED_COLUMNS, batch.rejected)
-    notices = _make_chunks(connection, run, batch.fresh)
-    runs = tables.runs.c
-    added = Added(
-        items=len(batch.items),
-        duplicates=len(batch.items) - len(batch.fresh),
-        rejected=len(batch.rejected),
-        notices=tuple(notices),
-        conflicts=tuple(batch.conflicts),
-    )
-    connection.execute(
-        tables.runs.update()
-        .where(runs.id == run.id)
-        .values(
-            rows_read=runs.rows_read + len(rows),
-            items=runs["items"] + added.items,
-            duplicates=runs.duplicates + added.duplicates,
-            rejected=runs.rejected + added.rejected,
-        )
-    )
-    return added
-
-
-def _sort(
-    connection: sa.Connection, run: RunRecord, rows: Sequence[Item | RejectedRow], *, first_no: int, keyed: bool
-) -> _Sorted:
-    """Tell new texts from known ones and refuse a key that came with another text."""
-    prints = [_prints(run, row) for row in rows]
-    known = _known_texts(connection, [text for _, text in prints])
-    keys = _known_keys(connection, [key for key, _ in prints]) if keyed else {}
-    batch = _Sorted()
-    for row_no, (row, (key_print, text_print)) in enumerate(zip(rows, prints, strict=True), first_no):
-        if isinstance(row, RejectedRow):
-            batch.rejected.append(_rejected_row(run.id, row_no, row))
-            continue
-        if keyed and keys.setdefault(key_print, text_print) != text_print:
-            detail = "an earlier row has the same key and another text: make keys unique, or leave `key` out of the job"
-            conflict = RejectedRow(source=row.source, line=row.line, reason=RejectReason.KEY_CONFLICT, detail=detail)
-            batch.conflicts.append(conflict)
-            batch.rejected.append(_rejected_row(run.id, row_no, conflict))
-            continue
-        original = known.setdefault(text_print, row_no)
-        kept = (row.text, None) if original == row_no else (None, original)
-        batch.items.append((run.id, row_no, row.key, row.source, row.line, text_print, key_print, *kept))
-        if original == row_no:
-            batch.fresh.append(row_no)
-    return batch
-
-
-def _rejected_row(run_id: int, row_no: int, row: RejectedRow) -> tuple[Any, ...]:
-    return (run_id, row_no, row.source, row.line, row.reason.value, row.detail)
-
-
-def _prints(run: RunRecord, row: Item | RejectedRow) -> tuple[bytes, bytes]:
-    """Return the fingerprints of a row's key and text; empty ones for a row that is no item."""
-    if isinstance(row, RejectedRow):
-        return b"", b""
-    salt = run.name.encode()
-    return fingerprint(row.key, salt=salt), fingerprint(row.text, salt=salt)
-
-
-def _known_texts(connection: sa.Connection, prints: Sequence[bytes]) -> dict[bytes, int]:
-    found = connection.execute(_KNOWN_TEXTS, {"prints": b"".join(prints)})
-    return {bytes(row.fingerprint): row.item_no for row in found}
-
-
-def _known_keys(connection: sa.Connection, prints: Sequence[bytes]) -> dict[bytes, bytes]:
-    found = connection.execute(_KNOWN_KEYS, {"prints": b"".join(prints)})
-    return {bytes(row.key_fingerprint): bytes(row.fingerprint) for row in found}
-
-
-def _make_chunks(connection: sa.Connection, run: RunRecord, item_nos: Sequence[int]) -> list[ChunkNotice]:
-    """Cut new items into chunks for every tier at which a step's ladder begins."""
-    cut = [
-        (tier_no, mask, item_nos[start : start + run.job.tiers[tier_no].chunk_items])
-        for tier_no, mask in run.job.first_masks().items()
-        for start in range(0, len(item_nos), run.job.tiers[tier_no].chunk_items)
-    ]
-    if not cut:
-        return []
-    ids = connection.scalars(
-        sa.text("SELECT nextval(pg_get_serial_sequence('chunks', 'id')) FROM generate_series(1, :n)"), {"n": len(cut)}
-    ).all()
-    copy_rows(
-        connection,
-        tables.chunks,
-        _CHUNK_COLUMNS,
-        [
-            (chunk_id, run.id, tier_no, run.job.tiers[tier_no].pool, 0, list(part), [mask] * len(part))
-            for chunk_id, (tier_no, mask, part) in zip(ids, cut, strict=True)
-        ],
-    )
-    return [
-        records.notice(run, chunk_id, tier_no, len(part)) for chunk_id, (tier_no, _, part) in zip(ids, cut, strict=True)
-    ]
 
 
 def finish_ingest(database: Database, run_id: int) -> None:

@@ -1,10 +1,11 @@
 """PostgresStore: the Store port, each method one function of this room."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 
-from pipeline.adapters.postgres import ingest, orders, records, report, results, sweep, work
+from pipeline.adapters.postgres import ingest, orders, records, report, results, rows, sweep, work
 from pipeline.adapters.postgres.database import Database
+from pipeline.adapters.postgres.seen import Seen
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.store import Added, ChunkNotice, ClaimedChunk, Committed, JudgedChunk, NewRun, RunRecord
@@ -16,6 +17,8 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         """Connect lazily; raises ConfigError for a URL that is none of Postgres."""
         self._database = Database(url)
+        self._seen: dict[int, Seen] = {}
+        """Of the runs that this store reads from their first row on."""
 
     def close(self) -> None:
         """Give back connections."""
@@ -25,17 +28,25 @@ class PostgresStore:
         """See IngestStore."""
         return ingest.open_run(self._database, new)
 
-    def ingest_lock(self, run_id: int) -> AbstractContextManager[bool]:
+    @contextlib.contextmanager
+    def ingest_lock(self, run_id: int) -> Iterator[bool]:
         """See IngestStore."""
-        return ingest.ingest_lock(self._database, run_id)
+        with ingest.ingest_lock(self._database, run_id) as held:
+            if held and self.run(run_id).rows_read == 0:
+                self._seen[run_id] = Seen()
+            try:
+                yield held
+            finally:
+                if held:
+                    self._seen.pop(run_id, None)
 
-    def add_rows(self, run_id: int, rows: Sequence[Item | RejectedRow], *, at: int, keyed: bool) -> Added:
+    def add_rows(self, run_id: int, new: Sequence[Item | RejectedRow], *, at: int, keyed: bool) -> Added:
         """See IngestStore."""
-        return ingest.add_rows(self._database, run_id, rows, at=at, keyed=keyed)
+        return rows.add_rows(self._database, run_id, new, at=at, keyed=keyed, seen=self._seen.get(run_id))
 
-    def add_new(self, run_id: int, rows: Sequence[Item | RejectedRow]) -> Added:
+    def add_new(self, run_id: int, new: Sequence[Item | RejectedRow]) -> Added:
         """See IngestStore."""
-        return ingest.add_new(self._database, run_id, rows)
+        return rows.add_new(self._database, run_id, new)
 
     def finish_ingest(self, run_id: int) -> None:
         """See IngestStore."""
