@@ -199,6 +199,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--million", action="store_true", help="only the run that is stopped twice")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
+    # A shell's background job ignores Ctrl-C, and so would the commands that we stop by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     found: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     }
