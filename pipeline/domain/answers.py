@@ -5,7 +5,7 @@ planned, so that a new kind needs no new store. What a model does wrong is a val
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -36,11 +36,17 @@ class Number:
     value: float
 
 
+Span: TypeAlias = tuple[int, int]
+"""Beginning and end, in characters of the item's text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
     """An object: field name → value; a field that is absent is None. Dates are ISO strings."""
 
     value: Mapping[str, FieldValue]
+    spans: Mapping[str, Span] = field(default_factory=dict, compare=False)
+    """Where the text says a value, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,10 @@ def to_json(answer: Answer) -> dict[str, Any]:
         value = dict(value)
     elif isinstance(value, tuple):
         value = list(value)
-    return {"kind": _NAMES[type(answer)], "value": value}
+    stored = {"kind": _NAMES[type(answer)], "value": value}
+    if isinstance(answer, Fields) and answer.spans:
+        stored["spans"] = {name: list(span) for name, span in answer.spans.items()}
+    return stored
 
 
 def from_json(data: Mapping[str, Any]) -> Answer:
@@ -115,7 +124,8 @@ def from_json(data: Mapping[str, Any]) -> Answer:
     if kind == "number" and isinstance(value, int | float):
         return Number(float(value))
     if kind == "fields" and isinstance(value, Mapping):
-        return Fields({name: _frozen(part) for name, part in value.items()})
+        spans = {name: (int(start), int(end)) for name, (start, end) in data.get("spans", {}).items()}
+        return Fields({name: _frozen(part) for name, part in value.items()}, spans)
     if kind == "text" and isinstance(value, str):
         return Text(value)
     msg = f"not a stored answer: kind {kind!r}"

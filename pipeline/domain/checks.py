@@ -9,7 +9,9 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.answers import Answer, Fields, FieldValue, Label, Number
+from pipeline.domain.fields import FieldSpec
 from pipeline.domain.patterns import PatternError, to_python
+from pipeline.domain.spans import candidates
 
 EntryPoint: TypeAlias = Callable[[object, str], bool]
 """The user's own check: (plain answer value, text) → does it hold?"""
@@ -154,4 +156,21 @@ def failed_check(
     for check in checks:
         if not _holds(check, answer, text, entry_points):
             return check.title
+    return None
+
+
+def invented_field(fields: Mapping[str, FieldSpec], answer: Answer, text: str) -> str | None:
+    """Return the first copied field whose value does not stand in the text, or None when all do.
+
+    An engine of ours cannot write such a value; an endpoint's model can.
+    """
+    if not isinstance(answer, Fields):
+        return None
+    for name, spec in fields.items():
+        if not spec.copied or spec.scalar not in {"string", "number", "integer", "date"}:
+            continue
+        for value in _values(answer, name):
+            named = spec.scalar == "date" and any(one.value == value for one in candidates(spec, text))
+            if not named and not _occurs(value, text):
+                return name
     return None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.answers import FieldValue
 from pipeline.domain.patterns import PatternError, to_python
@@ -34,6 +34,8 @@ class FieldSpec(BaseModel):
     """Allowed values of `one_of`."""
     of: ScalarType | None = None
     """Type of a list's values; None is string."""
+    copied: bool = Field(default=True, validation_alias=AliasChoices("copy", "copied"))
+    """Strings, numbers and dates must stand in the text; otherwise the answer is null."""
     minimum: float | None = Field(default=None, allow_inf_nan=False)
     maximum: float | None = Field(default=None, allow_inf_nan=False)
 
@@ -76,7 +78,8 @@ class FieldSpec(BaseModel):
         return (self.of or "string") if self.type == "list" else self.type
 
     @cached_property
-    def _compiled(self) -> "re.Pattern[str] | None":
+    def compiled(self) -> "re.Pattern[str] | None":
+        """The pattern, for `re`."""
         return None if self.pattern is None else re.compile(to_python(self.pattern))
 
     def scalar_schema(self) -> dict[str, Any]:
@@ -113,10 +116,11 @@ class FieldSpec(BaseModel):
             if len(value) > MAX_LIST_ITEMS:
                 msg = f"has more than {MAX_LIST_ITEMS} values"
                 raise ValueError(msg)
-            return tuple(self._parse_scalar(part) for part in value)
-        return self._parse_scalar(value)
+            return tuple(self.parse_one(part) for part in value)
+        return self.parse_one(value)
 
-    def _parse_scalar(self, value: object) -> FieldValue:
+    def parse_one(self, value: object) -> FieldValue:
+        """Return one value, of a list one member, as `parse` does; null is none."""
         match self.scalar:
             case "string" | "one_of" | "date":
                 return self._parse_string(value)
@@ -143,7 +147,7 @@ class FieldSpec(BaseModel):
                 msg = "is no date as YYYY-MM-DD"
                 raise ValueError(msg)
             dt.date.fromisoformat(value)
-        if self._compiled is not None and self._compiled.fullmatch(value) is None:
+        if self.compiled is not None and self.compiled.fullmatch(value) is None:
             msg = "does not match its pattern"
             raise ValueError(msg)
         return value

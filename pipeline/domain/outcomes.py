@@ -11,6 +11,7 @@ from pipeline.domain.scores import Confidence, RawScore
 LOW_CONFIDENCE = "low_confidence"
 UNKNOWN_CONFIDENCE = "unknown_confidence"
 CHECK_FAILED = "check_failed"
+NOT_IN_TEXT = "not_in_text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

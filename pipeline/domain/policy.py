@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from pipeline.domain.answers import Defect, Malformed
 from pipeline.domain.calibration import Calibrator
-from pipeline.domain.checks import EntryPoint, failed_check
+from pipeline.domain.checks import EntryPoint, failed_check, invented_field
 from pipeline.domain.job import Job
 from pipeline.domain.outcomes import (
     CHECK_FAILED,
     LOW_CONFIDENCE,
+    NOT_IN_TEXT,
     UNKNOWN_CONFIDENCE,
     Escalation,
     Given,
@@ -18,6 +19,7 @@ from pipeline.domain.outcomes import (
     Verdict,
 )
 from pipeline.domain.scores import Confidence
+from pipeline.domain.steps import ExtractStep
 
 FIRST_VERSION = 1
 
@@ -82,7 +84,11 @@ def _objection(
     step_no, tier_no = place
     if isinstance(given.answer, Malformed):
         return given.answer.defect
-    failed = failed_check(job.steps[step_no].checks, given.answer, text, entry_points)
+    step = job.steps[step_no]
+    invented = invented_field(step.fields, given.answer, text) if isinstance(step, ExtractStep) else None
+    if invented is not None:
+        return f"{NOT_IN_TEXT}:{invented}"
+    failed = failed_check(step.checks, given.answer, text, entry_points)
     if failed is not None:
         return f"{CHECK_FAILED}:{failed}"
     threshold = policy.thresholds[place]

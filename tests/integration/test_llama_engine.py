@@ -3,77 +3,35 @@
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
 from pipeline.adapters.llama.context import Row
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.llama.library import llama
 from pipeline.domain.answers import Defect, Fields, Label, Malformed, Usage
 from pipeline.domain.errors import EngineUnavailable, ModelError
-from pipeline.domain.outcomes import Given
-from pipeline.domain.steps import Choice, Step
+from pipeline.domain.steps import Choice
 from pipeline.domain.trie import Logits
 from pipeline.ports.engine import Ask
-from pipeline.prompts import Question, question_of
+from pipeline.prompts import Question
+from tests.integration.llama_cases import (
+    BLOCKED,
+    CODE,
+    SENTIMENT,
+    SMALL,
+    TEXTS,
+    TOPIC,
+    answers,
+    engine_for,
+    prepared,
+    question,
+)
 from tests.integration.llama_reference import Reference
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]  # a busy machine reads a hundred tokens a second
-SMALL = "smollm2-135m-instruct"
-BLOCKED = range(1, 8)
-STEPS: TypeAdapter[Any] = TypeAdapter(Step)
-
-
-def question(**step: Any) -> Question:  # noqa: ANN401 — as a job file gives them
-    return question_of(STEPS.validate_python({"name": "step", "kind": "classify", **step}))
-
-
-SENTIMENT = question(kind="sentiment")
-TOPIC = question(
-    labels={
-        "card": "cards",
-        "card stolen": "",
-        "card lost": "",
-        "refund": "money back",
-        "refund late": "",
-        "Ärger 😡": "",
-    }
-)
-DETAILS = question(
-    kind="extract",
-    fields={
-        "order_id": {"type": "string", "pattern": "[A-Z]{2}-[0-9]{4,}"},
-        "amount": {"type": "number"},
-        "due": {"type": "date"},
-        "urgent": {"type": "boolean"},
-        "channel": {"type": "one_of", "options": ["mail", "phone"]},
-        "paid": {"type": "list", "of": "one_of", "options": ["cash", "card"]},
-    },
-)
-CODE = question(kind="extract", fields={"code": {"type": "string", "pattern": "[A-Z]{2}-[0-9]{4}"}})
-TEXTS = [
-    f"{opening} {middle}{ending}"
-    for opening, middle, ending in product(
-        ["The kettle", "My new card", "Your courier", "This update"],
-        [
-            "broke after two days",
-            "arrived early and works well",
-            "was charged twice to me",
-            "is at the shop",
-            "made me smile",
-        ],
-        [".", ", and nobody answers my mails!", " — merci beaucoup 🙂"],
-    )
-]
-
-
-def engine_for(path: Path, **changed: Any) -> LlamaEngine:  # noqa: ANN401 — the constructor's own options
-    options = {"context_tokens": 1024, "max_text_tokens": None, "max_answer_tokens": 96, "gpu_layers": 0, "threads": 1}
-    return LlamaEngine(path, model_name=SMALL, **{**options, **changed})
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +39,6 @@ def engine(model_path: Callable[[str], Path]) -> Iterator[LlamaEngine]:
     engine = engine_for(model_path(SMALL))
     yield engine
     engine.close()
-
-
-def answers(engine: LlamaEngine, asked: Question, texts: list[str]) -> list[Given]:
-    given = engine.answer([Ask(question=asked, text=text) for text in texts]).given
-    assert None not in given
-    return [one for one in given if one is not None]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +96,7 @@ def test_the_prompt_is_the_reference_prompt_token_by_token(engine: LlamaEngine, 
     asked = question(
         labels=["good", "bad"], examples=[{"text": "Fine work.", "answer": "good"}, {"text": "No!", "answer": "bad"}]
     )
-    prompt = engine._asked(asked).prompt
+    prompt = prepared(engine, asked).prompt
     ours = [*prompt.prefix, *engine._vocab.plain(prompt.lead + "Quite a text"), *prompt.suffix]
     assert ours == reference.prompt(asked, "Quite a text")
 
@@ -167,7 +119,7 @@ def test_control_tokens_in_labels_examples_and_questions_stay_text(engine: Llama
     control = set(engine._vocab.control_ids.tolist())
     frames = [
         [token for token in (*prompt.prefix, *prompt.suffix) if token in control]
-        for prompt in (engine._asked(honest).prompt, engine._asked(hostile).prompt)
+        for prompt in (prepared(engine, honest).prompt, prepared(engine, hostile).prompt)
     ]
     assert frames[0] == frames[1]
     assert len(frames[0]) == 9, "four turns opened and closed, and the model's own opened"
@@ -178,53 +130,6 @@ def test_a_hostile_text_is_answered_like_any_other(engine: LlamaEngine) -> None:
     for given in answers(engine, SENTIMENT, texts):
         assert isinstance(given.answer, Label)
         assert given.raw_score is not None
-
-
-def test_fields_of_every_type_come_out_typed_with_a_score_each(engine: LlamaEngine) -> None:
-    text = "Order AB-1234: 12.50 dollars are due on 2024-05-01. I wrote a mail about the lamp."
-    for given in answers(engine, DETAILS, [text, "Nothing to see here."]):
-        assert isinstance(given.answer, Fields)
-        value = given.answer.value
-        assert list(value) == ["order_id", "amount", "due", "urgent", "channel", "paid"]
-        assert value["urgent"] in {True, False, None}
-        assert value["channel"] in {"mail", "phone", None}
-        assert isinstance(value["paid"], tuple | None)
-        assert set(given.field_scores) == set(value)
-        assert given.raw_score == min(given.field_scores.values())
-
-
-def test_many_records_at_once_are_the_same_as_one_by_one(engine: LlamaEngine) -> None:
-    texts = [f"My order is {letter}{letter}-{1000 + 7 * number}." for number, letter in enumerate("ABCDEFGHKLMN")]
-    together = [given.answer for given in answers(engine, CODE, texts)]
-    alone = [answers(engine, CODE, [text])[0].answer for text in texts]
-    right = [Fields({"code": text.split()[-1][:-1]}) for text in texts]
-    assert sum(one == other for one, other in zip(together, alone, strict=True)) >= 11
-    assert sum(one == other for one, other in zip(together, right, strict=True)) >= 11
-
-
-def test_a_value_that_does_not_end_in_time_is_cut_off(model_path: Callable[[str], Path]) -> None:
-    engine = engine_for(model_path(SMALL), max_answer_tokens=12)
-    asked = question(kind="extract", fields={"words": {"type": "string", "pattern": "[a-z ]{150,200}"}})
-    (given,) = answers(engine, asked, ["Once upon a time there was a lamp."])
-    engine.close()
-    assert isinstance(given.answer, Malformed)
-    assert given.answer.defect is Defect.CUT_OFF
-    assert "words" in given.answer.detail
-    assert given.raw_score is None
-    assert given.usage.tokens_out == 12
-
-
-def test_a_value_that_the_schema_refuses_is_malformed_and_names_the_field(engine: LlamaEngine) -> None:
-    asked = question(
-        kind="extract",
-        fields={"n": {"type": "integer", "minimum": 1_000_000, "maximum": 1_000_001, "description": "7"}},
-    )
-    (given,) = answers(engine, asked, ["The number is 7."])
-    if isinstance(given.answer, Malformed):
-        assert given.answer == Malformed(defect=Defect.MALFORMED, detail="field n is out of its range")
-        assert given.raw_score is None
-    else:
-        assert given.answer in {Fields({"n": value}) for value in (None, 1_000_000, 1_000_001)}
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +158,7 @@ def test_a_text_beyond_the_window_is_too_long_or_cut(narrow: LlamaEngine, asked:
     for one in (short, cut):
         assert not (isinstance(one.answer, Malformed) and one.answer.defect is Defect.TOO_LONG)
     assert [one.truncated for one in (escalated, rejected, short, cut)] == [False, False, False, True]
-    assert cut.usage.tokens_in == 256 - narrow._asked(asked).reserve
+    assert cut.usage.tokens_in == 256 - prepared(narrow, asked).reserve
 
 
 def test_a_text_beyond_the_trusted_length_is_too_long(model_path: Callable[[str], Path]) -> None:
@@ -297,9 +202,10 @@ def test_the_shared_prefix_is_read_once_and_kept_for_the_next_call(engine: Llama
     first, second = (
         [given.usage for given in answers(engine, asked, ["snow", "sun and sand", "snow"])] for _ in range(2)
     )
-    prefix = len(engine._asked(asked).prompt.prefix)
-    assert sorted(usage.tokens_cached or 0 for usage in first) == [0, prefix, prefix]
-    assert [usage.tokens_cached for usage in second] == [prefix] * 3
+    prefix = len(prepared(engine, asked).prompt.prefix)
+    snow = len(engine._vocab.plain(" snow"))
+    assert [usage.tokens_cached for usage in first] == [0, prefix, prefix + snow]
+    assert [usage.tokens_cached for usage in second] == [prefix, prefix, prefix + snow]
     assert [usage.tokens_in for usage in first] == [usage.tokens_in for usage in second]
     assert first[0].tokens_in == first[2].tokens_in
 
@@ -321,7 +227,7 @@ def test_four_hundred_labels_that_share_their_beginnings(engine: LlamaEngine) ->
     asked = Question(
         step="s", system="Name the thing.", shots=(), before="Text: ", after="\n\nName:", form=Choice(tuple(labels))
     )
-    trie = engine._asked(asked).trie
+    trie = prepared(engine, asked).trie
     assert trie is not None
     assert len(trie.branches) > 30
     for given in answers(engine, asked, ["red lamp 7", "the blue cup, number 42"]):
@@ -382,7 +288,7 @@ def test_a_cache_without_any_room_is_an_outage_and_leaves_no_trace(cramped: Llam
     free = len(cramped._reader._free)
     _block(cramped, but=60)
     with pytest.raises(EngineUnavailable, match="no room"):
-        answers(cramped, CODE, [TEXTS[0] * 10])
+        answers(cramped, CODE, [TEXTS[0] * 10 + " AB-1234"])
     context = cramped._context
     assert context is not None
     for sequence in BLOCKED:

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.domain.answers import Answer, Fields, Label, Labels, Number, Text
-from pipeline.domain.checks import Check, EntryPoint, failed_check
+from pipeline.domain.answers import Answer, Fields, FieldValue, Label, Labels, Number, Text
+from pipeline.domain.checks import Check, EntryPoint, failed_check, invented_field
+from pipeline.domain.fields import FieldSpec
 
 CHECK: TypeAdapter[Check] = TypeAdapter(Check)
 NO_CODE: dict[str, EntryPoint] = {}
@@ -147,3 +148,33 @@ def test_a_users_function_cannot_change_the_answer() -> None:
     answer = Fields({"a": 1})
     assert failed_check((check("python", entry_point="m:f"),), answer, "", {"m:f": meddle}) is None
     assert answer == Fields({"a": 1})
+
+
+COPIED = {
+    "code": FieldSpec(type="string"),
+    "n": FieldSpec(type="number"),
+    "due": FieldSpec(type="date"),
+    "tags": FieldSpec(type="list"),
+    "free": FieldSpec(type="string", copy=False),
+    "size": FieldSpec(type="one_of", options=("big", "small")),
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "invented"),
+    [
+        ({"code": "A 1", "n": 1249.5, "due": "2026-03-03", "tags": ("x", "y")}, None),
+        ({"code": None, "n": None, "due": None, "tags": None}, None),
+        ({"free": "not there", "size": "big"}, None),
+        ({"code": "A 2"}, "code"),
+        ({"n": 7}, "n"),
+        ({"due": "2026-03-04"}, "due"),
+        ({"tags": ("x", "z")}, "tags"),
+    ],
+)
+def test_a_copied_value_that_does_not_stand_in_the_text_is_found(
+    values: dict[str, FieldValue], invented: str | None
+) -> None:
+    text = "Code a  1: 1.249,50 by 3 March 2026, x and y"
+    assert invented_field(COPIED, Fields(values), text) == invented
+    assert invented_field(COPIED, Label("A 2"), text) is None

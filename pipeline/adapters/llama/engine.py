@@ -1,54 +1,40 @@
 """LlamaEngine: the Engine port over a GGUF file in this process.
 
-Asks are grouped by question; each group is one Call. What the items of a question share, the instruction and the
-examples, is read once and kept for the next call.
+Asks are grouped by how their questions begin; each group is one Call. What the items of a group share, instruction and
+examples, is read once and kept for the next call; questions of the same text read it once between them.
 """
 
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pipeline.adapters.llama.asked import Asked, AskedQuestions
 from pipeline.adapters.llama.choice import ChoiceLane
-from pipeline.adapters.llama.constraint import Grammar
 from pipeline.adapters.llama.context import Context
-from pipeline.adapters.llama.lanes import Reader
+from pipeline.adapters.llama.lanes import Family, Lane
 from pipeline.adapters.llama.library import forget_errors, last_error, llama
-from pipeline.adapters.llama.record import RecordLane, SlotPlan
-from pipeline.adapters.llama.template import ChatTemplate, Prompt
+from pipeline.adapters.llama.reader import Reader
+from pipeline.adapters.llama.record import Recording, record_of
+from pipeline.adapters.llama.template import ChatTemplate
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.answers import Defect, Label, Malformed, Usage
-from pipeline.domain.errors import ConfigError, EngineUnavailable, ModelError
-from pipeline.domain.grammar import slots
+from pipeline.domain.errors import EngineUnavailable, ModelError
 from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
 from pipeline.domain.scores import RawScore
-from pipeline.domain.steps import Choice, Record
-from pipeline.domain.trie import LabelTrie, Tokens
+from pipeline.domain.steps import Choice
+from pipeline.domain.trie import Tokens
 from pipeline.ports.engine import Ask, Reply
-from pipeline.prompts import Question
 
 SEQUENCES = 128
 EXTRA_CELLS = 4096
 """Cells beyond one item's window: what lets short items be read many at once."""
-_QUESTIONS_KEPT = 64
 _MAGIC = b"GGUF"
 
-_Lane: TypeAlias = ChoiceLane | RecordLane
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """A question, ready for this model."""
-
-    prompt: Prompt
-    reserve: int
-    """Tokens kept free for the answer."""
-    trie: LabelTrie | None = None
-    plan: tuple[SlotPlan, ...] = ()
+_Answering: TypeAlias = ChoiceLane | Recording
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,10 +43,14 @@ class _Item:
 
     place: int
     ask: Ask
-    tokens: Tokens = ()
-    """Text and suffix."""
+    asked: Asked
+    tokens_in: int = 0
+    cached: int = 0
+    """Of these, how many were not read again for this answer."""
+    pays: bool = False
+    """It is the one that a text was read for; the text's other questions share that reading."""
     truncated: bool = False
-    lane: _Lane | None = field(default=None)
+    answering: _Answering | None = None
     """None: too long to be asked."""
 
 
@@ -87,7 +77,7 @@ class LlamaEngine:
         self._lib = llama()
         self._model: Any = None
         self._context: Context | None = None
-        self._questions: OrderedDict[str, _Asked] = OrderedDict()
+        self._questions: AskedQuestions | None = None
         self._load(model_path, gpu_layers)
         try:
             self._vocab = Vocab(self._model)
@@ -95,6 +85,7 @@ class LlamaEngine:
             self._window = min(context_tokens, self._lib.llama_model_n_ctx_train(self._model) or context_tokens)
             self._max_text_tokens = max_text_tokens
             self._max_answer_tokens = min(max_answer_tokens, self._window // 2)
+            self._questions = AskedQuestions(self._template, self._vocab, max_answer_tokens=self._max_answer_tokens)
             self._context = Context(
                 self._model,
                 cells=self._window + EXTRA_CELLS,
@@ -138,9 +129,8 @@ class LlamaEngine:
 
     def close(self) -> None:
         """Give back memory; twice is harmless."""
-        for asked in self._questions.values():
-            _close_plan(asked)
-        self._questions.clear()
+        if self._questions is not None:
+            self._questions.close()
         if self._context is not None:
             self._context.close()
             self._context = None
@@ -149,42 +139,44 @@ class LlamaEngine:
             self._model = None
 
     def answer(self, asks: Sequence[Ask]) -> Reply:
-        """Answer every ask, in its place; one Call for each question among them.
+        """Answer every ask, in its place; one Call for all whose questions begin alike.
 
-        Raises EngineUnavailable when llama.cpp itself fails (memory, a device), and ConfigError for a question that
-        this model cannot be asked: labels that are the same tokens to it, a template that does not print it.
+        Asks of one text whose questions begin alike share one reading of it. Raises EngineUnavailable when llama.cpp
+        itself fails (memory, a device), and ConfigError for a question that this model cannot be asked: labels that are
+        the same tokens to it, a template that does not print it.
         """
-        if self._context is None:
+        if self._context is None or self._questions is None:
             raise EngineUnavailable("the engine is closed")
-        groups: dict[str, list[_Item]] = {}
+        groups: dict[Tokens, list[_Item]] = {}
         for place, ask in enumerate(asks):
-            groups.setdefault(ask.question.digest, []).append(_Item(place=place, ask=ask))
+            item = _Item(place=place, ask=ask, asked=self._questions.get(ask.question))
+            groups.setdefault(item.asked.prompt.prefix, []).append(item)
         given: list[Given | None] = [None] * len(asks)
-        calls: list[Call] = []
-        for items in groups.values():
-            calls.append(self._answer_group(items, len(calls), given))
+        calls = [
+            self._answer_group(prefix, items, call_no, given) for call_no, (prefix, items) in enumerate(groups.items())
+        ]
+        self._questions.trim()
         return Reply(given=tuple(given), calls=tuple(calls))
 
-    def _answer_group(self, items: list[_Item], call_no: int, given: list[Given | None]) -> Call:
+    def _answer_group(self, prefix: Tokens, items: list[_Item], call_no: int, given: list[Given | None]) -> Call:
         started = time.perf_counter()
-        asked = self._asked(items[0].ask.question)
+        families: dict[tuple[str, str], list[_Item]] = {}
+        for item in items:
+            families.setdefault((item.ask.text, item.ask.on_long), []).append(item)
         try:
-            for item in items:
-                self._prepare(item, asked)
-            lanes = [(item, item.lane) for item in items if item.lane is not None]
-            lanes.sort(key=lambda pair: -len(pair[0].tokens))  # the long first: the short fill the batches up
-            fresh = self._reader.run(asked.prompt.prefix, [lane for _, lane in lanes])
+            readings = [family for members in families.values() if (family := self._family(members)) is not None]
+            readings.sort(key=lambda family: -family.size)  # the long first: the short fill the batches up
+            fresh = self._reader.run(prefix, readings)
         finally:
             for item in items:
-                if isinstance(item.lane, RecordLane):
-                    item.lane.close()
-        payer = lanes[0][0].place if lanes else -1
-        answers = []
+                if isinstance(item.answering, Recording):
+                    item.answering.close()
+        usages = []
         for item in items:
-            cached = len(asked.prompt.prefix) - (fresh if item.place == payer else 0)
-            answers.append(_given(item, asked, call_no, cached))
-            given[item.place] = answers[-1]
-        usages = [answer.usage for answer in answers]
+            if item.pays:
+                item.cached, fresh = item.cached - fresh, 0  # whoever comes first pays for the instruction
+            given[item.place] = answered = _given(item, call_no)
+            usages.append(answered.usage)
         return Call(
             id=uuid.uuid4(),
             model=self._name,
@@ -194,55 +186,66 @@ class LlamaEngine:
             seconds=time.perf_counter() - started,
         )
 
-    def _asked(self, question: Question) -> _Asked:
-        asked = self._questions.get(question.digest)
-        if asked is None:
-            asked = self._questions[question.digest] = self._plan(question)
-            if len(self._questions) > _QUESTIONS_KEPT:
-                _close_plan(self._questions.popitem(last=False)[1])
-        self._questions.move_to_end(question.digest)
-        return asked
+    def _family(self, members: Sequence[_Item]) -> Family | None:
+        """Tokenise one text and give each of its questions a lane, unless it is too long for that question."""
+        prompt = members[0].asked.prompt
+        text = tuple(self._vocab.plain(prompt.lead + members[0].ask.text))
+        cut = min(self._room(item.asked) for item in members)
+        asked = []
+        for item in members:
+            if len(text) <= self._room(item.asked):
+                asked.append(item)
+            elif item.ask.on_long == "truncate" and cut > 0:
+                item.truncated = True
+                asked.append(item)
+        if any(item.truncated for item in asked):
+            text = text[:cut]
+        if not asked:
+            return None
+        # A text with one question needs no base: its lane reads it, with one sequence less.
+        body = text if len(asked) > 1 else ()
+        lanes = tuple(self._member(item, text, body) for item in asked)
+        _share_out(asked, len(text), len(body))
+        return Family(body=body, members=lanes)
 
-    def _plan(self, question: Question) -> _Asked:
-        prompt = self._template.prompt(question)
-        if isinstance(question.form, Choice):
-            labels = [self._template.answer_tokens(prompt, option) for option in question.form.options]
-            trie = LabelTrie(labels, question.form.options)
-            return _Asked(prompt=prompt, reserve=trie.longest + 1, trie=trie)
-        plan: list[SlotPlan] = []
-        try:
-            for slot in slots(question.form.fields):
-                lead = self._template.answer_tokens(prompt, slot.lead) if not plan else self._vocab.plain(slot.lead)
-                grammar = Grammar(self._vocab, slot.grammar, what=f"step {question.step}, field {slot.name}")
-                plan.append(SlotPlan(slot=slot, lead=tuple(lead), grammar=grammar))
-        except ConfigError:
-            for done in plan:
-                done.grammar.close()
-            raise
-        return _Asked(prompt=prompt, reserve=self._max_answer_tokens, plan=tuple(plan))
+    def _room(self, asked: Asked) -> int:
+        """Return how many tokens of text a question leaves room for."""
+        room = self._window - len(asked.prompt.prefix) - len(asked.prompt.suffix) - asked.reserve
+        return room if self._max_text_tokens is None else min(room, self._max_text_tokens)
 
-    def _prepare(self, item: _Item, asked: _Asked) -> None:
-        """Tokenise an item and give it a lane, unless it is too long."""
-        prompt = asked.prompt
-        text = self._vocab.plain(prompt.lead + item.ask.text)
-        room = self._window - len(prompt.prefix) - len(prompt.suffix) - asked.reserve
-        if self._max_text_tokens is not None:
-            room = min(room, self._max_text_tokens)
-        if len(text) > room:
-            if item.ask.on_long != "truncate" or room <= 0:
-                return
-            text = text[:room]
-            item.truncated = True
-        item.tokens = (*text, *prompt.suffix)
-        form = item.ask.question.form
+    def _member(self, item: _Item, text: Tokens, body: Tokens) -> Lane | Family:
+        """Lay out a question's way to its answer."""
+        asked = item.asked
+        tokens = (*text[len(body) :], *asked.prompt.suffix)
         if asked.trie is not None:
-            item.lane = ChoiceLane(asked.trie, item.tokens, self._vocab.end_ids)
-        elif isinstance(form, Record):
-            item.lane = RecordLane(form.as_dict(), asked.plan, item.tokens, max_answer_tokens=self._max_answer_tokens)
+            item.answering = ChoiceLane(asked.trie, tokens, self._vocab.end_ids)
+            return item.answering
+        item.answering = record_of(
+            asked.plan,
+            self._vocab.text(text) if item.truncated else item.ask.text,
+            vocab=self._vocab,
+            end_ids=self._vocab.end_ids,
+            max_answer_tokens=self._max_answer_tokens,
+        )
+        return Family(body=tokens, members=item.answering.lanes)
 
 
-def _given(item: _Item, asked: _Asked, call_no: int, cached: int) -> Given:
-    lane = item.lane
+def _share_out(asked: Sequence[_Item], text: int, body: int) -> None:
+    """Note how many tokens each answer of one text took, and how many of them were read for it."""
+    paid = False
+    for item in asked:
+        prompt = item.asked.prompt
+        item.tokens_in = len(prompt.prefix) + text + len(prompt.suffix)
+        if isinstance(item.answering, Recording) and not item.answering.lanes:
+            item.cached = item.tokens_in  # decided without reading
+            continue
+        item.pays = not paid
+        item.cached = len(prompt.prefix) + (body if paid else 0)
+        paid = True
+
+
+def _given(item: _Item, call_no: int) -> Given:
+    lane = item.answering
     if lane is None:
         return Given(
             answer=Malformed(defect=Defect.TOO_LONG, detail="the text exceeds the length that this tier may read"),
@@ -250,14 +253,13 @@ def _given(item: _Item, asked: _Asked, call_no: int, cached: int) -> Given:
             usage=Usage(tokens_in=0, tokens_cached=0, tokens_out=0),  # nothing was read
             call_no=call_no,
         )
-    tokens_in = len(asked.prompt.prefix) + len(item.tokens)
     if isinstance(lane, ChoiceLane):
         form = item.ask.question.form
         number, score = lane.answer
         return Given(
             answer=Label(form.options[number] if isinstance(form, Choice) else ""),
             raw_score=RawScore(score),
-            usage=Usage(tokens_in=tokens_in, tokens_cached=cached, tokens_out=len(lane.label_tokens)),
+            usage=Usage(tokens_in=item.tokens_in, tokens_cached=item.cached, tokens_out=len(lane.label_tokens)),
             call_no=call_no,
             truncated=item.truncated,
         )
@@ -267,12 +269,7 @@ def _given(item: _Item, asked: _Asked, call_no: int, cached: int) -> Given:
         answer=answer,
         raw_score=min(scores.values()) if sure else None,
         field_scores=scores if sure else {},
-        usage=Usage(tokens_in=tokens_in, tokens_cached=cached, tokens_out=lane.tokens_out),
+        usage=Usage(tokens_in=item.tokens_in, tokens_cached=item.cached, tokens_out=lane.tokens_out),
         call_no=call_no,
         truncated=item.truncated,
     )
-
-
-def _close_plan(asked: _Asked) -> None:
-    for slot in asked.plan:
-        slot.grammar.close()

@@ -69,7 +69,7 @@ class Vocab:
         if found.keys() - self._markers.keys():
             self._markers |= found
             self.control_ids = np.array(sorted({*self.control_ids.tolist(), *found.values()}), dtype=np.int64)
-            for cached in ("_marker_pattern", "_control_set"):
+            for cached in ("_marker_pattern", "_control_set", "by_bytes"):
                 self.__dict__.pop(cached, None)
 
     @cached_property
@@ -86,6 +86,17 @@ class Vocab:
         """Whether a blank is put before whatever is tokenised (SentencePiece)."""
         tokens = self._tokenize("a")
         return bool(tokens) and self._text(tokens[0]).startswith(_SPACE)
+
+    @cached_property
+    def by_bytes(self) -> dict[bytes, tuple[int, ...]]:
+        """Return the tokens that write some bytes, control tokens aside; read on first use, a second for 150,000."""
+        found: dict[bytes, tuple[int, ...]] = {}
+        for token in range(self.size):
+            if token not in self._control_set:
+                piece = self.piece(token)
+                found[piece] = (*found.get(piece, ()), token)
+        found.pop(b"", None)
+        return found
 
     def _tokenize(self, text: str, *, special: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")  # a lone surrogate becomes "?"
@@ -148,3 +159,7 @@ class Vocab:
             buffer = ctypes.create_string_buffer(-count)
             count = self._lib.llama_token_to_piece(self.pointer, token, buffer, -count, 0, False)  # noqa: FBT003
         return buffer.raw[:count]
+
+    def text(self, tokens: Iterable[int]) -> str:
+        """Return the text of tokens that are no control tokens; a character cut in two at the end is left out."""
+        return b"".join(map(self.piece, tokens)).decode("utf-8", "ignore")

@@ -1,0 +1,89 @@
+"""Questions as a model is asked them: their tokens, label tries and the constraints of their fields; kept for reuse."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from pipeline.adapters.llama.constraint import Grammar
+from pipeline.adapters.llama.record import SlotPlan, is_chosen, is_held_to_text
+from pipeline.adapters.llama.template import ChatTemplate, Prompt
+from pipeline.adapters.llama.vocab import Vocab
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.grammar import slots
+from pipeline.domain.steps import Choice, Record
+from pipeline.domain.trie import LabelTrie
+from pipeline.prompts import Question
+
+_KEPT = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question, ready for this model."""
+
+    question: Question
+    prompt: Prompt
+    reserve: int
+    """Tokens kept free for the answer."""
+    trie: LabelTrie | None = None
+    plan: tuple[SlotPlan, ...] = ()
+
+    def close(self) -> None:
+        """Give its grammars back."""
+        for slot in self.plan:
+            if slot.grammar is not None:
+                slot.grammar.close()
+
+
+class AskedQuestions:
+    """Prepares questions on first use."""
+
+    def __init__(self, template: ChatTemplate, vocab: Vocab, *, max_answer_tokens: int) -> None:
+        """Begin with none."""
+        self._template = template
+        self._vocab = vocab
+        self._max_answer_tokens = max_answer_tokens
+        self._known: OrderedDict[str, Asked] = OrderedDict()
+
+    def get(self, question: Question) -> Asked:
+        """Return a question's tokens and tables; raises ConfigError where this model cannot be asked it."""
+        asked = self._known.get(question.digest)
+        if asked is None:
+            asked = self._known[question.digest] = self._prepared(question)
+        self._known.move_to_end(question.digest)
+        return asked
+
+    def trim(self) -> None:
+        """Forget those not used for longest; only while none is in use."""
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)[1].close()
+
+    def close(self) -> None:
+        """Forget all."""
+        for asked in self._known.values():
+            asked.close()
+        self._known.clear()
+
+    def _prepared(self, question: Question) -> Asked:
+        prompt = self._template.prompt(question)
+        match question.form:
+            case Choice(options):
+                trie = LabelTrie([self._template.answer_tokens(prompt, option) for option in options], options)
+                return Asked(question=question, prompt=prompt, reserve=trie.longest + 1, trie=trie)
+            case Record() as form:
+                plan = self._plan(question, prompt, form)
+                return Asked(question=question, prompt=prompt, reserve=self._max_answer_tokens, plan=plan)
+
+    def _plan(self, question: Question, prompt: Prompt, form: Record) -> tuple[SlotPlan, ...]:
+        plan: list[SlotPlan] = []
+        for name, spec in form.fields:
+            (slot,) = slots([(name, spec)])  # an object of its own: no field waits for another
+            grammar: Grammar | None = None
+            if not is_chosen(spec) and not is_held_to_text(spec):
+                try:
+                    grammar = Grammar(self._vocab, slot.grammar, what=f"step {question.step}, field {name}")
+                except ConfigError:
+                    Asked(question=question, prompt=prompt, reserve=0, plan=tuple(plan)).close()
+                    raise
+            lead = self._template.answer_tokens(prompt, slot.lead)
+            plan.append(SlotPlan(slot=slot, spec=spec, lead=lead, grammar=grammar))
+        return tuple(plan)

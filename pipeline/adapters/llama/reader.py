@@ -1,0 +1,263 @@
+"""Many items in flight at once: batches are filled from all of them, and what is read once is shared.
+
+All families of a reading begin with the same prefix, which lies in the cache once and stays there for the next reading.
+Items are admitted while cells, sequences and the batch have room.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.adapters.llama.context import BATCH_TOKENS, Context, Row
+from pipeline.adapters.llama.lanes import Extend, Family, Forks
+from pipeline.adapters.llama.strands import Base, Group, Strand
+from pipeline.domain.errors import EngineUnavailable
+from pipeline.domain.trie import Logits, Tokens
+
+_PREFIXES_KEPT = 8
+_NO_PATH = -1
+"""In place of a path's number: a body, or a trunk that is read again before its forks; nobody takes the logits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    group: Group
+    of: Strand | Base
+    path: int
+    row: Row
+
+
+class Reader:
+    """Runs families over a context; owns its sequences and the cached prefixes."""
+
+    def __init__(self, context: Context) -> None:
+        """Begin with an empty cache."""
+        self._context = context
+        self._free = list(range(context.sequences))
+        self._prefixes: OrderedDict[Tokens, int] = OrderedDict()
+
+    def run(self, prefix: Tokens, families: Sequence[Family]) -> int:
+        """Bring all lanes to their answers; returns how many prefix tokens had to be read (0 where it was cached).
+
+        Raises EngineUnavailable when llama.cpp fails; the cache is clean again afterwards.
+        """
+        waiting: deque[Group] = deque()
+        for family in families:
+            group = Group()
+            group.add(family)
+            if group.strands:
+                waiting.append(group)
+        if not waiting:
+            return 0
+        fresh = self._open_prefix(prefix)
+        active: list[Group] = []
+        most = len(waiting)
+        try:
+            while waiting or active:
+                self._admit(waiting, active, most)
+                parked = self._round(active, prefix)
+                if parked:
+                    most = max(1, len(active) - len(parked), len(active) // 2)
+                    self._make_room(active)
+                    waiting.extend(parked)
+                active = [group for group in active if group.strands and group not in parked]
+        finally:
+            for group in active:
+                self._retire(group)
+        return fresh
+
+    def _open_prefix(self, prefix: Tokens) -> int:
+        """See that the prefix is in the cache; returns how many tokens were read for that."""
+        if not prefix:
+            return 0
+        if prefix in self._prefixes:
+            self._prefixes.move_to_end(prefix)
+            return 0
+        while len(self._prefixes) >= _PREFIXES_KEPT or (
+            self._prefixes and self._held + len(prefix) > self._context.cells // 2
+        ):
+            self._forget_prefix()
+        sequence = self._prefixes[prefix] = self._free.pop()
+        row = Row(sequence=sequence, start=0, tokens=prefix, wants_logits=False)
+        stuck = [0]
+        try:
+            stuck = self._context.read([row], lambda _row, _logits: None)
+        finally:
+            if stuck:
+                self._release(self._prefixes.pop(prefix))
+        if stuck:
+            raise EngineUnavailable("llama.cpp has no room for the instruction: set a larger context_tokens")
+        return len(prefix)
+
+    @property
+    def _held(self) -> int:
+        return sum(map(len, self._prefixes))
+
+    def _forget_prefix(self) -> None:
+        _, sequence = self._prefixes.popitem(last=False)
+        self._release(sequence)
+
+    def _release(self, sequence: int) -> None:
+        self._context.drop(sequence)
+        self._free.append(sequence)
+
+    def _forked(self, source: int | None) -> int:
+        """Return a free sequence that begins with all that another holds; with nothing where that is None."""
+        sequence = self._free.pop()
+        if source is not None:
+            self._context.fork(source, sequence)
+        return sequence
+
+    def _admit(self, waiting: deque[Group], active: list[Group], most: int) -> None:
+        """Start items while there is room; one is always let in, if need be at the cost of other prefixes."""
+        room = BATCH_TOKENS - sum(group.size for group in active)
+        cells = self._context.cells - sum(group.cells for group in active)
+        spare = self._context.sequences - _PREFIXES_KEPT - sum(group.width for group in active)
+        while waiting and len(active) < most:
+            group = waiting[0]
+            while not active and self._held + group.cells > cells and len(self._prefixes) > 1:
+                self._forget_prefix()
+            fits = group.size <= room and self._held + group.cells <= cells and group.width <= spare
+            if active and not fits:
+                return
+            active.append(waiting.popleft())
+            room -= group.size
+            cells -= group.cells
+            spare -= group.width
+
+    def _round(self, active: list[Group], prefix: Tokens) -> list[Group]:
+        """Read one batch or little more; lanes that are done are retired, items without room parked and returned."""
+        readings = [reading for group in active for reading in self._readings(group, prefix)]
+        stuck = set(
+            self._context.read(
+                [reading.row for reading in readings], lambda number, logits: _deliver(readings[number], logits)
+            )
+        )
+        parked = {id(readings[number].group): readings[number].group for number in stuck}
+        for number, reading in enumerate(readings):
+            if number not in stuck:
+                _note(reading)
+        for group in active:
+            self._advance(group)
+        left = [group for group in parked.values() if group.strands]
+        for group in left:
+            self._park(group)
+        return left
+
+    def _readings(self, group: Group, prefix: Tokens) -> Iterator[_Reading]:
+        bases, strands = group.due()
+        start = len(prefix)
+        for base in bases:
+            base.sequence = self._forked(self._source(base.below, prefix))
+            row = Row(
+                sequence=base.sequence, start=start + base.depth - len(base.body), tokens=base.body, wants_logits=False
+            )
+            yield _Reading(group, base, _NO_PATH, row)
+        for strand in strands:
+            if strand.sequence is None:
+                strand.sequence = self._forked(self._source(strand.base, prefix))
+            depth = start + (strand.base.depth if strand.base is not None else 0)
+            yield from self._strand_readings(group, strand, strand.sequence, depth)
+
+    def _source(self, base: Base | None, prefix: Tokens) -> int | None:
+        return self._prefixes.get(prefix) if base is None else base.sequence
+
+    def _strand_readings(self, group: Group, strand: Strand, sequence: int, depth: int) -> list[_Reading]:
+        if isinstance(strand.want, Extend) or strand.lacks_trunk:
+            self._prune(strand)
+            forks = isinstance(strand.want, Forks)
+            rest = strand.trunk[strand.read :]
+            row = Row(sequence=sequence, start=depth + strand.read, tokens=rest, wants_logits=not forks)
+            return [_Reading(group, strand, _NO_PATH if forks else 0, row)]
+        width = strand.lane.width - 1
+        if len(strand.forks) + len(strand.todo) > width:
+            self._prune(strand)
+        return [self._fork(group, strand, sequence, path, depth) for path in strand.todo[:width]]
+
+    def _fork(self, group: Group, strand: Strand, trunk: int, path: int, depth: int) -> _Reading:
+        """Branch off from the longest part of the path that is in the cache."""
+        tokens = strand.path(path)
+        near: Tokens = max((held for held in strand.forks if tokens[: len(held)] == held), key=len, default=())
+        sequence = strand.begun[tokens] = self._forked(strand.forks.get(near, trunk))
+        start = depth + strand.read + len(near)
+        return _Reading(group, strand, path, Row(sequence=sequence, start=start, tokens=tokens[len(near) :]))
+
+    def _advance(self, group: Group) -> None:
+        """Ask the lanes that got all they wanted what they want next."""
+        for strand in list(group.strands):
+            strand.forks |= strand.begun
+            strand.begun.clear()
+            if strand.todo:
+                continue
+            want = strand.lane.next()
+            if want is None:
+                self._end(strand)
+                group.strands.remove(strand)
+                self._leave(strand.base)
+            else:
+                strand.accept(want)
+
+    def _leave(self, base: Base | None) -> None:
+        """Give back a base on which nothing stands any more."""
+        while base is not None:
+            base.users -= 1
+            if base.users:
+                return
+            self._fell(base)
+            base = base.below
+
+    def _fell(self, base: Base) -> None:
+        """Give a base's cells and sequence back; twice is harmless."""
+        base.read = False
+        if base.sequence is not None:
+            self._release(base.sequence)
+            base.sequence = None
+
+    def _make_room(self, active: Sequence[Group]) -> None:
+        """After items found no cells: let other prefixes go; raises EngineUnavailable when a single one has no room."""
+        if len(active) == 1 and len(self._prefixes) <= 1:
+            raise EngineUnavailable("llama.cpp has no room for a single item: set a larger context_tokens")
+        while len(self._prefixes) > 1:
+            self._forget_prefix()
+
+    def _prune(self, strand: Strand) -> None:
+        for sequence in (*strand.forks.values(), *strand.begun.values()):
+            self._release(sequence)
+        strand.forks.clear()
+        strand.begun.clear()
+
+    def _end(self, strand: Strand) -> None:
+        """Give a lane's cells and sequences back; twice is harmless."""
+        self._prune(strand)
+        if strand.sequence is not None:
+            self._release(strand.sequence)
+            strand.sequence = None
+
+    def _retire(self, group: Group) -> None:
+        """Give an item's cells and sequences back; twice is harmless."""
+        for strand in group.strands:
+            self._end(strand)
+        for base in group.bases:
+            self._fell(base)
+
+    def _park(self, group: Group) -> None:
+        """Begin an item anew later; what its lanes know already they keep."""
+        self._retire(group)
+        for strand in group.strands:
+            strand.read = 0
+
+
+def _deliver(reading: _Reading, logits: Logits) -> None:
+    if isinstance(reading.of, Strand) and reading.path != _NO_PATH:
+        reading.of.lane.take(reading.path, logits)
+
+
+def _note(reading: _Reading) -> None:
+    strand = reading.of
+    if isinstance(strand, Base):
+        strand.read = True
+        return
+    if reading.path == _NO_PATH or isinstance(strand.want, Extend):
+        strand.read = len(strand.trunk)
+    if reading.path != _NO_PATH:
+        strand.todo.remove(reading.path)

@@ -1,0 +1,77 @@
+"""Questions, texts and short ways to ask a real model: what the tests of the llama engine share."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.adapters.llama.asked import Asked
+from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.domain.outcomes import Given
+from pipeline.domain.steps import Step
+from pipeline.ports.engine import Ask
+from pipeline.prompts import Question, question_of
+
+SMALL = "smollm2-135m-instruct"
+BLOCKED = range(1, 8)
+STEPS: TypeAdapter[Any] = TypeAdapter(Step)
+
+
+def question(**step: Any) -> Question:  # noqa: ANN401 — as a job file gives them
+    return question_of(STEPS.validate_python({"name": "step", "kind": "classify", **step}))
+
+
+SENTIMENT = question(kind="sentiment")
+TOPIC = question(
+    labels={
+        "card": "cards",
+        "card stolen": "",
+        "card lost": "",
+        "refund": "money back",
+        "refund late": "",
+        "Ärger 😡": "",
+    }
+)
+DETAILS = question(
+    kind="extract",
+    fields={
+        "order_id": {"type": "string", "pattern": "[A-Z]{2}-[0-9]{4,}"},
+        "amount": {"type": "number"},
+        "due": {"type": "date"},
+        "urgent": {"type": "boolean"},
+        "channel": {"type": "one_of", "options": ["mail", "phone"]},
+        "paid": {"type": "list", "of": "one_of", "options": ["cash", "card"]},
+    },
+)
+CODE = question(kind="extract", fields={"code": {"type": "string", "pattern": "[A-Z]{2}-[0-9]{4}"}})
+TEXTS = [
+    f"{opening} {middle}{ending}"
+    for opening, middle, ending in product(
+        ["The kettle", "My new card", "Your courier", "This update"],
+        [
+            "broke after two days",
+            "arrived early and works well",
+            "was charged twice to me",
+            "is at the shop",
+            "made me smile",
+        ],
+        [".", ", and nobody answers my mails!", " — merci beaucoup 🙂"],
+    )
+]
+
+
+def engine_for(path: Path, **changed: Any) -> LlamaEngine:  # noqa: ANN401 — the constructor's own options
+    options = {"context_tokens": 1024, "max_text_tokens": None, "max_answer_tokens": 96, "gpu_layers": 0, "threads": 1}
+    return LlamaEngine(path, model_name=SMALL, **{**options, **changed})
+
+
+def prepared(engine: LlamaEngine, asked: Question) -> Asked:
+    assert engine._questions is not None
+    return engine._questions.get(asked)
+
+
+def answers(engine: LlamaEngine, asked: Question, texts: list[str]) -> list[Given]:
+    given = engine.answer([Ask(question=asked, text=text) for text in texts]).given
+    assert None not in given
+    return [one for one in given if one is not None]

@@ -1,0 +1,125 @@
+"""What a copied field may be: every candidate stands in the text, and what is written stays a span of it."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.adapters.llama.copying import Copyable, SpanConstraint
+from pipeline.domain.fields import FieldSpec
+from pipeline.domain.spans import candidates, is_boundary
+
+NUMBER = FieldSpec(type="number")
+INTEGER = FieldSpec(type="integer", minimum=0, maximum=500)
+DATE = FieldSpec(type="date")
+CODE = FieldSpec(type="string", pattern="[A-Z]{2}-[0-9]{4,}")
+
+
+def values(spec: FieldSpec, text: str) -> list[object]:
+    return [one.value for one in candidates(spec, text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pay 64.90 now", [64.9]),
+        ("pay 1.249,00 now", [1249.0]),
+        ("pay 1,249.50 now", [1249.5]),
+        ("1'249 and 1 249 000", [1249, 1249000]),
+        ("€24.00, 24€, $1,000.", [24.0, 24, 1000, 1.0]),
+        ("EUR64 or 5kg", [64, 5]),
+        ("12,5 %", [12.5]),
+        ("1.249", [1249, 1.249]),
+        ("between -5 and +3", [-5, 3]),
+        ("KL-20418, 10:30, v1.2.3, 2026-03-20, 555-0144, a1", []),
+        ("The end: 89.95.", [89.95]),
+        ("007", [7]),
+        ("none", []),
+    ],
+)
+def test_numbers_are_read_in_the_notations_of_many_countries(text: str, expected: list[float]) -> None:
+    assert values(NUMBER, text) == expected
+
+
+def test_numbers_of_another_type_or_range_are_no_candidates() -> None:
+    assert values(INTEGER, "1.5 or 200 or 501 or -3") == [200]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("by 2026-03-20.", ["2026-03-20"]),
+        ("12 April 2026, April 12th, 2026", ["2026-04-12"]),
+        ("the third of March 2026", ["2026-03-03"]),
+        ("am 3. März 2026 und le 1er février 2026", ["2026-03-03", "2026-02-01"]),
+        ("20.03.2026", ["2026-03-20"]),
+        ("03/04/2026", ["2026-03-04", "2026-04-03"]),
+        ("2026年5月6日まで2026-05-29まで", ["2026-05-06", "2026-05-29"]),
+        ("30 February 2026, 2026-13-01, March 3, 12-34", []),
+        ("2026-03-20T10:00:00Z", ["2026-03-20"]),
+    ],
+)
+def test_dates_are_read_in_figures_and_in_words(text: str, expected: list[str]) -> None:
+    assert values(DATE, text) == expected
+
+
+def test_patterns_match_whole_words_only() -> None:
+    assert values(CODE, "QS-4471, XQS-4471, QS-44, AB-1234x AB-12345") == ["QS-4471", "AB-12345"]
+
+
+@given(st.text(max_size=60), st.sampled_from([NUMBER, INTEGER, DATE, CODE]))
+def test_every_candidate_has_its_place_in_the_text_and_is_a_value_of_its_type(text: str, spec: FieldSpec) -> None:
+    found = candidates(spec, text)
+    assert len({one.literal for one in found}) == len(found)
+    for one in found:
+        assert 0 <= one.start < one.end <= len(text)
+        assert spec.parse(json.loads(one.literal)) == one.value
+        if spec is CODE:
+            assert text[one.start : one.end] == one.value
+
+
+@dataclass
+class Letters:
+    """A vocabulary of single bytes and a few longer pieces."""
+
+    pieces: list[bytes] = field(
+        default_factory=lambda: [
+            *(bytes([number]) for number in range(256)),
+            *(b' "', b" null", b'"}', b"null", b"the", b" a", b'a"', b"\\n", b'\\"', b"ab"),
+        ]
+    )
+
+    def __post_init__(self) -> None:
+        self.by_bytes = {piece: (token,) for token, piece in enumerate(self.pieces)}
+
+    def piece(self, token: int) -> bytes:
+        return self.pieces[token]
+
+
+@given(st.text(alphabet=st.sampled_from('ab the"\\\n\té漢🙂<|null}'), max_size=20), st.integers(0, 2**32))
+def test_whatever_a_model_likes_a_copied_string_is_a_span_or_null(text: str, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    vocab = Letters()
+    constraint = SpanConstraint(Copyable(text, cast("Any", vocab), end="}"))
+    liked = draw.random(len(vocab.pieces)) * 10
+    for _ in range(200):
+        picked = constraint.pick(liked + draw.random(len(vocab.pieces)))
+        assert picked is not None
+        token, share = picked
+        assert 0 < share <= 1
+        constraint.accept(token)
+        if constraint.written.endswith(b"}"):
+            try:
+                value = json.loads(constraint.written[:-1])
+            except ValueError:  # a brace of the text
+                continue
+            break
+    assert value is None or (value and value in text)
+    if value is not None:
+        places = [at for at in range(len(text)) if text.startswith(value, at)]
+        assert any(is_boundary(text, at) and is_boundary(text, at + len(value)) for at in places)
+        assert value == value.strip()
