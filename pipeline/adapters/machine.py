@@ -1,10 +1,14 @@
 """What this machine has left: memory, within what the cgroup grants."""
 
+import platform
 from pathlib import Path
 
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
+_FORMAT_FEATURES = frozenset(
+    {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm", "bf16"}
+)
 
 
 def available_memory_bytes(cgroup: Path = _CGROUP) -> int:
@@ -35,3 +39,14 @@ def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
         return frozenset()
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return frozenset(flags.partition(":")[2].split())
+
+
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's model and what it can do, as far as number formats care: tuning is for one of these."""
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    features = sorted(processor_features(cpuinfo) & _FORMAT_FEATURES)
+    return " ".join([named or f"{platform.system()} {platform.machine()}", *features])

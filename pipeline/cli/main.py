@@ -20,7 +20,7 @@ _MODULES = {
     "run": ("run", "submit", "watch"),
     "serve": ("up", "worker", "sweep"),
     "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
-    "models": ("models",),
+    "tuning": ("models",),
     "doctor": ("doctor",),
     "demo": ("demo",),
 }

@@ -31,9 +31,18 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A score."""
+    """A number."""
 
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One of several ordered levels."""
+
+    value: str
+    expectation: float | None
+    """Mean over all levels, weighted by their probabilities; None where the engine gives none."""
 
 
 Span: TypeAlias = tuple[int, int]
@@ -56,7 +65,7 @@ class Text:
     value: str
 
 
-Answer: TypeAlias = Label | Labels | Number | Fields | Text
+Answer: TypeAlias = Label | Labels | Number | Level | Fields | Text
 
 
 class Defect(StrEnum):
@@ -91,14 +100,25 @@ class Usage:
     tokens_out: int | None = None
 
 
-_KINDS: Mapping[str, type[Label | Labels | Number | Fields | Text]] = {
+_KINDS: Mapping[str, type[Answer]] = {
     "label": Label,
     "labels": Labels,
     "number": Number,
+    "level": Level,
     "fields": Fields,
     "text": Text,
 }
 _NAMES = {cls: name for name, cls in _KINDS.items()}
+
+
+def expectation_of(answer: Answer | None) -> float | None:
+    """Return a level's expectation; None for every other answer."""
+    return answer.expectation if isinstance(answer, Level) else None
+
+
+def spans_of(answer: Answer | None) -> Mapping[str, Span]:
+    """Return where the text says a record's values; nothing for every other answer."""
+    return answer.spans if isinstance(answer, Fields) else {}
 
 
 def to_json(answer: Answer) -> dict[str, Any]:
@@ -109,6 +129,8 @@ def to_json(answer: Answer) -> dict[str, Any]:
     elif isinstance(value, tuple):
         value = list(value)
     stored = {"kind": _NAMES[type(answer)], "value": value}
+    if isinstance(answer, Level):
+        stored["expectation"] = answer.expectation
     if isinstance(answer, Fields) and answer.spans:
         stored["spans"] = {name: list(span) for name, span in answer.spans.items()}
     return stored
@@ -123,6 +145,9 @@ def from_json(data: Mapping[str, Any]) -> Answer:
         return Labels(tuple(value))
     if kind == "number" and isinstance(value, int | float):
         return Number(float(value))
+    if kind == "level" and isinstance(value, str):
+        expectation = data.get("expectation")
+        return Level(value, None if expectation is None else float(expectation))
     if kind == "fields" and isinstance(value, Mapping):
         spans = {name: (int(start), int(end)) for name, (start, end) in data.get("spans", {}).items()}
         return Fields({name: _frozen(part) for name, part in value.items()}, spans)

@@ -23,6 +23,8 @@ class Given:
     """Of the whole answer; None where the engine gives no probabilities or there is no answer."""
     field_scores: Mapping[str, RawScore] = field(default_factory=dict)
     """Of each field of a record, where known."""
+    shares: Mapping[str, float] | None = None
+    """Probability of every option, where all were wanted and the engine knows them."""
     usage: Usage
     call_no: int
     """Index of the Call in the reply that this answer came from."""

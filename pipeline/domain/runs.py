@@ -3,12 +3,12 @@
 import datetime as dt
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from pipeline.domain.answers import Plain
+from pipeline.domain.answers import Plain, Span
 from pipeline.domain.ledger import saved_ratio
 
 
@@ -115,10 +115,17 @@ class StepResult:
     escalated_from: tuple[tuple[str, str], ...]
     """(tier, reason), cheapest first."""
     reason: str | None
+    expectation: float | None = None
+    """Of a score step, where known."""
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    """Of a record: where the text says a field's value, where known."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the script contract of one answer."""
+        """Return the script contract of one answer; `expectation` and `spans` only where there are any."""
         value: Any = self.value
+        more: dict[str, Any] = {} if self.expectation is None else {"expectation": self.expectation}
+        if self.spans:
+            more["spans"] = {name: list(span) for name, span in self.spans.items()}
         return {
             "state": self.state,
             "value": dict(value) if isinstance(value, Mapping) else value,
@@ -128,6 +135,7 @@ class StepResult:
             "tier": self.tier,
             "escalated_from": [{"tier": tier, "reason": reason} for tier, reason in self.escalated_from],
             "reason": self.reason,
+            **more,
         }
 
 

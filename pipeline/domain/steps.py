@@ -7,7 +7,7 @@ or with fields needs no change to any engine.
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.checks import Check
 from pipeline.domain.fields import Fieldset, FieldSpec
@@ -16,7 +16,32 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="a-z,
 MAX_LABELS = 400
 MAX_LABEL_CHARS = 100
 MAX_NAME_CHARS = 40
+MAX_LEVELS = 20
+MAX_TICKED = 50
 SENTIMENTS = ("negative", "neutral", "positive")
+YES_NO = ("yes", "no")
+
+
+def _list_of_labels(value: object) -> object:
+    """Take a list of labels for a table without meanings."""
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(label, str) for label in value) or len(set(value)) != len(value):
+        msg = "a list of labels holds different strings; write a table to say what each means"
+        raise ValueError(msg)
+    return dict.fromkeys(value, "")
+
+
+def _speakable(value: dict[str, str]) -> dict[str, str]:
+    for label in value:
+        if label != label.strip() or not label or len(label) > MAX_LABEL_CHARS or not label.isprintable():
+            msg = f"a label has 1 to {MAX_LABEL_CHARS} printable characters and no blank at its ends"
+            raise ValueError(msg)
+    return value
+
+
+Meanings = Annotated[dict[str, str], BeforeValidator(_list_of_labels), AfterValidator(_speakable)]
+"""Label → what it means; a plain list of labels is taken too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +49,8 @@ class Choice:
     """The answer is exactly one of the options."""
 
     options: tuple[str, ...]
+    full: bool = False
+    """Whether the probability of every option is wanted, not only the winner's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +73,7 @@ class Example(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: str = Field(min_length=1)
-    answer: str | dict[str, Any]
+    answer: str | tuple[str, ...] | dict[str, Any]
 
 
 class _Step(BaseModel):
@@ -83,32 +110,78 @@ class ClassifyStep(_ChoiceStep):
     """Ask which one of the labels fits."""
 
     kind: Literal["classify"]
-    labels: Annotated[dict[str, str], Field(min_length=2, max_length=MAX_LABELS)]
+    labels: Annotated[Meanings, Field(min_length=2, max_length=MAX_LABELS)]
     """Label → what it means; the label itself is what the model must say."""
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _list_of_labels(cls, value: object) -> object:
-        if not isinstance(value, list):
-            return value
-        if not all(isinstance(label, str) for label in value) or len(set(value)) != len(value):
-            msg = "a list of labels holds different strings; write a table to say what each means"
-            raise ValueError(msg)
-        return dict.fromkeys(value, "")
-
-    @field_validator("labels")
-    @classmethod
-    def _speakable(cls, value: dict[str, str]) -> dict[str, str]:
-        for label in value:
-            if label != label.strip() or not label or len(label) > MAX_LABEL_CHARS or not label.isprintable():
-                msg = f"a label has 1 to {MAX_LABEL_CHARS} printable characters and no blank at its ends"
-                raise ValueError(msg)
-        return value
+    orders: int = Field(default=1, ge=1, le=8)
+    """In how many orders of its labels it is asked; probabilities are averaged. Each costs another reading."""
 
     @property
     def options(self) -> tuple[str, ...]:
         """The labels in the job's order."""
         return tuple(self.labels)
+
+    @property
+    def form(self) -> Form:
+        """One label, with the probabilities of all where orders are averaged."""
+        return Choice(self.options, full=self.orders > 1)
+
+
+class YesNoStep(_ChoiceStep):
+    """Ask a question whose answer is yes or no."""
+
+    kind: Literal["yes_no"]
+    question: str = Field(min_length=1)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Both answers."""
+        return YES_NO
+
+
+class ScoreStep(_ChoiceStep):
+    """Ask which of several ordered levels fits; the answer is a level and the expectation over all of them."""
+
+    kind: Literal["score"]
+    levels: Annotated[Meanings, Field(min_length=2, max_length=MAX_LEVELS)]
+    """Level → what it means, lowest first."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The levels, lowest first."""
+        return tuple(self.levels)
+
+    @property
+    def form(self) -> Form:
+        """One level, with the probabilities of all."""
+        return Choice(self.options, full=True)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """What each level counts: itself where all are numbers, otherwise its place from 1 on."""
+        try:
+            return tuple(float(level) for level in self.levels)
+        except ValueError:
+            return tuple(float(number) for number in range(1, len(self.levels) + 1))
+
+
+class MultilabelStep(_Step):
+    """Ask for each label whether it fits; none, one or several may."""
+
+    kind: Literal["multilabel"]
+    labels: Annotated[Meanings, Field(min_length=1, max_length=MAX_TICKED)]
+
+    @property
+    def form(self) -> Form:
+        """A yes or no for each label, as one object."""
+        return Record(tuple((label, FieldSpec(type="boolean")) for label in self.labels))
+
+    @model_validator(mode="after")
+    def _examples_fit(self) -> "MultilabelStep":
+        for number, example in enumerate(self.examples, 1):
+            if not isinstance(example.answer, tuple) or set(example.answer) - set(self.labels):
+                msg = f"example {number}: the answer must be a list of the step's labels, or an empty list"
+                raise ValueError(msg)
+        return self
 
 
 class SentimentStep(_ChoiceStep):
@@ -158,4 +231,6 @@ class ExtractStep(_Step):
         return self
 
 
-Step: TypeAlias = Annotated[ClassifyStep | ExtractStep | SentimentStep, Field(discriminator="kind")]
+Step: TypeAlias = Annotated[
+    ClassifyStep | ExtractStep | SentimentStep | YesNoStep | ScoreStep | MultilabelStep, Field(discriminator="kind")
+]

@@ -38,6 +38,11 @@ class Tier(BaseModel):
     """What to do when the engine gives no probabilities."""
     max_answer_tokens: int = Field(default=256, ge=8, le=8192)
 
+    fuse: Literal["auto"] | bool = "auto"
+    """llama: whether a text is read once for all steps, whose instructions then stand together before it.
+
+    `auto` keeps steps apart until a measurement of the model at hand says otherwise (see the README's decisions).
+    """
     gpu_layers: int = Field(default=0, ge=-1)
     """llama: layers on the GPU; -1 is all."""
     threads: int | None = Field(default=None, ge=1)
@@ -67,8 +72,15 @@ class Tier(BaseModel):
         return self.accept_at.get(step, self.accept_at.get("default", otherwise))
 
     @property
+    def fuses(self) -> bool:
+        """Whether this tier's steps share a reading. An endpoint reads a prompt as often as it is sent."""
+        return self.engine != "openai" and self.fuse is True
+
+    @property
     def pool(self) -> str:
         """Name of the queue and pool of workers: equal for tiers of any job that the same worker can serve."""
-        served = self.model_dump(exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long"})
+        served = self.model_dump(
+            exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long", "fuse"}
+        )
         digest = hashlib.sha256(json.dumps(served, sort_keys=True).encode()).hexdigest()
         return f"tier.{self.name}.{digest[:8]}"

@@ -136,9 +136,12 @@ class Search:
     A branch is at least as probable as any label below it, so the winner and its score are exact.
     """
 
-    def __init__(self, trie: LabelTrie) -> None:
-        """Begin at the root; with a single label it is decided at once."""
+    def __init__(self, trie: LabelTrie, *, full: bool = False) -> None:
+        """Begin at the root; with a single label it is decided at once. `full` reads every branch."""
         self._trie = trie
+        self._full = full
+        self.log_shares: dict[int, float] = {}
+        """Of the labels that were reached; of all of them at the end, when `full`."""
         self._open: list[tuple[float, int]] = []
         self._best: tuple[float, int] | None = None
         self._offer(trie.root, 0.0)
@@ -146,13 +149,17 @@ class Search:
     def _offer(self, head: int, log_p: float) -> None:
         if head >= 0:
             heapq.heappush(self._open, (-log_p, head))
-        elif self._best is None or log_p > self._best[0]:
+            return
+        self.log_shares[~head] = log_p
+        if self._best is None or log_p > self._best[0]:
             self._best = (log_p, ~head)
 
     def wanted(self) -> list[int]:
         """Return the branches whose logits are needed next; empty when it is decided."""
         if self.winner is not None:
             return []
+        if self._full:
+            return [number for _, number in self._open]
         floor = -self._open[0][0] - NEAR
         if self._best is not None:
             floor = max(floor, self._best[0])
@@ -173,6 +180,6 @@ class Search:
     @property
     def winner(self) -> tuple[int, float] | None:
         """Number of the most probable label and its probability, once certain; equals go to the one found first."""
-        if self._best is None or (self._open and -self._open[0][0] > self._best[0]):
+        if self._best is None or (self._open and (self._full or -self._open[0][0] > self._best[0])):
             return None
         return self._best[1], min(1.0, math.exp(self._best[0]))

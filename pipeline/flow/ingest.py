@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.asking import prompt_digests
 from pipeline.domain.errors import ConfigError, QueueUnavailable
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
@@ -14,7 +15,6 @@ from pipeline.flow.ahead import ahead
 from pipeline.ports.queue import Queue
 from pipeline.ports.source import Row, Source
 from pipeline.ports.store import Added, ChunkNotice, IngestStore, NewRun, RunRecord, WorkStore
-from pipeline.prompts import question_of
 
 BATCH_ROWS = 4000
 
@@ -61,7 +61,7 @@ def new_run(job: Job, source_digest: str, price_book: PriceBook) -> NewRun:
         job=job,
         source_digest=source_digest,
         price_book=price_book,
-        prompt_digests={step.name: question_of(step).digest for step in job.steps},
+        prompt_digests=prompt_digests(job),
     )
 
 

@@ -1,11 +1,12 @@
 """Judge one chunk: claim → answer → commit (checks the fence) → publish. The ack is the worker's."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
+from pipeline.asking import Asking, askings
 from pipeline.domain.calibration import uncalibrated
 from pipeline.domain.checks import EntryPoint
 from pipeline.domain.errors import ConservationError, EngineUnavailable, MessageError
@@ -19,7 +20,6 @@ from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import ClaimedChunk, JudgedChunk, RunRecord, WorkStore
-from pipeline.prompts import Question, question_of
 
 MAX_CLAIMS = 5
 """A chunk that broke its worker this often is marked dead instead of being tried for ever."""
@@ -28,6 +28,8 @@ _LONGEST_PAUSE_S = 300.0
 
 Place: TypeAlias = tuple[int, int]
 """(item_no, step_no)"""
+_Answered: TypeAlias = tuple[Place, str, Given | None]
+"""A place, its item's text and its answer."""
 LeaseKeeper: TypeAlias = Callable[[ClaimedChunk], AbstractContextManager[object]]
 
 
@@ -54,14 +56,16 @@ class _Frozen:
 
     run: RunRecord
     entry_points: Mapping[str, EntryPoint]
+    _askings: dict[int, Mapping[int, Asking]] = field(default_factory=dict)
 
     @property
     def job(self) -> Job:
         return self.run.job
 
-    @cached_property
-    def questions(self) -> tuple[Question, ...]:
-        return tuple(question_of(step) for step in self.job.steps)
+    def askings(self, tier_no: int) -> Mapping[int, Asking]:
+        if tier_no not in self._askings:
+            self._askings[tier_no] = askings(self.job, tier_no)
+        return self._askings[tier_no]
 
     @cached_property
     def policy(self) -> PolicyVersion:
@@ -111,7 +115,7 @@ class Judge:
             reply = self.engine.answer(asks)
         if len(reply.given) != len(asks):
             raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
-        judged, attempts = self._judged(frozen, claimed, places, asks, reply)
+        judged, attempts = self._judged(frozen, claimed, _merged(frozen, claimed.tier_no, places, asks, reply), reply)
         committed = self.store.commit(judged)
         if not committed.accepted:
             return Judged(chunk_id=claimed.chunk_id, result="refused", run=frozen.run.name)
@@ -138,15 +142,15 @@ class Judge:
         return self._runs[run_id]
 
     def _judged(
-        self, frozen: _Frozen, claimed: ClaimedChunk, places: Sequence[Place], asks: Sequence[Ask], reply: Reply
+        self, frozen: _Frozen, claimed: ClaimedChunk, answered: Iterable[_Answered], reply: Reply
     ) -> tuple[JudgedChunk, tuple[Attempt, ...]]:
         attempts: list[Attempt] = []
         left: dict[int, int] = {}
-        for place, ask, given in zip(places, asks, reply.given, strict=True):
+        for place, text, given in answered:
             if given is None:
                 left[place[0]] = left.get(place[0], 0) | 1 << place[1]
             else:
-                attempts.append(_attempt(frozen, claimed.tier_no, place, ask, given, reply))
+                attempts.append(_attempt(frozen, claimed.tier_no, place, text, given, reply))
         tier = frozen.job.tiers[claimed.tier_no]
         price = frozen.run.price_book.price(tier.price, self.clock.now().date())
         judged = JudgedChunk(
@@ -172,19 +176,35 @@ class Judge:
 
 
 def _asks(frozen: _Frozen, claimed: ClaimedChunk) -> tuple[list[Place], list[Ask]]:
-    """Lay out a chunk step by step, so that an engine meets all items of one question together."""
+    """Lay out a chunk step by step, so that an engine meets all items of one question together.
+
+    A step of several questions has as many asks, one after another.
+    """
     on_long = frozen.job.tiers[claimed.tier_no].on_long
     places: list[Place] = []
     asks: list[Ask] = []
-    for step_no, question in enumerate(frozen.questions):
+    for step_no, asking in frozen.askings(claimed.tier_no).items():
         for item_no, mask, text in zip(claimed.item_nos, claimed.step_masks, claimed.texts, strict=True):
             if step_no in steps_of(mask):
                 places.append((item_no, step_no))
-                asks.append(Ask(question=question, text=text, on_long=on_long))
+                asks += [Ask(question=question, text=text, on_long=on_long) for question in asking.questions]
     return places, asks
 
 
-def _attempt(frozen: _Frozen, tier_no: int, place: Place, ask: Ask, given: Given, reply: Reply) -> Attempt:
+def _merged(
+    frozen: _Frozen, tier_no: int, places: Sequence[Place], asks: Sequence[Ask], reply: Reply
+) -> Iterator[_Answered]:
+    """Yield each place's answer, made of those to all of its questions; None where one of them was not answered."""
+    at = 0
+    for place in places:
+        asking = frozen.askings(tier_no)[place[1]]
+        until = at + len(asking.questions)
+        given = [one for one in reply.given[at:until] if one is not None]
+        yield place, asks[at].text, asking.merge(given) if len(given) == until - at else None
+        at = until
+
+
+def _attempt(frozen: _Frozen, tier_no: int, place: Place, text: str, given: Given, reply: Reply) -> Attempt:
     item_no, step_no = place
     confidence, field_confidences = believe(given, uncalibrated)
     outcome = decide(
@@ -193,7 +213,7 @@ def _attempt(frozen: _Frozen, tier_no: int, place: Place, ask: Ask, given: Given
         (step_no, tier_no),
         given,
         confidence,
-        text=ask.text,
+        text=text,
         entry_points=frozen.entry_points,
     )
     return Attempt(

@@ -2,6 +2,7 @@
 
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.instant import InstantEngine
+from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine
@@ -25,7 +26,7 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
             # Heavy native code: loaded only in the process that answers with it.
             from pipeline.adapters.llama.engine import LlamaEngine  # noqa: PLC0415
 
-            resolved = model_store(settings).path(tier.model)
+            resolved = model_store(settings).best(tier.model, machine=processor_name())
             return LlamaEngine(
                 resolved.path,
                 model_name=f"{tier.model}@{resolved.sha256[:12]}",

@@ -91,10 +91,11 @@ def measured(
 @click.command(help=__doc__)
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", default="qwen2.5-coder-0.5b-instruct", show_default=True, help="Catalogue name or GGUF.")
+@click.option("--only", type=click.Choice(list(SETS)), help="One set; default: all.")
 @click.option("--limit", type=click.IntRange(min=1), help="Rows of each set; default: all.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(data: Path, model: str, limit: int | None, threads: int, *, as_json: bool) -> None:
+def main(data: Path, model: str, only: str | None, limit: int | None, threads: int, *, as_json: bool) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     home = os.environ.get("HEADRACE_HOME") or platformdirs.user_data_dir("headrace")
     path = ModelStore(Path(os.environ.get("HEADRACE_MODELS") or Path(home) / "models")).path(model).path
@@ -110,6 +111,8 @@ def main(data: Path, model: str, limit: int | None, threads: int, *, as_json: bo
     reference = Reference(path, threads=threads)
     lines = []
     for name, (key, asked) in SETS.items():
+        if only not in {None, name}:
+            continue
         lines.append(measured(name, rows_of(data, name, key, limit), asked, engine, reference))
         if not as_json:
             print("  ".join(f"{what}={value}" for what, value in lines[-1].items()), flush=True)

@@ -222,5 +222,7 @@ def test_a_notice_names_the_chunk_and_no_text() -> None:
     scene = Scene(InstantEngine(model="m"))
     assert isinstance(scene.notice, ChunkNotice)
     assert "text" not in repr(scene.notice)
-    assert "text 1" not in repr(Ask(question=scene.judge()._frozen(scene.run.id).questions[0], text="text 1"))
+    assert "text 1" not in repr(
+        Ask(question=scene.judge()._frozen(scene.run.id).askings(0)[0].questions[0], text="text 1")
+    )
     assert "text 1" not in repr(Item(key="k", source="s", line=1, text="text 1"))

@@ -1,5 +1,7 @@
 """Choosing among labels: an item's lane through the label trie, and its answer."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,10 +14,10 @@ _FORKS = 3
 class ChoiceLane:
     """Reads the item once and, where labels share their beginnings, a few tokens more."""
 
-    def __init__(self, trie: LabelTrie, tokens: Tokens, end_ids: NDArray[np.int64]) -> None:
-        """`tokens` are the item's own, up to where the answer begins."""
+    def __init__(self, trie: LabelTrie, tokens: Tokens, end_ids: NDArray[np.int64], *, full: bool = False) -> None:
+        """`tokens` are those up to where the answer begins; `full` scores every label."""
         self._trie = trie
-        self._search = Search(trie)
+        self._search = Search(trie, full=full)
         self._first = tokens + trie.stem
         self._end_ids = end_ids
         self._asked: list[int] = []
@@ -60,3 +62,9 @@ class ChoiceLane:
     def label_tokens(self) -> Tokens:
         """Tokens of the label that won."""
         return self._trie.labels[self.answer[0]]
+
+    @property
+    def shares(self) -> list[float]:
+        """Probability of every label, in their order; only for a lane that is `full`."""
+        known = self._search.log_shares
+        return [min(1.0, math.exp(known.get(number, -math.inf))) for number in range(len(self._trie.labels))]

@@ -4,6 +4,7 @@ Asks are grouped by how their questions begin; each group is one Call. What the 
 examples, is read once and kept for the next call; questions of the same text read it once between them.
 """
 
+import statistics
 import time
 import uuid
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias
 
 from pipeline.adapters.llama.asked import Asked, AskedQuestions
 from pipeline.adapters.llama.choice import ChoiceLane
-from pipeline.adapters.llama.context import Context
+from pipeline.adapters.llama.context import BATCH_TOKENS, Context
 from pipeline.adapters.llama.lanes import Family, Lane
 from pipeline.adapters.llama.library import forget_errors, last_error, llama
 from pipeline.adapters.llama.reader import Reader
@@ -33,6 +34,7 @@ SEQUENCES = 128
 EXTRA_CELLS = 4096
 """Cells beyond one item's window: what lets short items be read many at once."""
 _MAGIC = b"GGUF"
+_WRITERS = 16
 
 _Answering: TypeAlias = ChoiceLane | Recording
 
@@ -138,6 +140,18 @@ class LlamaEngine:
             self._lib.llama_model_free(self._model)
             self._model = None
 
+    def read_tokens_per_s(self) -> float:
+        """Measure how fast this machine reads 512 tokens at once: what all reading is held against."""
+        tokens = tuple(self._vocab.plain("the quick brown fox " * 512)[:BATCH_TOKENS])
+        self._reader.time_reading(tokens[:64])
+        return BATCH_TOKENS / statistics.median(self._reader.time_reading(tokens) for _ in range(3))
+
+    def write_tokens_per_s(self) -> float:
+        """Measure how fast it decodes one token for each of 16 sequences at once."""
+        tokens = tuple(self._vocab.plain(" the")[:1])
+        seconds = statistics.median(self._reader.time_reading(tokens, sequences=_WRITERS) for _ in range(5))
+        return _WRITERS / seconds
+
     def answer(self, asks: Sequence[Ask]) -> Reply:
         """Answer every ask, in its place; one Call for all whose questions begin alike.
 
@@ -218,7 +232,9 @@ class LlamaEngine:
         asked = item.asked
         tokens = (*text[len(body) :], *asked.prompt.suffix)
         if asked.trie is not None:
-            item.answering = ChoiceLane(asked.trie, tokens, self._vocab.end_ids)
+            form = item.ask.question.form
+            full = isinstance(form, Choice) and form.full
+            item.answering = ChoiceLane(asked.trie, tokens, self._vocab.end_ids, full=full)
             return item.answering
         item.answering = record_of(
             asked.plan,
@@ -255,10 +271,12 @@ def _given(item: _Item, call_no: int) -> Given:
         )
     if isinstance(lane, ChoiceLane):
         form = item.ask.question.form
+        options, full = (form.options, form.full) if isinstance(form, Choice) else ((), False)
         number, score = lane.answer
         return Given(
-            answer=Label(form.options[number] if isinstance(form, Choice) else ""),
+            answer=Label(options[number]),
             raw_score=RawScore(score),
+            shares=dict(zip(options, lane.shares, strict=True)) if full else None,
             usage=Usage(tokens_in=item.tokens_in, tokens_cached=item.cached, tokens_out=len(lane.label_tokens)),
             call_no=call_no,
             truncated=item.truncated,

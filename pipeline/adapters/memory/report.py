@@ -7,7 +7,7 @@ from decimal import Decimal
 from pipeline.adapters.memory.costs import baseline, cost_table
 from pipeline.adapters.memory.rows import AttemptRow, RunRow
 from pipeline.adapters.memory.tables import Tables
-from pipeline.domain.answers import Answer, Malformed
+from pipeline.domain.answers import Answer, Malformed, expectation_of, spans_of
 from pipeline.domain.errors import RunNotFound
 from pipeline.domain.items import RejectedRow
 from pipeline.domain.outcomes import Escalation, Unresolved
@@ -143,6 +143,8 @@ def _result(
     return StepResult(
         state=state,
         value=given.value if given else None,
+        expectation=expectation_of(given),
+        spans=spans_of(given),
         fields={name: part.value for name, part in fields.items()},
         confidence=confidence.value if confidence else None,
         calibrated=confidence.calibrated if confidence else False,

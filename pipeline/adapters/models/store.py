@@ -12,9 +12,11 @@ from pipeline.adapters.models.hub import HubSource
 from pipeline.adapters.models.index import IndexSource
 from pipeline.adapters.models.pull import pull_model, sha256_of, staging_of
 from pipeline.adapters.models.sources import ModelSource, Progress, silent
+from pipeline.adapters.models.tuned import read_record, tuned_file
 from pipeline.domain.errors import ModelError
 
 SUFFIX: Final = ".gguf"
+SHIPPED: Final = "shipped"
 
 
 class ModelState(StrEnum):
@@ -114,6 +116,19 @@ class ModelStore:
             msg = f"the model {entry.name} has the SHA-256 {found} instead of {entry.sha256}, it is not loaded: {mend}"
             raise ModelError(msg)
         return ResolvedModel(path=path, sha256=found, entry=entry, header=_loadable(path))
+
+    def best(self, name_or_path: str, *, machine: str) -> ResolvedModel:
+        """Find a model as `path` does, in the format that was tuned for this machine, if there is one.
+
+        A tuned file that is gone, or is not the one whose answers were compared, is not used: the shipped one is.
+        """
+        entry = self.catalogue.find(name_or_path)
+        record = None if entry is None else read_record(self.folder, entry)
+        if entry is not None and record is not None and record.machine == machine and record.format != SHIPPED:
+            path = tuned_file(self.folder, entry, record.format)
+            if path.is_file() and _hash(path) == record.sha256:
+                return ResolvedModel(path=path, sha256=record.sha256, entry=entry, header=_loadable(path))
+        return self.path(name_or_path)
 
     def pull(self, name: str, progress: Progress = silent) -> ResolvedModel:
         """Bring a model of the catalogue to this machine, going on from an interrupted pull.

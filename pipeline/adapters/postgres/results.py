@@ -1,14 +1,14 @@
 """Results, one line per valid row, page by page."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.records import fetch_run
-from pipeline.domain.answers import Plain, from_json
+from pipeline.domain.answers import expectation_of, from_json, spans_of
 from pipeline.domain.job import Job
 from pipeline.domain.runs import ResultLine, StepResult
 
@@ -70,9 +70,12 @@ def step_result(job: Job, attempts: Sequence["sa.Row[Any]"]) -> StepResult:
         return StepResult(**{**_fields_of(_PENDING), "escalated_from": path})
     # An unresolved step shows the best answer that anyone gave: the highest tier's that was well formed.
     shown = final if final.answer is not None else next((a for a in reversed(attempts) if a.answer is not None), final)
+    answer = None if shown.answer is None else from_json(shown.answer)
     return StepResult(
         state="verdict" if final.outcome == "verdict" else "unresolved",
-        value=None if shown.answer is None else _plain(shown.answer),
+        value=None if answer is None else answer.value,
+        expectation=expectation_of(answer),
+        spans=spans_of(answer),
         fields=dict(shown.field_confidences or {}),
         confidence=shown.confidence,
         calibrated=shown.calibrated,
@@ -80,10 +83,6 @@ def step_result(job: Job, attempts: Sequence["sa.Row[Any]"]) -> StepResult:
         escalated_from=path,
         reason=final.reason,
     )
-
-
-def _plain(stored: Mapping[str, Any]) -> Plain:
-    return from_json(stored).value
 
 
 def _fields_of(result: StepResult) -> dict[str, Any]:

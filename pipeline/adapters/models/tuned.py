@@ -1,0 +1,93 @@
+"""Tuned files: a catalogue's model written again in this machine's fastest format, and the evidence for using it."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.adapters.models.catalogue import CatalogueEntry
+from pipeline.domain.errors import ModelError
+
+FOLDER: Final = "tuned"
+
+
+class FormatSpeed(BaseModel):
+    """How fast one format is here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: str
+    size_bytes: int
+    read_tokens_per_s: float
+    """512 tokens at once, median of three."""
+    write_tokens_per_s: float
+    """16 sequences at once."""
+
+
+class Agreement(BaseModel):
+    """How far answers of the tuned file and of the shipped one agree, on the same questions."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sample: str
+    answers: int
+    same: float = Field(ge=0, le=1)
+    """Share of equal answers."""
+    median_change: float
+    largest_change: float
+    """Of the probability of the shipped file's answer, where the answers are equal."""
+    shipped_accuracy: float | None = None
+    tuned_accuracy: float | None = None
+    """Against gold answers; None where the sample has none."""
+
+
+class TunedRecord(BaseModel):
+    """Source, result and evidence."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: str
+    source_sha256: str
+    format: str
+    """`shipped`: no other format is better here."""
+    sha256: str
+    machine: str
+    library: str
+    speeds: tuple[FormatSpeed, ...]
+    agreement: Agreement | None
+    tuned_at: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the script contract."""
+        return self.model_dump(mode="json")
+
+
+def tuned_file(folder: Path, entry: CatalogueEntry, to: str) -> Path:
+    """Return where a model lies in a format."""
+    return folder / FOLDER / f"{entry.name}.{to}.gguf"
+
+
+def _record_file(folder: Path, entry: CatalogueEntry) -> Path:
+    return folder / FOLDER / f"{entry.name}.json"
+
+
+def write_record(folder: Path, entry: CatalogueEntry, record: TunedRecord) -> None:
+    """Keep a record, whole or not at all; raises ModelError."""
+    path = _record_file(folder, entry)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".json.partial")
+        partial.write_text(json.dumps(record.as_json(), indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def read_record(folder: Path, entry: CatalogueEntry) -> TunedRecord | None:
+    """Return what is known of a model's tuning; None without a record, or with one of another source file."""
+    try:
+        record = TunedRecord.model_validate_json(_record_file(folder, entry).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return record if record.source_sha256 == entry.sha256 else None
