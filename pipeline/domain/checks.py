@@ -170,7 +170,6 @@ def invented_field(fields: Mapping[str, FieldSpec], answer: Answer, text: str) -
         if not spec.copied or spec.scalar not in {"string", "number", "integer", "date"}:
             continue
         for value in _values(answer, name):
-            named = spec.scalar == "date" and any(one.value == value for one in candidates(spec, text))
-            if not named and not _occurs(value, text):
+            if not _occurs(value, text) and all(one.value != value for one in candidates(spec, text)):
                 return name
     return None

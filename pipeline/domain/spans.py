@@ -22,11 +22,11 @@ _JOINED_FROM = 0x2E80
 # A number stands by itself: not in an order number, a date, a time, a version or an address.
 _NUMBER = re.compile(
     r"(?<![\w.,:/-])(?<![A-Za-z0-9][-/:.,])[-+]?"
-    r"(?P<whole>\d{1,3}(?:(?P<group>[.,'\u2019\u00a0\u202f ])\d{3})(?:(?P=group)\d{3})*|\d+)"
-    r"(?:(?P<point>[.,])(?P<part>\d{1,9}))?"
-    r"(?![.,]?\d)(?![-/:]\w)"
+    r"(?P<whole>[0-9]{1,3}(?:(?P<group>[.,'\u2019\u00a0\u202f ])[0-9]{3})(?:(?P=group)[0-9]{3})*|[0-9]+)"
+    r"(?:(?P<point>[.,])(?P<part>[0-9]{1,9}))?"
+    r"(?![.,]?[0-9])(?![-/:]\w)"
 )
-_CURRENCY = re.compile(r"(?<![A-Za-z])(?:EUR|USD|GBP|CHF|CAD|AUD|JPY|SEK|NOK|DKK|PLN|INR|Rs\.?)(?=\d)")
+_CURRENCY = re.compile(r"(?<![A-Za-z])(?:EUR|USD|GBP|CHF|CAD|AUD|JPY|SEK|NOK|DKK|PLN|INR|Rs\.?)(?=[0-9])")
 
 
 @dataclass(frozen=True, slots=True)

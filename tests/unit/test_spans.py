@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.adapters.llama.copying import Copyable, SpanConstraint
+from pipeline.domain.answers import Fields
+from pipeline.domain.checks import invented_field
 from pipeline.domain.fields import FieldSpec
 from pipeline.domain.spans import candidates, is_boundary
 
@@ -34,6 +36,7 @@ def values(spec: FieldSpec, text: str) -> list[object]:
         ("EUR64 or 5kg", [64, 5]),
         ("12,5 %", [12.5]),
         ("1.249", [1249, 1.249]),
+        ("\u0663 or 1\u2019249", [1249]),
         ("between -5 and +3", [-5, 3]),
         ("KL-20418, 10:30, v1.2.3, 2026-03-20, 555-0144, a1", []),
         ("The end: 89.95.", [89.95]),
@@ -123,3 +126,9 @@ def test_whatever_a_model_likes_a_copied_string_is_a_span_or_null(text: str, see
         places = [at for at in range(len(text)) if text.startswith(value, at)]
         assert any(is_boundary(text, at) and is_boundary(text, at + len(value)) for at in places)
         assert value == value.strip()
+
+
+@given(st.text(alphabet=st.sampled_from("0123456789 .,'\u2019-+€x/:\u00a0"), max_size=14))
+def test_what_may_be_chosen_never_counts_as_invented(text: str) -> None:
+    for one in candidates(NUMBER, text):
+        assert invented_field({"n": NUMBER}, Fields({"n": one.value}), text) is None
