@@ -1,0 +1,157 @@
+"""The reader over a cache that checks it: every lane sees the logits behind its own tokens, and nothing is left."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.adapters.llama.context import Context, Row
+from pipeline.adapters.llama.lanes import Extend, Family, Forks, Want
+from pipeline.adapters.llama.reader import Reader
+from pipeline.domain.errors import EngineUnavailable
+from pipeline.domain.trie import Logits, Tokens
+
+SEQUENCES = 40
+
+
+@dataclass
+class Cache:
+    """Holds each sequence's tokens; counts a token that several sequences share once, as llama.cpp does."""
+
+    cells: int
+    sequences: int = SEQUENCES
+    held: dict[int, Tokens] = field(default_factory=dict)
+
+    def used(self) -> int:
+        prefixes = {tokens[:end] for tokens in self.held.values() for end in range(1, len(tokens) + 1)}
+        return len(prefixes)
+
+    def fork(self, source: int, target: int) -> None:
+        assert not self.held.get(target), "a fork goes into an empty sequence"
+        self.held[target] = self.held.get(source, ())
+
+    def drop(self, sequence: int) -> None:
+        self.held.pop(sequence, None)
+
+    def read(self, rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
+        assert len({row.sequence for row in rows}) == len(rows), "a sequence has one row in a reading"
+        stuck = []
+        for number, row in enumerate(rows):
+            before = self.held.get(row.sequence, ())
+            assert row.start == len(before), "tokens follow those that are there"
+            assert row.tokens
+            self.held[row.sequence] = (*before, *row.tokens)
+            if self.used() > self.cells:
+                self.held[row.sequence] = before
+                stuck.append(number)
+            elif row.wants_logits:
+                take(number, cast("Any", self.held[row.sequence]))
+        return stuck
+
+
+@dataclass
+class Script:
+    """A lane that wants one thing after another, and holds what it gets to what it should be."""
+
+    wants: list[Want]
+    begins: Tokens = ()
+    trunk: Tokens = ()
+    at: int = -1
+    taken: set[int] = field(default_factory=set)
+
+    @property
+    def cells(self) -> int:
+        return 4
+
+    @property
+    def width(self) -> int:
+        return 1 + max((len(want.paths) for want in self.wants if isinstance(want, Forks)), default=0)
+
+    def next(self) -> Want | None:
+        if self.at >= 0:
+            want = self.wants[self.at]
+            assert self.taken == set(range(len(want.paths) if isinstance(want, Forks) else 1)), "all was taken once"
+        self.at += 1
+        self.taken = set()
+        if self.at == len(self.wants):
+            return None
+        want = self.wants[self.at]
+        if isinstance(want, Extend):
+            self.trunk += want.tokens
+        return want
+
+    def take(self, path: int, logits: Logits) -> None:
+        want = self.wants[self.at]
+        more = want.paths[path] if isinstance(want, Forks) else ()
+        assert cast("Any", logits) == (*self.begins, *self.trunk, *more)
+        assert path not in self.taken
+        self.taken.add(path)
+
+
+TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple)
+FORKS = st.lists(TOKENS, min_size=1, max_size=4, unique=True).map(lambda paths: Forks(tuple(paths)))
+WANTS = st.lists(st.one_of(TOKENS.map(Extend), FORKS), max_size=3)
+
+
+@st.composite
+def families(draw: st.DrawFn, begins: Tokens, depth: int = 2) -> Family:
+    body = draw(st.one_of(st.just(()), TOKENS))
+    here = (*begins, *body)
+    lanes = st.lists(WANTS.map(lambda wants: Script(wants, here)), max_size=3)
+    members: list[Any] = draw(lanes)
+    if depth:
+        members += draw(st.lists(families(here, depth - 1), max_size=2))
+    return Family(body=body, members=tuple(members))
+
+
+def scripts(family: Family) -> list[Script]:
+    return [
+        one
+        for member in family.members
+        for one in (scripts(member) if isinstance(member, Family) else [cast("Script", member)])
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.one_of(st.just(()), TOKENS), st.integers(10, 400))
+def test_every_lane_gets_the_logits_behind_its_own_tokens_in_any_cache(
+    data: st.DataObject, prefix: Tokens, cells: int
+) -> None:
+    work = data.draw(st.lists(families(prefix), max_size=6))
+    cache = Cache(cells=cells)
+    reader = Reader(cast("Context", cache))
+    try:
+        reader.run(prefix, work)
+    except EngineUnavailable:
+        assert cells < 60  # a cache too small for one item alone says so
+    else:
+        assert all(one.at == len(one.wants) for family in work for one in scripts(family))
+    kept = {prefix} if reader._prefixes else set()
+    assert set(cache.held.values()) - {()} == kept
+    assert len(reader._free) + len(reader._prefixes) == SEQUENCES
+
+
+def test_a_body_is_read_once_for_all_its_lanes() -> None:
+    reads: list[int] = []
+
+    class Counting(Cache):
+        def read(self, rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
+            reads.extend(len(row.tokens) for row in rows)
+            return super().read(rows, take)
+
+    body = tuple(range(100))
+    lanes = tuple(Script([Extend((200 + number,))], body) for number in range(5))
+    Reader(cast("Context", Counting(cells=400))).run((), [Family(body=body, members=lanes)])
+    assert sum(reads) == 105
+
+
+@pytest.mark.parametrize("lanes", [1, 30])
+def test_more_lanes_than_sequences_take_turns(lanes: int) -> None:
+    wide = tuple(Script([Extend((1,)), Forks(((2,), (3,), (4,)))], (7,)) for _ in range(lanes))
+    cache = Cache(cells=400)
+    Reader(cast("Context", cache)).run((), [Family(body=(7,), members=wide)])
+    assert all(one.at == 2 for one in wide)
+    assert not cache.held
