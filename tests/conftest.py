@@ -1,6 +1,7 @@
 """Fixtures for all rooms: real models, and a real OpenAI-compatible server on loopback."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -41,3 +42,11 @@ def openai_server(model_path: ModelPath, tmp_path_factory: pytest.TempPathFactor
     log = tmp_path_factory.mktemp("openai-server") / "server.log"
     with serving(model_path("smollm2-135m-instruct"), log) as server:
         yield server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> Iterator[None]:
+    """Let commands be stopped by Ctrl-C even where the tests are a shell's background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

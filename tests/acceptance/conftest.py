@@ -178,11 +178,3 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 def lines_of(count: int, start: int = 0) -> str:
     """Return that many different made-up log lines."""
     return "".join(f"service {number % 7} answered request {number} slowly\n" for number in range(start, start + count))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _interruptible() -> Iterator[None]:
-    """Let commands be stopped by Ctrl-C even where the tests are a shell's background job, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
