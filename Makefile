@@ -14,7 +14,7 @@ help: ## Show what there is
 setup: $(READY) ## Make .venv with everything in it
 
 # One environment for use and development, from hashes only. llama-cpp-python is compiled for this machine's processor:
-# about 5 minutes the first time; pip keeps the wheel.
+# 5 to 10 minutes the first time; pip keeps the wheel.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "make: Python 3.11 or newer is needed ($(PYTHON) is not): make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 2; }
@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 	  { echo "make: a C++ compiler is needed to build llama.cpp for this machine: install g++ or clang++ (Debian: apt install g++)" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "make: this Python cannot make virtual environments (Debian: apt install python3-venv)" >&2; rm -rf $(VENV); exit 2; }
-	@echo "setting up $(VENV) (a first time compiles llama.cpp: about 5 minutes on 2 cores)"
+	@echo "setting up $(VENV) (a first time compiles llama.cpp: 5 to 10 minutes on 2 cores)"
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock 2>$(VENV)/install.log || \
 	  { tail -n 30 $(VENV)/install.log >&2; echo "make: installing failed; see above and $(VENV)/install.log, then run make again: what is built is kept" >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -55,7 +55,7 @@ def prompt_digests(job: Job) -> dict[str, str]:
 def _parts(step: Step, *, shares_readings: bool) -> tuple[Part, ...]:
     if isinstance(step, MultilabelStep) and shares_readings:
         return each(step)
-    if isinstance(step, ClassifyStep) and step.orders > 1:
+    if isinstance(step, ClassifyStep) and step.orders > 1 and shares_readings:  # an endpoint tells no label's share
         return tuple(whole(turned) for turned in _orders(step))
     return (whole(step),)
 

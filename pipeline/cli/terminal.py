@@ -19,7 +19,7 @@ err = Console(stderr=True, highlight=False)
 EXIT_CODES = """\
 \b
 Exit codes:
-  0  done                     3  Redis, Postgres or an endpoint does not answer
+  0  done                     3  Redis or Postgres does not answer
   1  failed, see the message  4  no such run
   2  the job, the input or    5  the run ended cancelled or failed
      the settings are wrong   130  interrupted; the same command goes on
