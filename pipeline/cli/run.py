@@ -12,7 +12,7 @@ from pipeline.cli.progress import Display
 from pipeline.cli.sweeping import Sweeper, Tools, open_tools
 from pipeline.cli.terminal import err, examples, json_option, out, print_json, run_argument
 from pipeline.cli.views import run_table
-from pipeline.domain.errors import RunFailed
+from pipeline.domain.errors import ConfigError, RunFailed
 from pipeline.domain.job import Job
 from pipeline.domain.runs import RunProgress, RunState
 from pipeline.flow.follow import follow
@@ -65,6 +65,8 @@ def run(
     """
     settings = load_settings()
     job = job_from(job_file)
+    if output is not None and any(Path(one).exists() and output.exists() and output.samefile(one) for one in inputs):
+        raise ConfigError(f"--output {output} is one of the inputs and would be written over: name another file")
     if pull:
         with Display() as display:
             pull_missing_models(job, settings, display.bar)

@@ -11,6 +11,8 @@ from pipeline.domain.checks import RangeCheck
 from pipeline.domain.steps import ExtractStep, Step
 from pipeline.domain.tiers import Tier
 
+STEP_COLUMNS = ("state", "confidence", "calibrated", "tier", "reason")
+"""What a flat results file says of each step, beside its answer."""
 MAX_STEPS = 60  # a chunk marks the steps of an item in one signed 64-bit mask
 
 
@@ -40,7 +42,7 @@ class Job(BaseModel):
     """Column that names an item; None: the line number."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=16)]
-    flush_after_s: float = Field(default=10.0, gt=0)
+    flush_after_s: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     """Escalations that do not fill a chunk travel on after this time."""
 
     @field_validator("text")
@@ -58,6 +60,7 @@ class Job(BaseModel):
         if any(step.name == "default" for step in self.steps):
             msg = "steps: `default` is the word for all other steps in accept_at; choose another name"
             raise ValueError(msg)
+        self._columns_differ()
         order = {tier.name: number for number, tier in enumerate(self.tiers)}
         for step in self.steps:
             rungs = step.ladder
@@ -76,6 +79,14 @@ class Job(BaseModel):
                     msg = f"tiers.{tier.name}.accept_at: {name!r} is no step; allowed: {', '.join(sorted(known))}"
                     raise ValueError(msg)
         return self
+
+    def _columns_differ(self) -> None:
+        """Refuse step names that would be the same columns in results as CSV or Parquet."""
+        names = {step.name for step in self.steps}
+        taken = {"key", "source", "line"} | {f"{name}_{part}" for name in names for part in STEP_COLUMNS}
+        if names & taken:
+            msg = f"steps: {min(names & taken)!r} is the name of a column of the results; choose another name"
+            raise ValueError(msg)
 
     @staticmethod
     def _unique(what: str, names: list[str]) -> None:

@@ -56,7 +56,7 @@ class Tier(BaseModel):
     """openai: set for Azure, with `base_url` as the resource's endpoint."""
     concurrency: int = Field(default=8, ge=1, le=512)
     """openai: requests in flight at once."""
-    timeout_s: float = Field(default=60.0, gt=0)
+    timeout_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     retries: int = Field(default=4, ge=0, le=20)
 
     @field_validator("accept_at", mode="before")

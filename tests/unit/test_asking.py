@@ -138,3 +138,9 @@ def test_digests_name_tier_and_step_and_change_with_what_a_model_sees() -> None:
 def test_steps_that_cannot_be_asked_are_refused(step: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         job(step)
+
+
+@pytest.mark.parametrize("names", [("line", "mood"), ("key", "mood"), ("mood", "mood_state"), ("mood", "mood_tier")])
+def test_step_names_that_are_columns_of_the_results_are_refused(names: tuple[str, str]) -> None:
+    with pytest.raises(ValidationError, match="column of the results"):
+        job(*({"name": name, "kind": "sentiment"} for name in names))

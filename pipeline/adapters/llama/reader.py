@@ -190,6 +190,9 @@ class Reader:
     def _fork(self, group: Group, strand: Strand, trunk: int, path: int, depth: int) -> _Reading:
         """Branch off from the longest part of the path that is in the cache."""
         tokens = strand.path(path)
+        held_already = strand.forks.pop(tokens, None)
+        if held_already is not None:  # asked for once more: its last token is read again, for the logits
+            self._release(held_already)
         near: Tokens = max((held for held in strand.forks if tokens[: len(held)] == held), key=len, default=())
         sequence = strand.begun[tokens] = self._forked(strand.forks.get(near, trunk))
         start = depth + strand.read + len(near)
