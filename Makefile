@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What mends llama.cpp for some compilers, put before each of its sources.
+LLAMA_FLAGS := -include '$(CURDIR)/deploy/llama.cpp/amx.h'
+PIP := CXXFLAGS="$(LLAMA_FLAGS) $$CXXFLAGS" $(BIN)/python -m pip install --quiet --no-deps
+SMOKE := $(BIN)/python -m pipeline.adapters.llama.smoke
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -23,9 +27,15 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "make: this Python cannot make virtual environments (Debian: apt install python3-venv)" >&2; rm -rf $(VENV); exit 2; }
 	@echo "setting up $(VENV) (a first time compiles llama.cpp: 5 to 10 minutes on 2 cores)"
-	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock 2>$(VENV)/install.log || \
+	@$(PIP) --require-hashes -r requirements.lock 2>$(VENV)/install.log || \
 	  { tail -n 30 $(VENV)/install.log >&2; echo "make: installing failed; see above and $(VENV)/install.log, then run make again: what is built is kept" >&2; exit 2; }
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-build-isolation --editable .
+	@$(SMOKE) 2>$(VENV)/smoke.log || { \
+	  echo "llama.cpp as pip had kept it does not run on this processor: compiling it again"; \
+	  sed -n '/^llama-cpp-python==/,/[^\\]$$/p' requirements.lock > $(VENV)/llama.lock; \
+	  $(BIN)/python -m pip cache remove llama_cpp_python >/dev/null 2>&1; \
+	  $(PIP) --force-reinstall --require-hashes -r $(VENV)/llama.lock 2>$(VENV)/install.log && $(SMOKE); } || \
+	  { echo "make: llama.cpp does not run here; see $(VENV)/smoke.log and $(VENV)/install.log" >&2; exit 2; }
 	@touch $(READY)
 
 demo: $(READY) ## Run the sample tickets through real models (fetches 1.6 GB of models the first time)
