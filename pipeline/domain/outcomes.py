@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.domain.answers import Answer, Malformed, Usage
 from pipeline.domain.scores import Confidence, RawScore
 
@@ -30,6 +33,8 @@ class Given:
     """Index of the Call in the reply that this answer came from."""
     truncated: bool = False
     """The text was cut to fit, as the tier's `on_long` allows."""
+    hidden: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """The model's last hidden state where the labels part, shape (width,); None where it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

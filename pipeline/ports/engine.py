@@ -18,6 +18,8 @@ class Ask:
     text: str
     on_long: OnLong = "escalate"
     """Only `truncate` concerns the engine: cut the text's end to fit. Otherwise a long text is answered TOO_LONG."""
+    hidden: bool = False
+    """Whether the model's last hidden state is wanted too; for questions with a Choice, where the engine has it."""
 
     def __repr__(self) -> str:
         """Name the ask without showing customer text."""

@@ -14,13 +14,24 @@ _FORKS = 3
 class ChoiceLane:
     """Reads the item once and, where labels share their beginnings, a few tokens more."""
 
-    def __init__(self, trie: LabelTrie, tokens: Tokens, end_ids: NDArray[np.int64], *, full: bool = False) -> None:
+    def __init__(
+        self,
+        trie: LabelTrie,
+        tokens: Tokens,
+        end_ids: NDArray[np.int64],
+        *,
+        full: bool = False,
+        wants_hidden: bool = False,
+    ) -> None:
         """`tokens` are those up to where the answer begins; `full` scores every label."""
         self._trie = trie
         self._search = Search(trie, full=full)
         self._first = tokens + trie.stem
         self._end_ids = end_ids
         self._asked: list[int] = []
+        self.wants_hidden = wants_hidden
+        self.hidden: NDArray[np.float32] | None = None
+        """The hidden state behind the last token before labels part, once it is read; shape (width,)."""
 
     @property
     def cells(self) -> int:

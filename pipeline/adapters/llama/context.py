@@ -1,5 +1,6 @@
 """One llama.cpp context: tokens of many sequences read in full batches, logits only where they are wanted."""
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.adapters.llama.library import llama
 from pipeline.domain.errors import EngineUnavailable, ModelError
 from pipeline.domain.trie import Logits
@@ -37,8 +39,17 @@ class _Slice:
 class Context:
     """Cells of one KV cache, shared by all sequences: what sequences have in common lies there once."""
 
-    def __init__(self, model: Any, *, cells: int, sequences: int, threads: int, vocab_size: int) -> None:  # noqa: ANN401 — an opaque pointer
-        """Take the memory; raises ModelError where there is not enough of it."""
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 — an opaque pointer
+        *,
+        cells: int,
+        sequences: int,
+        threads: int,
+        vocab_size: int,
+        hidden: HiddenStates | None = None,
+    ) -> None:
+        """Take the memory; raises ModelError where there is not enough of it. `hidden` listens to every reading."""
         lib = self._lib = llama()
         params = lib.llama_context_default_params()
         params.n_ctx = cells
@@ -48,6 +59,9 @@ class Context:
         params.kv_unified = True
         params.swa_full = True
         params.no_perf = True
+        self.hidden = hidden
+        if hidden is not None:
+            params.cb_eval = hidden.callback
         self.sequences = sequences
         self._vocab_size = vocab_size
         self._pointer = lib.llama_init_from_model(model, params)
@@ -55,17 +69,11 @@ class Context:
             raise ModelError(f"no memory for a context of {cells} tokens: set a smaller context_tokens for this tier")
         self.cells: int = lib.llama_n_ctx(self._pointer)
         self._memory = lib.llama_get_memory(self._pointer)
-        self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
-        shape = (BATCH_TOKENS,)
-        self._tokens = np.ctypeslib.as_array(self._batch.token, shape)
-        self._positions = np.ctypeslib.as_array(self._batch.pos, shape)
-        self._wanted = np.ctypeslib.as_array(self._batch.logits, shape)
-        np.ctypeslib.as_array(self._batch.n_seq_id, shape)[:] = 1
+        self._batch = _Batch(lib)
 
     def close(self) -> None:
         """Give the memory back."""
         if self._pointer:
-            self._lib.llama_batch_free(self._batch)
             self._lib.llama_free(self._pointer)
             self._pointer = None
 
@@ -105,8 +113,8 @@ class Context:
         batch = [part for part in batch if part.row not in stuck]
         if not batch:
             return
-        wanted = self._fill(rows, batch)
-        code = self._lib.llama_decode(self._pointer, self._batch)
+        wanted = self._batch.fill(rows, batch)
+        code = self._lib.llama_decode(self._pointer, self._batch.struct)
         if code == _NO_SLOT and len(batch) > 1:
             half = len(batch) // 2
             self._decode(rows, batch[:half], take, stuck)
@@ -116,28 +124,53 @@ class Context:
         elif code:
             raise EngineUnavailable(f"llama.cpp could not read a batch (code {code}): see the machine's memory")
         else:
-            for place, number in wanted:
+            for output, (place, number) in enumerate(wanted):
+                if self.hidden is not None:
+                    self.hidden.output = output
                 take(number, self._logits(place))
-
-    def _fill(self, rows: Sequence[Row], batch: Sequence[_Slice]) -> list[tuple[int, int]]:
-        at = 0
-        wanted: list[tuple[int, int]] = []
-        self._wanted[:] = 0
-        for part in batch:
-            row = rows[part.row]
-            until = at + part.end - part.begin
-            self._tokens[at:until] = row.tokens[part.begin : part.end]
-            self._positions[at:until] = range(row.start + part.begin, row.start + part.end)
-            for place in range(at, until):
-                self._batch.seq_id[place][0] = row.sequence
-            if row.wants_logits and part.end == len(row.tokens):
-                self._wanted[until - 1] = 1
-                wanted.append((until - 1, part.row))
-            at = until
-        self._batch.n_tokens = at
-        return wanted
 
     def _logits(self, place: int) -> NDArray[np.float32]:
         pointer = self._lib.llama_get_logits_ith(self._pointer, place)
         row: NDArray[np.float32] = np.ctypeslib.as_array(pointer, (self._vocab_size,))
         return row
+
+
+class _Batch:
+    """llama.cpp's batch over arrays of our own, which are filled slice by slice."""
+
+    def __init__(self, lib: Any) -> None:  # noqa: ANN401 — a module
+        number = ctypes.POINTER(ctypes.c_int32)
+        self._tokens = np.zeros(BATCH_TOKENS, dtype=np.int32)
+        self._positions = np.zeros(BATCH_TOKENS, dtype=np.int32)
+        self._sequences = np.zeros(BATCH_TOKENS, dtype=np.int32)
+        self._wanted = np.zeros(BATCH_TOKENS, dtype=np.int8)
+        self._counts = np.ones(BATCH_TOKENS, dtype=np.int32)
+        step = self._sequences.itemsize
+        addresses = self._sequences.ctypes.data + step * np.arange(BATCH_TOKENS, dtype=np.uintp)
+        self._addresses = addresses.astype(np.uintp)  # must stay referenced, like all of these
+        self.struct = lib.llama_batch(
+            n_tokens=0,
+            token=self._tokens.ctypes.data_as(number),
+            pos=self._positions.ctypes.data_as(number),
+            n_seq_id=self._counts.ctypes.data_as(number),
+            seq_id=self._addresses.ctypes.data_as(ctypes.POINTER(number)),
+            logits=self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+
+    def fill(self, rows: Sequence[Row], parts: Sequence[_Slice]) -> list[tuple[int, int]]:
+        """Lay out parts of rows; returns (place in the batch, number of the row) of all whose logits are wanted."""
+        at = 0
+        wanted: list[tuple[int, int]] = []
+        self._wanted[:] = 0
+        for part in parts:
+            row = rows[part.row]
+            until = at + part.end - part.begin
+            self._tokens[at:until] = row.tokens[part.begin : part.end]
+            self._positions[at:until] = range(row.start + part.begin, row.start + part.end)
+            self._sequences[at:until] = row.sequence
+            if row.wants_logits and part.end == len(row.tokens):
+                self._wanted[until - 1] = 1
+                wanted.append((until - 1, part.row))
+            at = until
+        self.struct.n_tokens = at
+        return wanted

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from pipeline.adapters.llama.asked import Asked, AskedQuestions
 from pipeline.adapters.llama.choice import ChoiceLane
 from pipeline.adapters.llama.context import BATCH_TOKENS, Context
+from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.adapters.llama.lanes import Family, Lane
 from pipeline.adapters.llama.library import forget_errors, last_error, llama
 from pipeline.adapters.llama.reader import Reader
@@ -22,7 +23,7 @@ from pipeline.adapters.llama.record import Recording, record_of
 from pipeline.adapters.llama.template import ChatTemplate
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.answers import Defect, Label, Malformed, Usage
-from pipeline.domain.errors import EngineUnavailable, ModelError
+from pipeline.domain.errors import ConfigError, EngineUnavailable, ModelError
 from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
 from pipeline.domain.scores import RawScore
@@ -69,11 +70,13 @@ class LlamaEngine:
         max_answer_tokens: int,
         gpu_layers: int,
         threads: int,
+        hidden_states: bool = False,
     ) -> None:
         """Load the model; raises ModelError for a file that is missing, damaged, or no chat model.
 
         `context_tokens` is the window of one item (a model trained on less has less), `gpu_layers` -1 is all of them.
-        An answer has at most `max_answer_tokens`, and never more than half the window.
+        An answer has at most `max_answer_tokens`, and never more than half the window. With `hidden_states`
+        asks may want them.
         """
         self._name = model_name
         self._lib = llama()
@@ -94,6 +97,7 @@ class LlamaEngine:
                 sequences=SEQUENCES,
                 threads=threads,
                 vocab_size=self._vocab.size,
+                hidden=HiddenStates(self._lib.llama_model_n_embd(self._model)) if hidden_states else None,
             )
             self._reader = Reader(self._context)
         except BaseException:
@@ -161,6 +165,8 @@ class LlamaEngine:
         """
         if self._context is None or self._questions is None:
             raise EngineUnavailable("the engine is closed")
+        if self._context.hidden is None and any(ask.hidden for ask in asks):
+            raise ConfigError("this engine was loaded without hidden states: load it with hidden_states=True")
         groups: dict[Tokens, list[_Item]] = {}
         for place, ask in enumerate(asks):
             item = _Item(place=place, ask=ask, asked=self._questions.get(ask.question))
@@ -234,7 +240,9 @@ class LlamaEngine:
         if asked.trie is not None:
             form = item.ask.question.form
             full = isinstance(form, Choice) and form.full
-            item.answering = ChoiceLane(asked.trie, tokens, self._vocab.end_ids, full=full)
+            item.answering = ChoiceLane(
+                asked.trie, tokens, self._vocab.end_ids, full=full, wants_hidden=item.ask.hidden
+            )
             return item.answering
         item.answering = record_of(
             asked.plan,
@@ -277,6 +285,7 @@ def _given(item: _Item, call_no: int) -> Given:
             answer=Label(options[number]),
             raw_score=RawScore(score),
             shares=dict(zip(options, lane.shares, strict=True)) if full else None,
+            hidden=lane.hidden,
             usage=Usage(tokens_in=item.tokens_in, tokens_cached=item.cached, tokens_out=len(lane.label_tokens)),
             call_no=call_no,
             truncated=item.truncated,

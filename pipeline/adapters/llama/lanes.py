@@ -1,7 +1,10 @@
 """What is to be read for an item: a lane is one question on its way to an answer, a family all those of one item."""
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.domain.trie import Logits, Tokens
 
@@ -47,6 +50,14 @@ class Lane(Protocol):
     def take(self, path: int, logits: Logits) -> None:
         """Receive the logits behind a path of the last want; they are valid for this call only."""
         ...
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A lane that takes the hidden state of its first reading beside the logits, where it wants it."""
+
+    wants_hidden: bool
+    hidden: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

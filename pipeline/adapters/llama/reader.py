@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.adapters.llama.context import BATCH_TOKENS, Context, Row
-from pipeline.adapters.llama.lanes import Extend, Family, Forks
+from pipeline.adapters.llama.lanes import Extend, Family, Forks, Watching
 from pipeline.adapters.llama.strands import Base, Group, Strand
 from pipeline.domain.errors import EngineUnavailable
 from pipeline.domain.trie import Logits, Tokens
@@ -143,7 +143,7 @@ class Reader:
         readings = [reading for group in active for reading in self._readings(group, prefix)]
         stuck = set(
             self._context.read(
-                [reading.row for reading in readings], lambda number, logits: _deliver(readings[number], logits)
+                [reading.row for reading in readings], lambda number, logits: self._deliver(readings[number], logits)
             )
         )
         parked = {id(readings[number].group): readings[number].group for number in stuck}
@@ -156,6 +156,14 @@ class Reader:
         for group in left:
             self._park(group)
         return left
+
+    def _deliver(self, reading: _Reading, logits: Logits) -> None:
+        if not isinstance(reading.of, Strand) or reading.path == _NO_PATH:
+            return
+        lane = reading.of.lane
+        if isinstance(lane, Watching) and lane.wants_hidden and self._context.hidden is not None:
+            lane.wants_hidden, lane.hidden = False, self._context.hidden.row  # of its first reading only
+        lane.take(reading.path, logits)
 
     def _readings(self, group: Group, prefix: Tokens) -> Iterator[_Reading]:
         bases, strands = group.due()
@@ -261,11 +269,6 @@ class Reader:
         self._retire(group)
         for strand in group.strands:
             strand.read = 0
-
-
-def _deliver(reading: _Reading, logits: Logits) -> None:
-    if isinstance(reading.of, Strand) and reading.path != _NO_PATH:
-        reading.of.lane.take(reading.path, logits)
 
 
 def _note(reading: _Reading) -> None:
