@@ -14,6 +14,8 @@ from pipeline.ports.engine import Ask
 from pipeline.prompts import Question, question_of
 
 SMALL = "smollm2-135m-instruct"
+BASE = "gemma-3-270m"
+"""A base model, whose file has no chat template."""
 BLOCKED = range(1, 8)
 STEPS: TypeAdapter[Any] = TypeAdapter(Step)
 

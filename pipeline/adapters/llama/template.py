@@ -33,7 +33,7 @@ class Prompt:
 
 
 class ChatTemplate:
-    """The chat template of a model file."""
+    """A chat template: the model file's own, or the one that the job names for a file without."""
 
     def __init__(self, source: str, vocab: Vocab) -> None:
         """Compile; raises ModelError for what is no template or cannot put a question."""
@@ -47,10 +47,10 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(source)
         except TemplateError as error:
-            raise ModelError(f"the model file's chat template does not compile: {error}") from None
+            raise ModelError(f"the chat template does not compile: {error}") from None
         self._takes_system = self._places(["system", "user"]) is not None
         if self._places(["user"]) is None:
-            raise ModelError("the model file's chat template does not print a user's turn: use an instruction model")
+            raise ModelError("the chat template does not print a user's turn: use an instruction model")
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """Return the template's output with the model's turn opened; raises ModelError."""
@@ -65,7 +65,7 @@ class ChatTemplate:
                 enable_thinking=False,
             )
         except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise ModelError(f"the model file's chat template failed: {type(error).__name__}") from None
+            raise ModelError(f"the chat template failed: {type(error).__name__}") from None
 
     def _places(self, roles: Sequence[str]) -> list[str] | None:
         """Return the frame cut at the messages' contents; None where a message is not printed once and in order."""
@@ -95,7 +95,7 @@ class ChatTemplate:
         turns = self.messages(question)
         frames = self._places([role for role, _ in turns])
         if frames is None:
-            raise ModelError("the model file's chat template does not print this question's turns in order")
+            raise ModelError("the chat template does not print this question's turns in order")
         vocab = self._vocab
         vocab.reserve("".join(frames))
         contents = [content for _, content in turns]
