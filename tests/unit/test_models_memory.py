@@ -53,9 +53,17 @@ def test_with_a_long_context_and_few_outputs_the_layers_decide_what_computing_ta
     assert found.compute_bytes == layer + 4 * 49_152 * 4 + 27_288_000
 
 
-@pytest.mark.parametrize("missing", ["embedding", "feed_forward", "cell_values", "vocabulary"])
-def test_a_file_that_does_not_say_enough_gives_no_estimate_and_no_refusal(missing: str) -> None:
-    measures = replace(SMOL, **{missing: None})
+@pytest.mark.parametrize(
+    "measures",
+    [
+        replace(SMOL, embedding=None),
+        replace(SMOL, feed_forward=None),
+        replace(SMOL, cell_values=None),
+        replace(SMOL, vocabulary=None),
+    ],
+    ids=["width", "inner width", "heads", "vocabulary"],
+)
+def test_a_file_that_does_not_say_enough_gives_no_estimate_and_no_refusal(measures: Architecture) -> None:
     assert memory_need(measures, cells=8192, batch_tokens=512, outputs=128) is None
     refuse_unless_it_fits(tier(), tier_need(tier(), measures, has_gpu=False), Room(host_bytes=0, gpu_bytes=None))
 

@@ -6,15 +6,17 @@ from typing import Final
 from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.tiers import BUILT_IN_TEMPLATES, TEMPLATE_SUFFIX
 
+_BREAK: Final = "{{ '\\n' }}"  # Jinja drops a template's last line break
 _CHATML: Final = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "<|im_start|>assistant" + _BREAK
 )
 # Gemma and Mistral know no system turn: its text opens the first user's.
 _NO_SYSTEM: Final = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
 _GEMMA: Final = (
     _NO_SYSTEM + "{{ bos_token }}{% for m in messages %}<start_of_turn>"
     "{{ 'model' if m.role == 'assistant' else 'user' }}\n{{ m.content }}<end_of_turn>\n{% endfor %}"
-    "<start_of_turn>model\n"
+    "<start_of_turn>model" + _BREAK
 )
 _MISTRAL: Final = (
     _NO_SYSTEM + "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
@@ -30,7 +32,7 @@ _LLAMA_2: Final = (
 _PLAIN: Final = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}\n\n"
     "{% elif m.role == 'user' %}User: {{ m.content }}\n"
-    "{% else %}Assistant:\n{{ m.content }}{{ eos_token }}\n\n{% endif %}{% endfor %}Assistant:\n"
+    "{% else %}Assistant:\n{{ m.content }}{{ eos_token }}\n\n{% endif %}{% endfor %}Assistant:" + _BREAK
 )
 TEMPLATES: Final = MappingProxyType(
     dict(zip(BUILT_IN_TEMPLATES, (_CHATML, _GEMMA, _LLAMA_2, _MISTRAL, _PLAIN), strict=True))
