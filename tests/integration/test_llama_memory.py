@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.adapters.llama.context import BATCH_TOKENS
 from pipeline.adapters.llama.engine import EXTRA_CELLS, SEQUENCES
+from pipeline.adapters.llama.probe import library_facts
 from pipeline.adapters.models import memory_need, read_header
 from tests.integration.llama_cases import BASE, SMALL, base_or_skip
 
@@ -38,13 +39,14 @@ print(private() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what is a process's own")
 @pytest.mark.parametrize(("name", "template"), [(SMALL, ""), (BASE, "gemma")])
-def test_the_estimate_is_no_less_than_what_is_measured_by_more_than_a_tenth_and_not_twice_as_much(
+def test_the_estimate_is_no_less_than_what_is_measured_by_more_than_a_tenth_nor_more_by_more_than_a_quarter(
     model_path: Callable[[str], Path], name: str, template: str
 ) -> None:
     """Pages of the file are left out of both: the system takes them back when it wants.
 
-    The upper bound is wide because whether matrices are copied depends on the processor: an estimate must hold for one
-    with AMX, where all are, and elsewhere few may be.
+    A tenth too little is what a machine's reserve bears. A quarter too much: the estimate counts two attention masks
+    where most models have one, and tables for a vocabulary of the larger kind. Copies are left out of the upper bound
+    where the build has no AMX: which matrices are copied then depends on the processor.
     """
     path = base_or_skip(model_path) if name == BASE else model_path(name)
     run = subprocess.run(
@@ -58,6 +60,7 @@ def test_the_estimate_is_no_less_than_what_is_measured_by_more_than_a_tenth_and_
         read_header(path).measures, cells=CONTEXT_TOKENS + EXTRA_CELLS, batch_tokens=BATCH_TOKENS, outputs=SEQUENCES
     )
     assert need is not None
-    copied_or_not = need.copied_bytes + need.kv_bytes + need.compute_bytes
-    assert copied_or_not >= 0.9 * measured_bytes
-    assert copied_or_not - need.copied_bytes <= 1.25 * measured_bytes
+    private_bytes = need.copied_bytes + need.kv_bytes + need.compute_bytes
+    assert private_bytes >= 0.9 * measured_bytes
+    copied_for_certain = need.copied_bytes if "AMX_INT8" in library_facts().features else 0
+    assert need.kv_bytes + need.compute_bytes + copied_for_certain <= 1.25 * measured_bytes
