@@ -8,7 +8,7 @@ from pipeline import telemetry
 from pipeline.adapters.celery_queue import pool_queue
 from pipeline.domain.errors import HeadraceError
 from pipeline.settings import ASSIGNMENT, load_settings
-from pipeline.wiring import model_store
+from pipeline.wiring import model_for
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def _serve(job_file: str, tier_name: str, threads: int | None) -> int:
 
     tier = tier_named(read_job(job_file), tier_name)
     if tier.engine == "llama":
-        model_store(load_settings()).path(tier.model)
+        model_for(tier, load_settings())
     os.environ[ASSIGNMENT] = Assignment(job=job_file, tier=tier_name, threads=threads).as_json()
     app.conf.task_queues = (pool_queue(tier.pool),)
     app.worker_main(

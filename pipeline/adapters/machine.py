@@ -14,14 +14,25 @@ _FORMAT_FEATURES = frozenset(
 def available_memory_bytes(cgroup: Path = _CGROUP) -> int:
     """Return the bytes that new processes can take now without swapping. Reads cgroup v2's files, then v1's."""
     free = psutil.virtual_memory().available
-    for limit_file, used_file in (
-        (cgroup / "memory.max", cgroup / "memory.current"),
-        (cgroup / "memory" / "memory.limit_in_bytes", cgroup / "memory" / "memory.usage_in_bytes"),
+    for folder, limit_file, used_file, idle in (
+        (cgroup, "memory.max", "memory.current", "inactive_file"),
+        (cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        limit, used = _number(limit_file), _number(used_file)
+        limit, used = _number(folder / limit_file), _number(folder / used_file)
         if limit is not None and used is not None:
-            return max(0, min(free, limit - used))
+            # Pages of files that nobody uses count as used, and are given back whenever memory is wanted.
+            return max(0, min(free, limit - used + _counter(folder / "memory.stat", idle)))
     return free
+
+
+def _counter(stat: Path, name: str) -> int:
+    """Return one line's number of a cgroup's `memory.stat`; 0 where it does not stand there."""
+    try:
+        lines = stat.read_text().splitlines()
+    except OSError:
+        return 0
+    found = next((line.split()[1] for line in lines if line.startswith(f"{name} ")), "0")
+    return int(found) if found.isdecimal() else 0
 
 
 def _number(path: Path) -> int | None:

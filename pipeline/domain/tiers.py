@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pipeline.domain.steps import Name
 
 DEFAULT_ACCEPT_AT = 0.85
+BUILT_IN_TEMPLATES = ("chatml", "gemma", "llama-2", "mistral-instruct", "plain")
+TEMPLATE_SUFFIX = ".jinja"
 OnLong: TypeAlias = Literal["escalate", "truncate", "reject"]
 Threshold = Annotated[float, Field(ge=0.0, le=1.01)]
 
@@ -43,8 +45,14 @@ class Tier(BaseModel):
 
     `auto` keeps steps apart until a measurement of the model at hand says otherwise (see the README's decisions).
     """
-    gpu_layers: int = Field(default=0, ge=-1)
-    """llama: layers on the GPU; -1 is all."""
+    gpu_layers: int | None = Field(default=None, ge=-1)
+    """llama: layers on the GPU; -1 is all. None: all where llama.cpp was built for a GPU, else none."""
+    chat_template: str | None = Field(default=None, min_length=1)
+    """llama: for a file that has none, the name of a built-in template or the text of one.
+
+    A job file names a `.jinja` file instead, whose text the loader puts here: the job's digest covers it, and workers
+    elsewhere need no such file.
+    """
     threads: int | None = Field(default=None, ge=1)
     """llama: None takes what the cgroup grants this worker."""
 
@@ -63,6 +71,16 @@ class Tier(BaseModel):
     @classmethod
     def _one_number(cls, value: object) -> object:
         return {"default": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("chat_template")
+    @classmethod
+    def _known_template(cls, value: str | None) -> str | None:
+        # A template prints something: text without a brace is a name, or the path of a file.
+        if value is None or value in BUILT_IN_TEMPLATES or "{" in value or value.endswith(TEMPLATE_SUFFIX):
+            return value
+        names = ", ".join(BUILT_IN_TEMPLATES)
+        msg = f"no chat template is called so; there are: {names}; or give the path of a {TEMPLATE_SUFFIX} file"
+        raise ValueError(msg)
 
     def threshold(self, step: str, *, last: bool) -> float | None:
         """Return the least confidence accepted for a step; None accepts any well-formed answer."""

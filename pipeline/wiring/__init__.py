@@ -1,6 +1,6 @@
 """Composition root: the only place that names concrete classes and puts them together."""
 
-from pipeline.wiring.engines import engine_for, model_store
+from pipeline.wiring.engines import engine_for, model_for, model_store
 from pipeline.wiring.parts import judge_for, price_book_for, store_and_queue
 from pipeline.wiring.servers import Role, Servers, servers
 from pipeline.wiring.stack import Stack
@@ -11,6 +11,7 @@ __all__ = [
     "Stack",
     "engine_for",
     "judge_for",
+    "model_for",
     "model_store",
     "price_book_for",
     "servers",

@@ -24,6 +24,7 @@ from pipeline.adapters.redis_probe import RedisFacts, redis_facts
 from pipeline.domain.errors import ConfigError, HeadraceError
 from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.settings import PREFIX, Settings
+from pipeline.wiring.fit import Room
 from pipeline.wiring.job_checkup import job_findings
 from pipeline.wiring.servers import Role, servers
 
@@ -51,9 +52,15 @@ def checkup(settings: Settings, job_file: Path | None = None) -> Iterator[Findin
         yield _home(home)
         yield from _servers(settings, home)
     yield from _machine()
-    yield _library()
+    finding, facts = _library()
+    yield finding
     if job_file is not None:
-        yield from job_findings(job_file, settings)
+        room = Room(
+            host_bytes=available_memory_bytes(),
+            gpu_bytes=None if facts is None else facts.free_gpu_bytes,
+            has_gpu=facts is not None and facts.has_gpu,
+        )
+        yield from job_findings(job_file, settings, room, up=home is not None and _is_up(home))
 
 
 def python_finding(version: tuple[int, int, int]) -> Finding:
@@ -191,11 +198,19 @@ def _machine() -> Iterator[Finding]:
         yield ok("memory", seen)
 
 
-def _library() -> Finding:
+def _is_up(home: Home) -> bool:
     try:
-        return library_finding(library_facts(), processor_features())
+        return home.running() is not None
+    except ConfigError:
+        return False
+
+
+def _library() -> tuple[Finding, LibraryFacts | None]:
+    try:
+        facts = library_facts()
     except HeadraceError as error:
-        return failure("llama.cpp", str(error))
+        return failure("llama.cpp", str(error)), None
+    return library_finding(facts, processor_features()), facts
 
 
 def library_finding(facts: LibraryFacts, processor: frozenset[str]) -> Finding:

@@ -2,16 +2,32 @@
 
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.instant import InstantEngine
+from pipeline.adapters.llama.templates import refuse_template
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
+from pipeline.adapters.models.store import ResolvedModel
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine
 from pipeline.settings import Settings, secret_from
+from pipeline.wiring.fit import refuse_unless_it_fits, room_here, tier_need
 
 
 def model_store(settings: Settings) -> ModelStore:
     """Return the store of model files."""
     return ModelStore(settings.models_folder)
+
+
+def model_for(tier: Tier, settings: Settings) -> ResolvedModel:
+    """Find and check a llama tier's model file.
+
+    Raises ModelError where it is missing, damaged or too large for this machine, ConfigError where it and the tier do
+    not make one chat template. Loads llama.cpp.
+    """
+    resolved = model_store(settings).best(tier.model, machine=processor_name())
+    refuse_template(resolved.path.name, tier.chat_template, has_own=resolved.header.has_chat_template)
+    room = room_here()
+    refuse_unless_it_fits(tier, tier_need(tier, resolved.header.measures, has_gpu=room.has_gpu), room)
+    return resolved
 
 
 def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) -> Engine:
@@ -26,7 +42,7 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
             # Heavy native code: loaded only in the process that answers with it.
             from pipeline.adapters.llama.engine import LlamaEngine  # noqa: PLC0415
 
-            resolved = model_store(settings).best(tier.model, machine=processor_name())
+            resolved = model_for(tier, settings)
             return LlamaEngine(
                 resolved.path,
                 model_name=f"{tier.model}@{resolved.sha256[:12]}",
@@ -35,6 +51,7 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
                 max_answer_tokens=tier.max_answer_tokens,
                 gpu_layers=tier.gpu_layers,
                 threads=tier.threads or threads or granted_cpus(),
+                chat_template=tier.chat_template,
             )
         case "openai":
             from pipeline.adapters.openai_compatible import OpenAIEngine  # noqa: PLC0415 — 0.5 s to import

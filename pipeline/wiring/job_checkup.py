@@ -1,10 +1,12 @@
 """The check-up of a job: its models, keys, endpoints, prices, checks and thresholds, before a run needs them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.adapters.entry_points import load_entry_points
-from pipeline.adapters.machine import available_memory_bytes
+from pipeline.adapters.llama.templates import refuse_template
+from pipeline.adapters.machine import processor_name
+from pipeline.adapters.models.store import ResolvedModel
 from pipeline.adapters.openai_compatible.probe import endpoint_facts
 from pipeline.adapters.user_files import load_job
 from pipeline.domain.checks import PythonCheck
@@ -14,17 +16,18 @@ from pipeline.domain.job import Job
 from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
 from pipeline.settings import PREFIX, Settings, secret_from
 from pipeline.wiring.engines import model_store
+from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, tier_need, together_bytes
 from pipeline.wiring.parts import price_book_for
 
 _GB = 1e9
-_PROCESS_BYTES = 300_000_000
-"""A worker without its model."""
-_CELL_SHARE = 3e-5
-"""Bytes of context for one token, per byte of model: 30 kB with a file of 1 GB. Grouped attention takes half of it."""
+_MEMORY = "memory of the job"
 
 
-def job_findings(job_file: Path, settings: Settings) -> Iterator[Finding]:
-    """Check a job; nothing but its endpoints' list of models is asked for, and no text leaves the machine."""
+def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) -> Iterator[Finding]:
+    """Check a job; nothing but its endpoints' list of models is asked for, and no text leaves the machine.
+
+    `up`: Headrace runs in this home, so that its workers may hold already what they need.
+    """
     try:
         job = load_job(job_file)
     except HeadraceError as error:
@@ -32,16 +35,23 @@ def job_findings(job_file: Path, settings: Settings) -> Iterator[Finding]:
         return
     yield ok("job", f"{job.name}: {len(job.steps)} steps, {len(job.tiers)} tiers")
     yield from _checks(job)
-    needed_bytes = 0
+    found: list[tuple[Tier, ResolvedModel]] = []
     for tier in job.tiers:
         if tier.engine == "llama":
-            finding, size_bytes = _model(tier, settings)
+            finding, model = _model(tier, settings)
             yield finding
-            needed_bytes += memory_needed_bytes(tier, size_bytes) if size_bytes is not None else 0
+            found += [] if model is None else [(tier, model)]
         elif tier.engine == "openai":
             yield _endpoint(tier)
-    if needed_bytes:
-        yield memory_finding(needed_bytes, available_memory_bytes())
+    if found:
+        yield memory_finding(
+            {
+                tier.name: (model.sha256, tier_need(tier, model.header.measures, has_gpu=room.has_gpu))
+                for tier, model in found
+            },
+            room,
+            up=up,
+        )
     yield from _prices(job, settings)
     yield from threshold_findings(job)
 
@@ -58,35 +68,38 @@ def _checks(job: Job) -> Iterator[Finding]:
     yield ok("checks", f"imported {', '.join(dict.fromkeys(named))}")
 
 
-def _model(tier: Tier, settings: Settings) -> tuple[Finding, int | None]:
+def _model(tier: Tier, settings: Settings) -> tuple[Finding, ResolvedModel | None]:
     name = f"model of {tier.name}"
     try:
-        found = model_store(settings).path(tier.model)
+        found = model_store(settings).best(tier.model, machine=processor_name())
+        vouched = "hash right" if found.entry is not None else "a file of your own"
+        refuse_template(found.path.name, tier.chat_template, has_own=found.header.has_chat_template)
     except HeadraceError as error:
         return failure(name, str(error)), None
-    size_bytes = found.header.file_bytes
-    vouched = "hash right" if found.entry is not None else "a file of your own"
-    seen = f"{tier.model}, {size_bytes / _GB:,.2f} GB, {vouched}"
-    if not found.header.has_chat_template:
-        return failure(name, f"{seen}; it has no chat template", "name an instruction-tuned model"), size_bytes
-    return ok(name, seen), size_bytes
+    return ok(name, f"{tier.model}, {found.header.file_bytes / _GB:,.2f} GB, {vouched}"), found
 
 
-def memory_needed_bytes(tier: Tier, model_bytes: int) -> int:
-    """Return roughly what a tier's worker takes: its model, its context, itself.
+def memory_finding(needs: Mapping[str, tuple[str, TierNeed | None]], room: Room, *, up: bool) -> Finding:
+    """Judge what all workers of a job take together against what is free.
 
-    0.5 GB and a window of 4,096 tokens: 0.5 + 0.5 * 4,096 * 3e-5 + 0.3 = 0.86 GB.
+    `needs`: each llama tier's file (its hash) and what its worker takes; None where the file does not tell.
     """
-    return round(model_bytes * (1 + tier.context_tokens * _CELL_SHARE)) + _PROCESS_BYTES
-
-
-def memory_finding(needed_bytes: int, available_bytes: int) -> Finding:
-    """Judge what all workers of a job take together against what is left."""
-    seen = f"workers take about {needed_bytes / _GB:,.1f} GB, {available_bytes / _GB:,.1f} GB are available"
-    if needed_bytes <= available_bytes:
-        return ok("memory of the job", seen)
-    mend = "take smaller models or a smaller context_tokens (of no concern if these workers run already)"
-    return warning("memory of the job", seen, mend)
+    known = {name: (file, need) for name, (file, need) in needs.items() if need is not None}
+    host_bytes = together_bytes(known.values())
+    gpu_bytes = sum(need.gpu_bytes for _, need in known.values())
+    listed = "; ".join(f"{name} {need.host}" for name, (_, need) in known.items())
+    seen = f"workers need about {host_bytes / _GB:,.2f} GB together, {room.host_bytes / _GB:,.2f} GB are free: {listed}"
+    if gpu_bytes:
+        free = "unknown" if room.gpu_bytes is None else f"{room.gpu_bytes / _GB:,.2f} GB"
+        seen += f"; of the GPU {gpu_bytes / _GB:,.2f} GB, free {free}"
+    untold = [name for name in needs if name not in known]
+    if untold:
+        seen += f"; the files of {', '.join(untold)} do not say enough for an estimate"
+    if host_bytes <= room.host_bytes and gpu_bytes <= (gpu_bytes if room.gpu_bytes is None else room.gpu_bytes):
+        return ok(_MEMORY, seen)
+    if up:
+        return warning(_MEMORY, f"{seen}; Headrace is up, and workers of this job may hold it already", WAY_OUT)
+    return failure(_MEMORY, seen, WAY_OUT)
 
 
 def _endpoint(tier: Tier) -> Finding:

@@ -10,7 +10,7 @@ from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.llama.repack import FORMATS, repack
 from pipeline.adapters.machine import processor_name
-from pipeline.adapters.models import ModelStore
+from pipeline.adapters.models import ModelStore, read_header
 from pipeline.adapters.models.pull import sha256_of
 from pipeline.adapters.models.store import SHIPPED, ResolvedModel
 from pipeline.adapters.models.tuned import Agreement, FormatSpeed, TunedRecord, tuned_file, write_record
@@ -125,6 +125,7 @@ def _written(shipped: ResolvedModel, path: Path, to: str, say: Say) -> None:
 
 
 def _engine(path: Path) -> LlamaEngine:
+    read_header(path)  # what llama.cpp is to load goes through our own reader first
     return LlamaEngine(
         path,
         model_name=path.stem,

@@ -17,6 +17,7 @@ from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Choice, ClassifyStep, ExtractStep, Record, SentimentStep
 from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.prompts import question_of
+from tests.integration.llama_cases import base_or_skip
 from tests.integration.openai_server import OpenAIServer
 
 MODEL = "smollm2-135m-instruct"
@@ -86,8 +87,14 @@ def _openai(request: pytest.FixtureRequest) -> Rig:
 
 
 def _llama(request: pytest.FixtureRequest) -> Rig:
-    path: Path = request.getfixturevalue("model_path")(MODEL)
+    return _local(request.getfixturevalue("model_path")(MODEL), None)
 
+
+def _base(template: str) -> Making:
+    return lambda request: _local(base_or_skip(request.getfixturevalue("model_path")), template)
+
+
+def _local(path: Path, template: str | None) -> Rig:
     def make(max_text_tokens: int | None) -> Engine:
         return LlamaEngine(
             path,
@@ -97,16 +104,24 @@ def _llama(request: pytest.FixtureRequest) -> Rig:
             max_answer_tokens=ANSWER_TOKENS,
             gpu_layers=0,
             threads=2,
+            chat_template=template,
         )
 
     return Rig(make=make)
 
 
-RIGS: dict[str, Making] = {"instant": _instant, "openai": _openai, "llama": _llama}
+RIGS: dict[str, Making] = {
+    "instant": _instant,
+    "openai": _openai,
+    "llama": _llama,
+    "llama-base-plain": _base("plain"),
+    "llama-base-gemma": _base("gemma"),
+}
 
 
 @pytest.fixture(
-    scope="module", params=["instant", *(pytest.param(name, marks=pytest.mark.model) for name in ("openai", "llama"))]
+    scope="module",
+    params=[name if name == "instant" else pytest.param(name, marks=pytest.mark.model) for name in RIGS],
 )
 def rig(request: pytest.FixtureRequest) -> Rig:
     """Return the rig of one engine after another."""

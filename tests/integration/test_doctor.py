@@ -18,6 +18,10 @@ from pipeline import samples
 from pipeline.adapters.embedded import Services, open_home, start_services
 from pipeline.adapters.llama.probe import library_facts
 from pipeline.cli import main
+from pipeline.domain.errors import ModelError
+from pipeline.domain.tiers import Tier
+from pipeline.settings import load_settings
+from pipeline.wiring import engine_for
 from tests.integration.openai_server import OpenAIServer
 
 Findings: TypeAlias = dict[str, dict[str, Any]]
@@ -170,6 +174,42 @@ def test_a_model_that_is_here_is_hashed_and_its_memory_estimated(doctor: Doctor,
     assert found["model of small"]["level"] == "ok"
     assert "GB" in found["memory of the job"]["seen"]
     assert (found["prices"]["level"], found["thresholds"]["level"]) == ("warning", "ok")
+
+
+def test_a_job_that_does_not_fit_into_memory_is_refused_with_the_numbers_and_the_way_out(
+    doctor: Doctor, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "small"))
+    tier = '[[tiers]]\nname = "{}"\nengine = "llama"\nmodel = "{}"\n'
+    job = job_file(tmp_path, tier.format("small", model) + tier.format("large", model))
+    code, found, _ = doctor(job)
+    assert code == 0
+    assert "need about 1.2" in found["memory of the job"]["seen"], "the file's own pages count once for both"
+    monkeypatch.setattr("pipeline.wiring.checkup.available_memory_bytes", lambda: 1_000_000_000)
+    code, found, _ = doctor(job)
+    assert (code, found["memory of the job"]["level"]) == (2, "failure")
+    assert "1.00 GB are free: small 0.65 GB (weights 0.13 GB" in found["memory of the job"]["seen"]
+    assert "smaller context_tokens" in found["memory of the job"]["mend"]
+
+
+@pytest.mark.parametrize(
+    ("template", "level", "word"), [("plain", "failure", "of its own"), (None, "ok", "GB")], ids=["two", "its own"]
+)
+def test_a_file_and_a_job_make_one_chat_template(
+    doctor: Doctor, tmp_path: Path, model: Path, template: str | None, level: str, word: str
+) -> None:
+    named = "" if template is None else f'chat_template = "{template}"\n'
+    tier = f'[[tiers]]\nname = "small"\nengine = "llama"\nmodel = "{model}"\n{named}'
+    found = doctor(job_file(tmp_path, tier))[1]["model of small"]
+    assert found["level"] == level
+    assert word in found["seen"]
+
+
+def test_a_worker_refuses_to_load_what_does_not_fit(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.wiring.fit.available_memory_bytes", lambda: 100_000_000)
+    tier = Tier(name="small", engine="llama", model=str(model))
+    with pytest.raises(ModelError, match=r"tier small needs about 0\.65 GB.*0\.10 GB are free: take a smaller"):
+        engine_for(tier, load_settings({}))
 
 
 @pytest.mark.usefixtures("up")

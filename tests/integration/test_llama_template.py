@@ -20,6 +20,12 @@ TURNS = (
 )
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + TURNS
 DROPS_SYSTEM = TURNS.replace("for m in messages", "for m in messages if m.role != 'system'")
+SYSTEM_LAST = (  # as Mistral's templates print it
+    "{% if messages[0].role == 'system' %}{% set said = messages[0].content %}{% set rest = messages[1:] %}"
+    "{% else %}{% set rest = messages %}{% endif %}{% for m in rest %}<|im_start|>{{ m.role }}\n"
+    "{% if loop.last and said is defined %}{{ said }}\n\n{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "<|im_start|>assistant{{ '\n' }}"
+)
 DEAF = "<|im_start|>assistant\n"
 QUESTION = Question(
     step="s",
@@ -66,7 +72,9 @@ def test_a_system_turn_and_examples_are_put_as_the_template_says(model: object) 
     assert prompt.tail == "assistant\n"
 
 
-@pytest.mark.parametrize("source", [NO_SYSTEM, DROPS_SYSTEM], ids=["refuses it", "drops it"])
+@pytest.mark.parametrize(
+    "source", [NO_SYSTEM, DROPS_SYSTEM, SYSTEM_LAST], ids=["refuses it", "drops it", "prints it behind the examples"]
+)
 def test_a_template_without_a_system_turn_gets_it_in_the_first_user_turn(model: object, source: str) -> None:
     vocab = Vocab(model)
     template = ChatTemplate(source, vocab)
@@ -103,6 +111,16 @@ def test_bos_comes_exactly_once_or_never(model: object, source: str, wants: bool
 def test_what_is_no_usable_template_is_a_model_error(model: object, source: str, why: str) -> None:
     with pytest.raises(ModelError, match=why):
         ChatTemplate(source, Vocab(model))
+
+
+def test_marks_of_what_a_model_is_trained_to_say_print_nothing(model: object) -> None:
+    vocab = Vocab(model)
+    marked = TURNS.replace("{{ m.content | trim }}", "{%- generation %}{{ m.content | trim }}{% endgeneration -%}")
+    asked = ChatTemplate(
+        marked.replace("{%- generation", "{% generation").replace("generation -%}", "generation %}"), vocab
+    )
+    assert asked.prompt(QUESTION) == ChatTemplate(TURNS, vocab).prompt(QUESTION)
+    assert "<|im_start|>userText" in text_of(vocab, ChatTemplate(marked, vocab).prompt(QUESTION).prefix)
 
 
 def test_a_template_that_prints_the_date_prints_the_same_every_day(model: object) -> None:

@@ -223,6 +223,21 @@ def test_any_other_bytes_are_an_error_too(tmp_path: Path, content: bytes) -> Non
         load_job(path)
 
 
+def test_a_chat_template_beside_the_job_file_becomes_part_of_the_job(tmp_path: Path) -> None:
+    text = SUPPORT.replace('model = "qwen2.5-coder-0.5b-instruct"', 'model = "q"\nchat_template = "my/own.jinja"')
+    (tmp_path / "my").mkdir()
+    template = tmp_path / "my" / "own.jinja"
+    template.write_text("{{ messages[0].content }}")
+    before = load(tmp_path, text)
+    assert load_job(tmp_path / "job.toml").tiers[0].chat_template == "{{ messages[0].content }}"
+    template.write_text("{{ messages[0].content }}!")
+    assert load(tmp_path, text) != before, "another template asks another question"
+    template.write_text("no template")
+    assert "tiers.small.chat_template" in message(tmp_path, text)
+    template.unlink()
+    assert "own.jinja cannot be read: No such file" in message(tmp_path, text)
+
+
 def test_a_missing_file_or_a_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="No such file"):
         load_job(tmp_path / "none.toml")

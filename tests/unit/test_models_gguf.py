@@ -77,6 +77,45 @@ def test_what_a_file_does_not_say_is_none(written: Callable[[bytes], Path]) -> N
     assert not header.has_chat_template
 
 
+MODEL: dict[str, Value] = {
+    **KEYS,
+    "llama.block_count": 2,
+    "llama.embedding_length": 32,
+    "llama.feed_forward_length": 96,
+    "llama.attention.head_count": 4,
+    "llama.attention.head_count_kv": 2,
+}
+
+
+def test_the_measures_that_decide_the_memory_are_read_from_numbers_for_all_layers_or_for_each(
+    written: Callable[[bytes], Path],
+) -> None:
+    measures = read_header(written(gguf(MODEL))).measures
+    # Two layers, two groups, a key and a value of 32 / 4 numbers each.
+    assert (measures.layers, measures.embedding, measures.heads, measures.cell_values) == (2, 32, 4, 2 * 2 * 16)
+    assert (measures.feed_forward, measures.vocabulary) == (96, 3)
+    per_layer: dict[str, Value] = {
+        **MODEL,
+        "llama.attention.head_count_kv": [0, 1],
+        "llama.attention.key_length": 5,
+        "llama.feed_forward_length": [7, 9],
+    }
+    measures = read_header(written(gguf(per_layer))).measures
+    assert (measures.cell_values, measures.feed_forward) == (5 + 8, 9)
+
+
+def test_matrices_that_the_processor_wants_laid_out_anew_are_told_from_those_used_in_the_file(
+    written: Callable[[bytes], Path],
+) -> None:
+    embeddings = tensor("token_embd.weight", (32, 3), kind=2)  # Q4_0: 3 rows of 18 bytes
+    tied = read_header(written(gguf(MODEL, (embeddings, tensor("blk.0.ffn_up.weight", (32, 4), kind=8)), b"\1" * 136)))
+    # Q8_0 grows by 4 bytes for 34; without an output matrix the embeddings are multiplied with, in a copy.
+    assert (tied.measures.mapped_bytes, tied.measures.copied_bytes) == (54, 4 * 38 + 54)
+    output = tensor("output.weight", (32, 3), kind=1)
+    own = read_header(written(gguf(MODEL, (embeddings, output), b"\1" * 192)))
+    assert (own.measures.mapped_bytes, own.measures.copied_bytes) == (54 + 192, 0)
+
+
 def test_a_newer_tensor_type_is_no_reason_to_refuse(written: Callable[[bytes], Path]) -> None:
     assert read_header(written(gguf(tensors=(tensor(kind=999, offset=32),)))).tensor_bytes == 32
 
@@ -110,6 +149,27 @@ LIES = {
     "a shape beyond all disks": gguf(tensors=(tensor(shape=(HUGE, HUGE, HUGE, HUGE)),)),
     "a tensor behind the end": gguf(tensors=(tensor(offset=HUGE),)),
     "a row that is no whole block": gguf(tensors=(tensor(shape=(33,)),)),
+    "a dimension of zero": gguf(tensors=(tensor(shape=(32, 0)),)),
+    "no layers": gguf({**MODEL, "llama.block_count": 0}),
+    "more layers than llama.cpp has tables for": gguf({**MODEL, "llama.block_count": 513}),
+    "fewer layers than its tensors have": gguf(MODEL, (tensor("blk.2.w"),)),
+    "a list for other layers": gguf({**MODEL, "llama.attention.head_count": [4, 4, 4]}),
+    "no width": gguf({**MODEL, "llama.embedding_length": 0}),
+    "a width beyond belief": gguf({**MODEL, "llama.embedding_length": 2**31}),
+    "embeddings of another width": gguf(MODEL, (tensor("token_embd.weight", (64, 1)),)),
+    "embeddings that are no matrix": gguf(MODEL, (tensor("token_embd.weight", ()),)),
+    "heads beyond belief": gguf({**MODEL, "llama.attention.head_count": 2**31}),
+    "groups beyond belief": gguf({**MODEL, "llama.attention.head_count_kv": 2**31}),
+    "a key of no length": gguf({**MODEL, "llama.attention.key_length": 0}),
+    "a context that would be negative": gguf({**MODEL, "llama.context_length": 2**32 - 1}),
+    "no context": gguf({**MODEL, "llama.context_length": 0}),
+    "a width in words": gguf({**MODEL, "llama.embedding_length": "wide"}),
+    "experts that it lacks": gguf({**MODEL, "llama.expert_count": 2, "llama.expert_used_count": 3}),
+    "experts that it does not use": gguf({**MODEL, "llama.expert_count": 2}),
+    "predicting with layers that it lacks": gguf({**MODEL, "llama.nextn_predict_layers": 3}),
+    "positions scaled in an unknown way": gguf({**MODEL, "llama.rope.scaling.type": "magic"}),
+    "a vocabulary of numbers": gguf({**MODEL, "tokenizer.ggml.tokens": [1, 2, 3]}),
+    "scores for other tokens": gguf({**MODEL, "tokenizer.ggml.scores": [1]}),
 }  # fmt: skip
 
 

@@ -15,12 +15,14 @@ from typing import Any, TypeAlias
 from pipeline.adapters.llama.asked import Asked, AskedQuestions
 from pipeline.adapters.llama.choice import ChoiceLane
 from pipeline.adapters.llama.context import BATCH_TOKENS, Context
+from pipeline.adapters.llama.devices import has_gpu_support
 from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.adapters.llama.lanes import Family, Lane
 from pipeline.adapters.llama.library import forget_errors, last_error, llama
 from pipeline.adapters.llama.reader import Reader
 from pipeline.adapters.llama.record import Recording, record_of
 from pipeline.adapters.llama.template import ChatTemplate
+from pipeline.adapters.llama.templates import refuse_template, template_text
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.answers import Defect, Label, Malformed, Usage
 from pipeline.domain.errors import ConfigError, EngineUnavailable, ModelError
@@ -68,15 +70,17 @@ class LlamaEngine:
         context_tokens: int,
         max_text_tokens: int | None,
         max_answer_tokens: int,
-        gpu_layers: int,
+        gpu_layers: int | None,
         threads: int,
+        chat_template: str | None = None,
         hidden_states: bool = False,
     ) -> None:
         """Load the model; raises ModelError for a file that is missing, damaged, or no chat model.
 
-        `context_tokens` is the window of one item (a model trained on less has less), `gpu_layers` -1 is all of them.
-        An answer has at most `max_answer_tokens`, and never more than half the window. With `hidden_states`
-        asks may want them.
+        `context_tokens` is the window of one item (a model trained on less has less). `gpu_layers`: -1 is all of them,
+        None all where this build knows a GPU. `chat_template` is for a file that has none: a built-in's name or a text.
+        An answer has at most `max_answer_tokens`, and never more than half the window. With `hidden_states` asks may
+        want them. The file has been through the model store's reader: over some lies llama.cpp ends the process.
         """
         self._name = model_name
         self._lib = llama()
@@ -86,7 +90,7 @@ class LlamaEngine:
         self._load(model_path, gpu_layers)
         try:
             self._vocab = Vocab(self._model)
-            self._template = ChatTemplate(self._template_source(model_path), self._vocab)
+            self._template = ChatTemplate(self._template_source(model_path, chat_template), self._vocab)
             self._window = min(context_tokens, self._lib.llama_model_n_ctx_train(self._model) or context_tokens)
             self._max_text_tokens = max_text_tokens
             self._max_answer_tokens = min(max_answer_tokens, self._window // 2)
@@ -109,7 +113,7 @@ class LlamaEngine:
         """What answers, as the ledger names it."""
         return self._name
 
-    def _load(self, path: Path, gpu_layers: int) -> None:
+    def _load(self, path: Path, gpu_layers: int | None) -> None:
         try:
             with path.open("rb") as file:
                 magic = file.read(len(_MAGIC))
@@ -118,19 +122,18 @@ class LlamaEngine:
         if magic != _MAGIC:
             raise ModelError(f"{path} is no GGUF file: pull the model again, or name a GGUF")
         params = self._lib.llama_model_default_params()
+        if gpu_layers is None:
+            gpu_layers = -1 if has_gpu_support() else 0
         params.n_gpu_layers = gpu_layers if gpu_layers >= 0 else 1 << 20
         forget_errors()
         self._model = self._lib.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelError(f"llama.cpp cannot load {path}: {last_error() or 'damaged or unknown'}; pull it again")
 
-    def _template_source(self, path: Path) -> str:
+    def _template_source(self, path: Path, named: str | None) -> str:
         source = self._lib.llama_model_chat_template(self._model, None)
-        if not source:
-            raise ModelError(
-                f"{path} has no chat template: it is a base model; name an instruction-tuned model, whose file has one"
-            )
-        text: str = source.decode("utf-8", "replace")
+        refuse_template(path.name, named, has_own=bool(source))
+        text: str = source.decode("utf-8", "replace") if source else template_text(named or "")
         return text
 
     def close(self) -> None:

@@ -10,7 +10,9 @@ from pipeline.domain.errors import ConfigError
 _WITHIN_S = 60
 _SHOW = """
 import json, llama_cpp
-print(json.dumps([llama_cpp.__version__, llama_cpp.llama_print_system_info().decode()]))
+from pipeline.adapters.llama.devices import free_gpu_bytes, has_gpu_support
+said = llama_cpp.llama_print_system_info().decode()
+print(json.dumps([llama_cpp.__version__, said, has_gpu_support(), free_gpu_bytes()]))
 """
 _REBUILD = "reinstall it: pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
 
@@ -22,6 +24,10 @@ class LibraryFacts:
     version: str
     features: frozenset[str]
     """Processor features that it was built with, such as AVX2 or NEON."""
+    has_gpu: bool = False
+    """It was built for a GPU."""
+    free_gpu_bytes: int | None = None
+    """None: no GPU, or it does not tell."""
 
 
 def library_facts() -> LibraryFacts:
@@ -38,6 +44,7 @@ def library_facts() -> LibraryFacts:
     if shown.returncode:
         last = (shown.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ConfigError(f"llama-cpp-python cannot be imported ({last[:200]}); {_REBUILD}")
-    version, said = json.loads(shown.stdout)
+    version, said, has_gpu, free_gpu_bytes = json.loads(shown.stdout)
     pairs = (part.split("=") for part in said.replace("CPU :", "").split("|") if "=" in part)
-    return LibraryFacts(version=version, features=frozenset(name.strip() for name, on in pairs if on.strip() == "1"))
+    features = frozenset(name.strip() for name, on in pairs if on.strip() == "1")
+    return LibraryFacts(version=version, features=features, has_gpu=has_gpu, free_gpu_bytes=free_gpu_bytes)

@@ -16,6 +16,8 @@ from pipeline.prompts import Question
 
 _DAY = dt.date(2024, 7, 26)  # for templates that print today's date: a prompt must not change overnight
 _SLOT = re.compile("\ue000([0-9]+)\ue001")  # private-use characters: no template contains or changes them
+# Marks what a model is trained to say, in templates written for training; prints nothing.
+_GENERATION = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Prompt:
 
 
 class ChatTemplate:
-    """The chat template of a model file."""
+    """A chat template: the model file's own, or the one that the job names for a file without."""
 
     def __init__(self, source: str, vocab: Vocab) -> None:
         """Compile; raises ModelError for what is no template or cannot put a question."""
@@ -45,12 +47,12 @@ class ChatTemplate:
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = _DAY.strftime
         try:
-            self._template = environment.from_string(source)
+            self._template = environment.from_string(_GENERATION.sub(_plain_block, source))
         except TemplateError as error:
-            raise ModelError(f"the model file's chat template does not compile: {error}") from None
+            raise ModelError(f"the chat template does not compile: {error}") from None
         self._takes_system = self._places(["system", "user"]) is not None
         if self._places(["user"]) is None:
-            raise ModelError("the model file's chat template does not print a user's turn: use an instruction model")
+            raise ModelError("the chat template does not print a user's turn: use an instruction model")
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """Return the template's output with the model's turn opened; raises ModelError."""
@@ -65,7 +67,7 @@ class ChatTemplate:
                 enable_thinking=False,
             )
         except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise ModelError(f"the model file's chat template failed: {type(error).__name__}") from None
+            raise ModelError(f"the chat template failed: {type(error).__name__}") from None
 
     def _places(self, roles: Sequence[str]) -> list[str] | None:
         """Return the frame cut at the messages' contents; None where a message is not printed once and in order."""
@@ -82,12 +84,14 @@ class ChatTemplate:
     def messages(self, question: Question) -> list[tuple[str, str]]:
         """Return (role, content) of all turns, the last one's content being what stands before the item's text.
 
-        Where the template knows no system turn, its text opens the first user's turn.
+        Where the template knows no system turn, or prints it behind the examples (as Mistral's do), its text opens the
+        first user's turn.
         """
         turns = [turn for asked, answered in question.shots for turn in (("user", asked), ("assistant", answered))]
         turns.append(("user", question.before))
-        if self._takes_system:
-            return [("system", question.system), *turns]
+        with_system = [("system", question.system), *turns]
+        if self._takes_system and self._places([role for role, _ in with_system]) is not None:
+            return with_system
         return [("user", f"{question.system}\n\n{turns[0][1]}"), *turns[1:]]
 
     def prompt(self, question: Question) -> Prompt:
@@ -95,7 +99,7 @@ class ChatTemplate:
         turns = self.messages(question)
         frames = self._places([role for role, _ in turns])
         if frames is None:
-            raise ModelError("the model file's chat template does not print this question's turns in order")
+            raise ModelError("the chat template does not print this question's turns in order")
         vocab = self._vocab
         vocab.reserve("".join(frames))
         contents = [content for _, content in turns]
@@ -127,6 +131,10 @@ class ChatTemplate:
         if bos is None or tokens[:1] == [bos]:
             return tokens
         return [bos, *tokens]
+
+
+def _plain_block(found: "re.Match[str]") -> str:
+    return f"{{%{found[1]} {'endif' if found[2] else 'if true'} {found[3]}%}}"
 
 
 def _to_json(value: Any, indent: int | None = None, **_options: Any) -> str:  # noqa: ANN401 — a template's filter

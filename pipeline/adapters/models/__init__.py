@@ -3,6 +3,7 @@
 `ModelStore` is the door; `load_catalogue` reads the list; `read_header` tells what a GGUF says about itself.
 """
 
+from pipeline.adapters.models.architecture import Architecture
 from pipeline.adapters.models.catalogue import (
     FROM_THE_FILE,
     CatalogueEntry,
@@ -14,17 +15,20 @@ from pipeline.adapters.models.catalogue import (
 from pipeline.adapters.models.gguf import GgufHeader, read_header
 from pipeline.adapters.models.hub import HubSource
 from pipeline.adapters.models.index import IndexSource
+from pipeline.adapters.models.memory import MemoryNeed, memory_need
 from pipeline.adapters.models.sources import ModelSource, Progress, silent
 from pipeline.adapters.models.store import ModelListing, ModelState, ModelStore, ResolvedModel
 
 __all__ = [
     "FROM_THE_FILE",
+    "Architecture",
     "CatalogueEntry",
     "GgufHeader",
     "HubFile",
     "HubSource",
     "IndexPart",
     "IndexSource",
+    "MemoryNeed",
     "ModelCatalogue",
     "ModelListing",
     "ModelSource",
@@ -33,6 +37,7 @@ __all__ = [
     "Progress",
     "ResolvedModel",
     "load_catalogue",
+    "memory_need",
     "read_header",
     "silent",
 ]

@@ -42,6 +42,19 @@ BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
     42: (64, 18),  # Q2_0
 }
 
+#: Formats whose matrices llama.cpp lays out anew for some processor (its buffer types AMX and CPU_REPACK). The mapped
+#: original is not needed any more then.
+COPIED: Final = frozenset({2, 3, 8, 10, 12, 13, 14, 20, 23, 39, 41})
+#: Q8_0 → bytes that AMX adds to a block.
+_ADDED: Final[Mapping[int, int]] = {8: 4}
+
+
+def copied_bytes(kind: int, size_bytes: int) -> int:
+    """Return what a matrix of that format and size takes when it is laid out anew, at most."""
+    per_block = BLOCKS[kind][1]
+    return size_bytes * (per_block + _ADDED.get(kind, 0)) // per_block
+
+
 #: `general.file_type` → the name by which people know the mixture.
 FILE_TYPES: Final[Mapping[int, str]] = {
     0: "F32",
