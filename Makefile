@@ -30,11 +30,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(PIP) --require-hashes -r requirements.lock 2>$(VENV)/install.log || \
 	  { tail -n 30 $(VENV)/install.log >&2; echo "make: installing failed; see above and $(VENV)/install.log, then run make again: what is built is kept" >&2; exit 2; }
 	@$(PIP) --no-build-isolation --editable .
-	@$(SMOKE) 2>$(VENV)/smoke.log || { \
+	@$(SMOKE) >$(VENV)/smoke.log 2>&1 || { \
 	  echo "llama.cpp as pip had kept it does not run on this processor: compiling it again"; \
 	  sed -n '/^llama-cpp-python==/,/[^\\]$$/p' requirements.lock > $(VENV)/llama.lock; \
 	  $(BIN)/python -m pip cache remove llama_cpp_python >/dev/null 2>&1; \
-	  $(PIP) --force-reinstall --require-hashes -r $(VENV)/llama.lock 2>$(VENV)/install.log && $(SMOKE); } || \
+	  $(PIP) --force-reinstall --require-hashes -r $(VENV)/llama.lock 2>$(VENV)/install.log && $(SMOKE) >$(VENV)/smoke.log 2>&1; } || \
 	  { echo "make: llama.cpp does not run here; see $(VENV)/smoke.log and $(VENV)/install.log" >&2; exit 2; }
 	@touch $(READY)
 

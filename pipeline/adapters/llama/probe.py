@@ -1,4 +1,7 @@
-"""What a check-up asks of llama.cpp. It is loaded in a process of its own: a build for another processor dies there."""
+"""What a check-up asks of llama.cpp: that it loads, and reads a small model rightly.
+
+It does so in a process of its own: a build for another processor dies there, and one that its compiler got wrong.
+"""
 
 import json
 import subprocess
@@ -10,11 +13,16 @@ from pipeline.domain.errors import ConfigError
 _WITHIN_S = 60
 _SHOW = """
 import json, llama_cpp
+from pipeline.adapters.llama import smoke
 from pipeline.adapters.llama.devices import free_gpu_bytes, has_gpu_support
+smoke.check()
 said = llama_cpp.llama_print_system_info().decode()
 print(json.dumps([llama_cpp.__version__, said, has_gpu_support(), free_gpu_bytes()]))
 """
-_REBUILD = "reinstall it: pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
+_REBUILD = (
+    "build it again: CXXFLAGS='-include deploy/llama.cpp/amx.h' (from a checkout, with its full path) "
+    "pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +47,14 @@ def library_facts() -> LibraryFacts:
     except subprocess.TimeoutExpired:
         raise ConfigError(f"llama-cpp-python did not load within {_WITHIN_S} s; try again when less runs") from None
     if shown.returncode < 0:
-        message = f"llama-cpp-python dies when it is loaded (signal {-shown.returncode}): built for another processor"
+        message = (
+            f"llama-cpp-python dies when it is used (signal {-shown.returncode}): built wrongly for this processor"
+        )
         raise ConfigError(f"{message}; {_REBUILD}")
     if shown.returncode:
         last = (shown.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ConfigError(f"llama-cpp-python cannot be imported ({last[:200]}); {_REBUILD}")
-    version, said, has_gpu, free_gpu_bytes = json.loads(shown.stdout)
+        raise ConfigError(f"llama-cpp-python cannot be used ({last[:200]}); {_REBUILD}")
+    version, said, has_gpu, free_gpu_bytes = json.loads(shown.stdout.splitlines()[-1])
     pairs = (part.split("=") for part in said.replace("CPU :", "").split("|") if "=" in part)
     features = frozenset(name.strip() for name, on in pairs if on.strip() == "1")
     return LibraryFacts(version=version, features=features, has_gpu=has_gpu, free_gpu_bytes=free_gpu_bytes)
