@@ -48,14 +48,17 @@ class Level:
 Span: TypeAlias = tuple[int, int]
 """Beginning and end, in characters of the item's text."""
 
+Where: TypeAlias = Span | tuple[Span, ...]
+"""Where the text says a value; of a list one span for each of its values, in their order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fields:
     """An object: field name → value; a field that is absent is None. Dates are ISO strings."""
 
     value: Mapping[str, FieldValue]
-    spans: Mapping[str, Span] = field(default_factory=dict, compare=False)
-    """Where the text says a value, where that is known."""
+    spans: Mapping[str, Where] = field(default_factory=dict, compare=False)
+    """Where the text says a value, where that is known: of a list for all of its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ def expectation_of(answer: Answer | None) -> float | None:
     return answer.expectation if isinstance(answer, Level) else None
 
 
-def spans_of(answer: Answer | None) -> Mapping[str, Span]:
+def spans_of(answer: Answer | None) -> Mapping[str, Where]:
     """Return where the text says a record's values; nothing for every other answer."""
     return answer.spans if isinstance(answer, Fields) else {}
 
@@ -132,8 +135,20 @@ def to_json(answer: Answer) -> dict[str, Any]:
     if isinstance(answer, Level):
         stored["expectation"] = answer.expectation
     if isinstance(answer, Fields) and answer.spans:
-        stored["spans"] = {name: list(span) for name, span in answer.spans.items()}
+        stored["spans"] = {name: plain_where(where) for name, where in answer.spans.items()}
     return stored
+
+
+def plain_where(where: Where) -> list[Any]:
+    """Return the JSON of a place: `[start, end]`, or of a list `[[start, end], …]`."""
+    return [list(part) if isinstance(part, tuple) else part for part in where]
+
+
+def _where(data: list[Any]) -> Where:
+    if data and isinstance(data[0], list):
+        return tuple((int(start), int(end)) for start, end in data)
+    start, end = data
+    return int(start), int(end)
 
 
 def from_json(data: Mapping[str, Any]) -> Answer:
@@ -149,7 +164,7 @@ def from_json(data: Mapping[str, Any]) -> Answer:
         expectation = data.get("expectation")
         return Level(value, None if expectation is None else float(expectation))
     if kind == "fields" and isinstance(value, Mapping):
-        spans = {name: (int(start), int(end)) for name, (start, end) in data.get("spans", {}).items()}
+        spans = {name: _where(where) for name, where in data.get("spans", {}).items()}
         return Fields({name: _frozen(part) for name, part in value.items()}, spans)
     if kind == "text" and isinstance(value, str):
         return Text(value)

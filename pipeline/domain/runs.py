@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from pipeline.domain.answers import Plain, Span
+from pipeline.domain.answers import Plain, Where, plain_where
 from pipeline.domain.ledger import saved_ratio
 
 
@@ -117,15 +117,15 @@ class StepResult:
     reason: str | None
     expectation: float | None = None
     """Of a score step, where known."""
-    spans: Mapping[str, Span] = field(default_factory=dict)
-    """Of a record: where the text says a field's value, where known."""
+    spans: Mapping[str, Where] = field(default_factory=dict)
+    """Of a record: where the text says a field's value, of a list each of its values; where known."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the script contract of one answer; `expectation` and `spans` only where there are any."""
         value: Any = self.value
         more: dict[str, Any] = {} if self.expectation is None else {"expectation": self.expectation}
         if self.spans:
-            more["spans"] = {name: list(span) for name, span in self.spans.items()}
+            more["spans"] = {name: plain_where(where) for name, where in self.spans.items()}
         return {
             "state": self.state,
             "value": dict(value) if isinstance(value, Mapping) else value,

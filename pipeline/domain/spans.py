@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.domain.answers import FieldValue
+from pipeline.domain.answers import FieldValue, Span
 from pipeline.domain.dates import dates_in
 from pipeline.domain.fields import FieldSpec
 
@@ -70,6 +70,16 @@ def is_boundary(text: str, at: int) -> bool:
     if not (before.isalnum() and behind.isalnum()):
         return True
     return ord(before) >= _JOINED_FROM or ord(behind) >= _JOINED_FROM
+
+
+def place_of(value: str, text: str) -> Span | None:
+    """Return where a text first says a string that begins and ends with a word; None where it does not."""
+    at = text.find(value) if value else -1
+    while at >= 0:
+        if is_boundary(text, at) and is_boundary(text, at + len(value)):
+            return at, at + len(value)
+        at = text.find(value, at + 1)
+    return None
 
 
 def _all(spec: FieldSpec, text: str) -> Iterator[Candidate]:

@@ -1,5 +1,6 @@
 """How steps become questions and answers become a step's one: fused readings, multilabel, levels, label orders."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_a_level_comes_with_its_expectation() -> None:
     assert asking.merge([given(Label("low"), 0.5)]).answer == Level("low", None)
     assert from_json(to_json(Level("high", 2.25))) == Level("high", 2.25)
     assert from_json(to_json(Level("high", None))) == Level("high", None)
+
+
+def test_the_places_of_a_records_values_are_kept_of_a_list_one_for_each() -> None:
+    answer = Fields({"due": "2026-03-03", "tags": ("a", "b"), "n": None}, {"due": (3, 9), "tags": ((0, 1), (4, 5))})
+    stored = json.loads(json.dumps(to_json(answer)))
+    assert stored["spans"] == {"due": [3, 9], "tags": [[0, 1], [4, 5]]}
+    read = from_json(stored)
+    assert read == answer
+    assert isinstance(read, Fields)
+    assert read.spans == answer.spans
 
 
 def test_levels_that_are_numbers_count_as_what_they_say() -> None:

@@ -1,19 +1,15 @@
-"""What a copied field may be: every candidate stands in the text, and what is written stays a span of it."""
+"""What a copied field may be: every candidate stands in the text."""
 
 import json
-from dataclasses import dataclass, field
-from typing import Any, cast
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.adapters.llama.copying import Copyable, SpanConstraint
 from pipeline.domain.answers import Fields
 from pipeline.domain.checks import invented_field
 from pipeline.domain.fields import FieldSpec
-from pipeline.domain.spans import candidates, is_boundary
+from pipeline.domain.spans import candidates, is_boundary, place_of
 
 NUMBER = FieldSpec(type="number")
 INTEGER = FieldSpec(type="integer", minimum=0, maximum=500)
@@ -85,50 +81,15 @@ def test_every_candidate_has_its_place_in_the_text_and_is_a_value_of_its_type(te
             assert text[one.start : one.end] == one.value
 
 
-@dataclass
-class Letters:
-    """A vocabulary of single bytes and a few longer pieces."""
-
-    pieces: list[bytes] = field(
-        default_factory=lambda: [
-            *(bytes([number]) for number in range(256)),
-            *(b' "', b" null", b'"}', b"null", b"the", b" a", b'a"', b"\\n", b'\\"', b"ab"),
-        ]
-    )
-
-    def __post_init__(self) -> None:
-        self.by_bytes = {piece: (token,) for token, piece in enumerate(self.pieces)}
-
-    def piece(self, token: int) -> bytes:
-        return self.pieces[token]
-
-
-@given(st.text(alphabet=st.sampled_from('ab the"\\\n\té漢🙂<|null}'), max_size=20), st.integers(0, 2**32))
-def test_whatever_a_model_likes_a_copied_string_is_a_span_or_null(text: str, seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    vocab = Letters()
-    constraint = SpanConstraint(Copyable(text, cast("Any", vocab), end="}"))
-    liked = draw.random(len(vocab.pieces)) * 10
-    for _ in range(200):
-        picked = constraint.pick(liked + draw.random(len(vocab.pieces)))
-        assert picked is not None
-        token, share = picked
-        assert 0 < share <= 1
-        constraint.accept(token)
-        if constraint.written.endswith(b"}"):
-            try:
-                value = json.loads(constraint.written[:-1])
-            except ValueError:  # a brace of the text
-                continue
-            break
-    assert value is None or (value and value in text)
-    if value is not None:
-        places = [at for at in range(len(text)) if text.startswith(value, at)]
-        assert any(is_boundary(text, at) and is_boundary(text, at + len(value)) for at in places)
-        assert value == value.strip()
-
-
 @given(st.text(alphabet=st.sampled_from("0123456789 .,'\u2019-+€x/:\u00a0"), max_size=14))
 def test_what_may_be_chosen_never_counts_as_invented(text: str) -> None:
     for one in candidates(NUMBER, text):
         assert invented_field({"n": NUMBER}, Fields({"n": one.value}), text) is None
+
+
+@given(st.text(alphabet="ab .漢", max_size=12), st.integers(0, 11), st.integers(1, 5))
+def test_the_place_of_a_string_is_the_first_one_that_is_no_part_of_a_word(text: str, start: int, length: int) -> None:
+    value = text[start : start + length]
+    places = [at for at in range(len(text)) if value and text.startswith(value, at)]
+    whole = [at for at in places if is_boundary(text, at) and is_boundary(text, at + len(value))]
+    assert place_of(value, text) == ((whole[0], whole[0] + len(value)) if whole else None)
