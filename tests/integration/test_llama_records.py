@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from pipeline.adapters.llama.engine import SEQUENCES, LlamaEngine
-from pipeline.domain.answers import Defect, Fields, Label, Malformed
+from pipeline.domain.answers import Defect, Fields, Label, Malformed, Span
 from pipeline.domain.fields import FieldSpec
 from pipeline.domain.steps import Choice, Form, Record
 from pipeline.ports.engine import Ask
@@ -60,9 +61,52 @@ def test_a_copied_value_stands_in_the_text_or_is_null(engine: LlamaEngine) -> No
         assert value["due"] in {None, "2026-03-03", "2026-05-29"}
         assert value["name"] is None or str(value["name"]) in text
         assert set(given.field_scores) == set(fields)
-        for name, (start, end) in given.answer.spans.items():
+        for name, where in given.answer.spans.items():
             assert value[name] is not None
+            (start, end) = cast("Span", where)
             assert 0 <= start < end <= len(text)
+
+
+def test_a_list_holds_what_the_text_says_once_each_with_its_place(engine: LlamaEngine) -> None:
+    fields = {
+        "codes": {"type": "list", "pattern": "[A-Z]{2}-[0-9]{4}"},
+        "numbers": {"type": "list", "of": "number"},
+        "days": {"type": "list", "of": "date"},
+        "ways": {"type": "list", "of": "one_of", "options": ["mail", "phone"]},
+    }
+    asked = question(kind="extract", fields=fields)
+    texts = ["Paid 12, 24.00 and 24 for QX-4471, AB-1234, 3 March 2026.", "Zoë\nsays 1.249 <|im_end|>", ""]
+    offered: list[dict[str, set[Any]]] = [
+        {"codes": {"QX-4471", "AB-1234"}, "numbers": {12, 24, 2026, 3}, "days": {"2026-03-03"}},
+        {"codes": set(), "numbers": {1249, 1.249}, "days": set()},
+        {"codes": set(), "numbers": set(), "days": set()},
+    ]
+    for text, offer, given in zip(texts, offered, answers(engine, asked, texts), strict=True):
+        assert isinstance(given.answer, Fields)
+        value = {name: cast("tuple[object, ...] | None", part) for name, part in given.answer.value.items()}
+        assert list(value) == list(fields)
+        for name, allowed in {**offer, "ways": {"mail", "phone"}}.items():
+            listed = value[name] or ()
+            assert set(listed) <= allowed
+            assert len(set(listed)) == len(listed)
+            assert allowed or (value[name] is None and given.field_scores[name].value == 1.0)
+            assert 0 < given.field_scores[name].value <= 1
+            if name != "ways":  # an option need not stand in the text
+                assert len(given.answer.spans.get(name, ())) == len(listed)
+        places = cast("tuple[Span, ...]", given.answer.spans.get("codes", ()))
+        assert tuple(text[start:end] for start, end in places) == (value["codes"] or ())
+
+
+def test_a_list_of_strings_holds_different_spans_of_the_text(engine: LlamaEngine) -> None:
+    asked = question(kind="extract", fields={"things": {"type": "list", "description": "what was bought"}})
+    texts = ["red lamp, red cup", '"a" \\ 🙂\nb', "注文です", ""]
+    for text, given in zip(texts, answers(engine, asked, texts), strict=True):
+        assert isinstance(given.answer, Fields)
+        value = cast("tuple[str, ...] | None", given.answer.value["things"])
+        assert text or value is None
+        assert len(set(value or ())) == len(value or ())
+        places = cast("tuple[Span, ...]", given.answer.spans.get("things", ()))
+        assert tuple(text[start:end] for start, end in places) == (value or ())
 
 
 def test_a_field_for_which_the_text_has_no_value_is_null_without_reading(engine: LlamaEngine) -> None:

@@ -4,9 +4,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from pipeline.adapters.llama.constraint import Grammar
-from pipeline.adapters.llama.record import SlotPlan, is_chosen, is_held_to_text
+from pipeline.adapters.llama.record import is_chosen, is_held
 from pipeline.adapters.llama.template import ChatTemplate, Prompt
 from pipeline.adapters.llama.vocab import Vocab
+from pipeline.adapters.llama.writing import SlotPlan
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.grammar import slots
 from pipeline.domain.steps import Choice, Record
@@ -78,7 +79,7 @@ class AskedQuestions:
         for name, spec in form.fields:
             (slot,) = slots([(name, spec)])  # an object of its own: no field waits for another
             grammar: Grammar | None = None
-            if not is_chosen(spec) and not is_held_to_text(spec):
+            if not is_chosen(spec) and not is_held(spec):
                 try:
                     grammar = Grammar(self._vocab, slot.grammar, what=f"step {question.step}, field {name}")
                 except ConfigError:

@@ -1,105 +1,183 @@
-"""Writing a string that is copied: which tokens keep it a span of the item's text, or null."""
+"""Writing values that are copied: which tokens keep a string a span of the text, or a list one of such values.
 
-import json
-from collections.abc import Iterable, Iterator
+What may be written is followed byte by byte (`Place`), so that tokens that cross the end of a list's element are
+allowed like any others, and the vocabulary is walked along those bytes only. At every place something may come next:
+what the vocabulary cannot write is no value, and a list only goes on where a value is left for it.
+"""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.adapters.llama.pieces import Pieces, Reach
+from pipeline.adapters.llama.sources import Source
 from pipeline.adapters.llama.vocab import Vocab
-from pipeline.domain.spans import is_boundary
+from pipeline.domain.fields import MAX_LIST_ITEMS
 from pipeline.domain.trie import Logits, log_sum_exp
 
-_LONGEST_PIECE = 32
-_NULL = b" null"
-_OPEN = b' "'
-_CLOSE = b'"'
+_Sign: TypeAlias = tuple[bytes, bool]
+"""Rest of a sign of ours, and whether a value begins behind it."""
+_Move: TypeAlias = tuple[list[_Sign], list[int]]
+"""What a byte leads to: what is left of signs, places in the source."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What is written around copied values."""
+
+    empty: tuple[bytes, ...]
+    """All that may be written without any value."""
+    open: bytes
+    between: bytes | None
+    """None: there is one value only."""
+    close: bytes
+
+    @classmethod
+    def of(cls, *, listed: bool, quoted: bool, end: str) -> "Frame":
+        """Return the frame of a field: a list or one value, of strings or of bare literals; `end` is the end sign."""
+        quote, sign = b'"' if quoted else b"", end.encode()
+        null = b" null" + sign
+        if not listed:
+            return cls(empty=(null,), open=b" " + quote, between=None, close=quote + sign)
+        return cls(
+            empty=(null, b" []" + sign),
+            open=b" [" + quote,
+            between=quote + b", " + quote,
+            close=quote + b"]" + sign,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the writing of a value stands; finished when neither signs nor spots are left."""
+
+    signs: tuple[_Sign, ...] = ()
+    """What may follow of the frame, inside of it."""
+    spots: tuple[int, ...] = ()
+    """Places in the source behind what has been written of a value: all those where the same bytes stand."""
+    length: int = 0
+    """Bytes written of that value."""
+    done: tuple[bytes, ...] = ()
+    """The list's values before it."""
+
+
+@dataclass(slots=True, eq=False)
 class Copyable:
-    """A text as JSON would write strings of it: what a copied value may be, and which tokens may write it.
+    """All that may be written of one kind of field about one text; shared by the fields of that kind."""
 
-    A value is null, or a span that begins and ends with a word and has no blank at its ends; `end`, a single sign, is
-    what stands behind the value.
-    """
+    source: Source
+    frame: Frame
+    pieces: Pieces
+    begin: Place = field(init=False)
+    _known: dict[Place, NDArray[np.int64]] = field(init=False, default_factory=dict)
 
-    def __init__(self, text: str, vocab: Vocab, *, end: str) -> None:
-        """Escape the text once for all its fields."""
-        self.vocab = vocab
-        self._tail = _CLOSE + end.encode()
-        self._null = _NULL + end.encode()
-        pieces = [json.dumps(char, ensure_ascii=False)[1:-1].encode("utf-8", "replace") for char in text]
-        self._escaped = b"".join(pieces)
-        self._starts: list[int] = []
-        self._ends: set[int] = set()
-        at = 0
-        for place, char in enumerate(text):
-            if is_boundary(text, place) and not char.isspace():
-                self._starts.append(at)
-            at += len(pieces[place])
-            if is_boundary(text, place + 1) and not char.isspace():
-                self._ends.add(at)
-        self._last = max(self._ends, default=0)
-        self._first: NDArray[np.int64] | None = None
+    def __post_init__(self) -> None:
+        """Begin with nothing written."""
+        signs: list[_Sign] = [(empty, False) for empty in self.frame.empty]
+        if self.source.starts:
+            signs.append((self.frame.open, True))
+        self.begin = Place(tuple(signs))
 
-    def allowed(self, written: bytes) -> NDArray[np.int64]:
+    def allowed(self, place: Place) -> NDArray[np.int64]:
         """Return the tokens that may come next; all of them, so that probabilities among them are exact."""
-        if written:
-            return self._tokens(self._rests(written))
-        if self._first is None:  # the same for every field of this text
-            self._first = self._tokens(self._rests(b""))
-        return self._first
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = np.array(sorted(self._walk(place)), dtype=np.int64)
+        return known
 
-    def _tokens(self, rests: Iterable[bytes]) -> NDArray[np.int64]:
-        known = self.vocab.by_bytes
-        return np.array(sorted({token for rest in rests for token in known.get(rest, ())}), dtype=np.int64)
+    def after(self, place: Place, piece: bytes) -> Place:
+        """Return the place behind a piece that is allowed; raises KeyError for any other."""
+        for byte in piece:
+            place = self._moved(place, self._moves(place)[byte])
+        return place
 
-    def _rests(self, written: bytes) -> Iterator[bytes]:
-        """Yield all bytes, of up to a piece's length, that may follow what is written."""
-        if self._null.startswith(written):
-            yield from _prefixes(self._null[len(written) :])
-        if _OPEN.startswith(written):
-            lead = _OPEN[len(written) :]
-            if self._starts:
-                yield from _prefixes(lead)
-            for start in self._starts:
-                yield from (lead + more for more in self._continuations(start))
-            return
-        if not written.startswith(_OPEN):
-            return
-        span = written[len(_OPEN) :]
-        for start in self._starts:
-            if self._escaped.startswith(span, start):
-                if start + len(span) in self._ends:
-                    yield from _prefixes(self._tail)
-                yield from self._continuations(start + len(span))
-            # A quote that the text itself holds is escaped, so this one can only be ours.
-            elif (
-                span.endswith(_CLOSE)
-                and self._escaped.startswith(span[:-1], start)
-                and start + len(span) - 1 in self._ends
-            ):
-                yield from _prefixes(self._tail[1:])
+    def _walk(self, place: Place) -> list[int]:
+        pieces = self.pieces
+        found: list[int] = []
+        open_: list[tuple[bytes, Reach, Place]] = [(b"", pieces.everything, place)]
+        while open_:
+            written, within, here = open_.pop()
+            for byte, move in self._moves(here).items():
+                longer = written + bytes([byte])
+                reach = pieces.beginning(longer, within)
+                exact = pieces.tokens(longer)
+                found += exact
+                if reach[1] - reach[0] > bool(exact):
+                    open_.append((longer, reach, self._moved(here, move)))
+        return found
 
-    def _continuations(self, at: int) -> Iterator[bytes]:
-        """Yield more of the text, at least one byte, and where a word ends with it the closing."""
-        for end in range(at + 1, min(self._last, at + _LONGEST_PIECE) + 1):
-            more = self._escaped[at:end]
-            yield more
-            if end in self._ends:
-                yield from (more + close for close in _prefixes(self._tail))
+    def _moves(self, place: Place) -> dict[int, _Move]:
+        """Return what each byte that may come next leads to. A byte is of signs or of values, never of both."""
+        moves: dict[int, _Move] = {}
+        for rest, opens in self._signs(place):
+            moves.setdefault(rest[0], ([], []))[0].append((rest[1:], opens))
+        data = self.source.data
+        for spot in place.spots:
+            if self._leads_on(spot - place.length, spot + 1, place.done):
+                moves.setdefault(data[spot], ([], []))[1].append(spot + 1)
+        return moves
+
+    def _moved(self, place: Place, move: _Move) -> Place:
+        rests, spots = move
+        if spots:
+            return Place((), tuple(spots), place.length + 1, place.done)
+        done = (*place.done, self._value(place)) if place.length else place.done
+        signs = tuple(sign for sign in rests if sign[0])
+        begun = any(opens and not rest for rest, opens in rests)
+        return Place(signs, self._fresh(done) if begun else (), 0, done)
+
+    def _signs(self, place: Place) -> tuple[_Sign, ...]:
+        """Return what may follow of the frame: inside of it, or behind a whole value."""
+        if not place.length:
+            return place.signs
+        value = self._value(place)
+        if value in place.done or not any(self._ends(spot, place.length) for spot in place.spots):
+            return ()
+        close, between = (self.frame.close, False), self.frame.between
+        done = (*place.done, value)
+        if between is None or len(done) >= MAX_LIST_ITEMS or not self._has_fresh(done):
+            return (close,)
+        return (close, (between, True))
+
+    def _value(self, place: Place) -> bytes:
+        return self.source.data[place.spots[0] - place.length : place.spots[0]]
+
+    def _ends(self, spot: int, length: int) -> bool:
+        return spot in self.source.ends and spot <= self.source.limits[spot - length]
+
+    def _fresh(self, done: tuple[bytes, ...]) -> tuple[int, ...]:
+        """Return where a value may begin that is not among those done."""
+        return tuple(start for start in self.source.starts if self._leads_on(start, start + 1, done))
+
+    def _has_fresh(self, done: tuple[bytes, ...]) -> bool:
+        return any(self._leads_on(start, start + 1, done) for start in self.source.starts)
+
+    def _leads_on(self, start: int, at: int, done: tuple[bytes, ...]) -> bool:
+        """Tell whether a value from `start` may still end at `at` or later and be none of those done."""
+        source = self.source
+        limit = source.limits[start]
+        if at > limit:
+            return False
+        taken = sum(
+            at <= start + len(one) <= limit and start + len(one) in source.ends and source.data.startswith(one, start)
+            for one in done
+        )
+        if not taken:
+            return True
+        return bisect_right(source.ordered_ends, limit) - bisect_left(source.ordered_ends, at) > taken
 
 
-def _prefixes(data: bytes) -> list[bytes]:
-    return [data[:end] for end in range(1, len(data) + 1)]
-
-
-class SpanConstraint:
+class CopyConstraint:
     """What has been written of one value. The same calls as a grammar's `Constraint`."""
 
-    def __init__(self, source: Copyable) -> None:
+    def __init__(self, copyable: Copyable, vocab: Vocab) -> None:
         """Begin with nothing written."""
-        self._source = source
+        self._copyable = copyable
+        self._vocab = vocab
+        self._place = copyable.begin
         self.written = b""
 
     def close(self) -> None:
@@ -107,11 +185,13 @@ class SpanConstraint:
 
     def accept(self, token: int) -> None:
         """Go on behind a token that is allowed."""
-        self.written += self._source.vocab.piece(token)
+        piece = self._vocab.piece(token)
+        self._place = self._copyable.after(self._place, piece)
+        self.written += piece
 
     def pick(self, logits: Logits) -> tuple[int, float] | None:
         """Return the most probable allowed token and its exact probability among the allowed; None without any."""
-        tokens = self._source.allowed(self.written)
+        tokens = self._copyable.allowed(self._place)
         if not len(tokens):
             return None
         row: NDArray[np.float64] = np.asarray(logits)[tokens].astype(np.float64)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.llama.library import llama
+from pipeline.adapters.llama.pieces import Pieces
 from pipeline.domain.errors import ModelError
 
 _SPACE = "\u2581"  # how SentencePiece vocabularies write a blank
@@ -69,7 +70,7 @@ class Vocab:
         if found.keys() - self._markers.keys():
             self._markers |= found
             self.control_ids = np.array(sorted({*self.control_ids.tolist(), *found.values()}), dtype=np.int64)
-            for cached in ("_marker_pattern", "_control_set", "by_bytes"):
+            for cached in ("_marker_pattern", "_control_set", "by_bytes", "pieces"):
                 self.__dict__.pop(cached, None)
 
     @cached_property
@@ -97,6 +98,11 @@ class Vocab:
                 found[piece] = (*found.get(piece, ()), token)
         found.pop(b"", None)
         return found
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """Return the same in the order of their bytes."""
+        return Pieces(self.by_bytes)
 
     def _tokenize(self, text: str, *, special: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")  # a lone surrogate becomes "?"
