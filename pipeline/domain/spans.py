@@ -7,26 +7,18 @@ they are written.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.domain.answers import FieldValue, Span
 from pipeline.domain.dates import dates_in
 from pipeline.domain.fields import FieldSpec
+from pipeline.domain.numbers import numbers_in
 
 MOST_CANDIDATES = 200
 """A text with more is full of tables; the first ones are offered."""
 _JOINED_FROM = 0x2E80
 """Scripts from here on (Chinese, Japanese, Korean …) write words without blanks between them."""
-# A number stands by itself: not in an order number, a date, a time, a version or an address.
-_NUMBER = re.compile(
-    r"(?<![\w.,:/-])(?<![A-Za-z0-9][-/:.,])[-+]?"
-    r"(?P<whole>[0-9]{1,3}(?:(?P<group>[.,'\u2019\u00a0\u202f ])[0-9]{3})(?:(?P=group)[0-9]{3})*|[0-9]+)"
-    r"(?:(?P<point>[.,])(?P<part>[0-9]{1,9}))?"
-    r"(?![.,]?[0-9])(?![-/:]\w)"
-)
-_CURRENCY = re.compile(r"(?<![A-Za-z])(?:EUR|USD|GBP|CHF|CAD|AUD|JPY|SEK|NOK|DKK|PLN|INR|Rs\.?)(?=[0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +79,8 @@ def _all(spec: FieldSpec, text: str) -> Iterator[Candidate]:
         case "string":
             yield from _matches(spec, text)
         case "number" | "integer":
-            yield from _numbers(text)
+            for literal, start, end in numbers_in(text):
+                yield Candidate(float(literal) if "." in literal else int(literal), literal, start, end)
         case "date":
             for day, start, end in dates_in(text):
                 yield Candidate(day.isoformat(), json.dumps(day.isoformat()), start, end)
@@ -108,31 +101,3 @@ def _matches(spec: FieldSpec, text: str) -> Iterator[Candidate]:
         if end > start:
             value = text[start:end]
             yield Candidate(value, json.dumps(value, ensure_ascii=False), start, end)
-
-
-def _numbers(text: str) -> Iterator[Candidate]:
-    spaced = _CURRENCY.sub(lambda found: " " * len(found[0]), text)  # "EUR64" is no word
-    for found in _NUMBER.finditer(spaced):
-        for literal in _readings(found):
-            number = float(literal) if "." in literal else int(literal)
-            yield Candidate(number, literal, found.start(), found.end())
-
-
-def _readings(found: "re.Match[str]") -> Iterator[str]:
-    """Yield what a number may mean, as JSON writes it, the likelier reading first."""
-    sign = "-" if found[0].startswith("-") else ""
-    whole, group, point, part = found["whole"], found["group"], found["point"], found["part"]
-    if group is not None and group == point:  # 1.249.00 is neither
-        return
-    if group is None:
-        digits = str(int(whole))
-        if len(digits) <= 15:  # noqa: PLR2004 — what a double holds
-            yield f"{sign}{digits}.{part}" if part else f"{sign}{digits}"
-        if point is not None and part is not None and len(part) == 3 and len(whole) <= 3:  # noqa: PLR2004
-            yield f"{sign}{int(whole + part)}"
-        return
-    joined = str(int(whole.replace(group, "")))
-    if len(joined) <= 15:  # noqa: PLR2004
-        yield f"{sign}{joined}.{part}" if part else f"{sign}{joined}"
-    if part is None and group in ".," and whole.count(group) == 1:
-        yield f"{sign}{int(whole.split(group)[0])}.{whole.split(group)[1]}"
