@@ -219,6 +219,11 @@ def _extraction(step: ExtractStep) -> Part:
 
 
 def _type_words(spec: FieldSpec) -> str:
-    words = {"date": "date as YYYY-MM-DD", "one_of": "one of: " + ", ".join(spec.options), "boolean": "true or false"}
+    words = {
+        "date": "date as YYYY-MM-DD",
+        "money": "amount of money with its currency as EUR 64.90",
+        "one_of": "one of: " + ", ".join(spec.options),
+        "boolean": "true or false",
+    }
     word = words.get(spec.scalar, spec.scalar)
     return f"list, each {word}" if spec.type == "list" else word

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from pipeline.domain.answers import Answer, Fields, FieldValue, Label, Number
 from pipeline.domain.fields import FieldSpec
+from pipeline.domain.money import amount_of
 from pipeline.domain.patterns import PatternError, to_python
 from pipeline.domain.spans import candidates
 
@@ -167,9 +168,14 @@ def invented_field(fields: Mapping[str, FieldSpec], answer: Answer, text: str) -
     if not isinstance(answer, Fields):
         return None
     for name, spec in fields.items():
-        if not spec.copied or spec.scalar not in {"string", "number", "integer", "date"}:
+        if not spec.copied or spec.scalar in {"boolean", "one_of"}:
             continue
-        for value in _values(answer, name):
-            if not _occurs(value, text) and all(one.value != value for one in candidates(spec, text)):
-                return name
+        if not all(_stands_in(text, spec, value) for value in _values(answer, name)):
+            return name
     return None
+
+
+def _stands_in(text: str, spec: FieldSpec, value: FieldValue) -> bool:
+    if spec.scalar == "money":  # EUR 64.9 is EUR 64.90, but not to be found within EUR 64.905
+        return any(amount_of(str(one.value)) == amount_of(str(value)) for one in candidates(spec, text))
+    return _occurs(value, text) or any(one.value == value for one in candidates(spec, text))

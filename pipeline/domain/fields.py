@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.answers import FieldValue
+from pipeline.domain.money import PATTERN as _MONEY
+from pipeline.domain.money import amount_of
 from pipeline.domain.patterns import PatternError, to_python
 
-ScalarType = Literal["string", "number", "integer", "boolean", "date", "one_of"]
+ScalarType = Literal["string", "number", "integer", "boolean", "date", "money", "one_of"]
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 MAX_STRING_CHARS = 400
 MAX_LIST_ITEMS = 20
@@ -35,7 +37,7 @@ class FieldSpec(BaseModel):
     of: ScalarType | None = None
     """Type of a list's values; None is string."""
     copied: bool = Field(default=True, validation_alias=AliasChoices("copy", "copied"))
-    """Strings, numbers and dates must stand in the text; otherwise the answer is null."""
+    """Strings, numbers, dates and money must stand in the text; otherwise the answer is null."""
     minimum: float | None = Field(default=None, allow_inf_nan=False)
     maximum: float | None = Field(default=None, allow_inf_nan=False)
 
@@ -93,6 +95,8 @@ class FieldSpec(BaseModel):
                 )
             case "date":
                 return {"type": "string", "pattern": f"^{_DATE}$"}
+            case "money":
+                return {"type": "string", "pattern": f"^{_MONEY}$"}
             case "one_of":
                 return {"type": "string", "enum": list(self.options)}
             case kind:
@@ -122,7 +126,7 @@ class FieldSpec(BaseModel):
     def parse_one(self, value: object) -> FieldValue:
         """Return one value, of a list one member, as `parse` does; null is none."""
         match self.scalar:
-            case "string" | "one_of" | "date":
+            case "string" | "one_of" | "date" | "money":
                 return self._parse_string(value)
             case "boolean":
                 if isinstance(value, bool):
@@ -147,6 +151,8 @@ class FieldSpec(BaseModel):
                 msg = "is no date as YYYY-MM-DD"
                 raise ValueError(msg)
             dt.date.fromisoformat(value)
+        if self.scalar == "money":
+            amount_of(value)
         if self.compiled is not None and self.compiled.fullmatch(value) is None:
             msg = "does not match its pattern"
             raise ValueError(msg)

@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.domain.currencies import CODES
 from pipeline.domain.fields import MAX_LIST_ITEMS, MAX_STRING_CHARS, FieldSpec
 from pipeline.domain.patterns import Alt, Chars, Node, PatternError, Repeat, Seq, parse
 
@@ -22,6 +23,9 @@ _UNSAYABLE = (*_ESCAPED, (0xD800, 0xDFFF))
 _LAST = 0x10FFFF
 _FREE_CHAR = r'[^\x00-\x1F"\\\x7F] | "\\" ["\\/nrt]'
 _DATE = r'[1-9] [0-9]{3} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])'
+_FIGURES = '("0" | [1-9] [0-9]{0,14})'
+_DECIMALS = '("." [0-9]{1,9})?'
+_MONEY = f'"-"? {_FIGURES} {_DECIMALS}'
 _QUOTE = r'"\""'
 
 
@@ -90,12 +94,16 @@ def _scalar(spec: FieldSpec, rules: list[str]) -> str:
             return " | ".join(_literal(json.dumps(option, ensure_ascii=False)) for option in spec.options)
         case "date":
             return f"{_QUOTE} {_DATE} {_QUOTE}"
+        case "money":
+            return (
+                f'{_QUOTE} {_rule(" | ".join(_literal(code) for code in sorted(CODES)), rules)} " " {_MONEY} {_QUOTE}'
+            )
         case "boolean":
             return '"true" | "false"'
         case kind:
             sign = "" if spec.minimum is not None and spec.minimum >= 0 else '"-"? '
-            decimals = ' ("." [0-9]{1,9})?' if kind == "number" else ""
-            return f'{sign}("0" | [1-9] [0-9]{{0,14}}){decimals}'
+            decimals = f" {_DECIMALS}" if kind == "number" else ""
+            return f"{sign}{_FIGURES}{decimals}"
 
 
 def pattern_expression(pattern: str, rules: list[str]) -> str:

@@ -1,9 +1,9 @@
 """Values that stand in a text: what a copied field may be, found by rules, so that a model only has to choose.
 
-A field that is copied takes one of the text's own values or null, and so can't be invented. Numbers are read in the
-notations of different countries, dates in words and figures; where a notation means two things, both are offered, with
-the same span. Free strings have too many spans to list (`is_listed`): they are held to the text letter by letter while
-they are written.
+A field that is copied takes one of the text's own values or null, and so can't be invented. Numbers and amounts of
+money are read in the notations of different countries, dates in words and figures; where a notation means two things,
+both are offered, with the same span. Free strings have too many spans to list (`is_listed`): they are held to the text
+letter by letter while they are written.
 """
 
 import json
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pipeline.domain.answers import FieldValue, Span
 from pipeline.domain.dates import dates_in
 from pipeline.domain.fields import FieldSpec
+from pipeline.domain.money import amounts_in
 from pipeline.domain.numbers import numbers_in
 
 MOST_CANDIDATES = 200
@@ -84,6 +85,9 @@ def _all(spec: FieldSpec, text: str) -> Iterator[Candidate]:
         case "date":
             for day, start, end in dates_in(text):
                 yield Candidate(day.isoformat(), json.dumps(day.isoformat()), start, end)
+        case "money":
+            for amount, start, end in amounts_in(text):
+                yield Candidate(amount, json.dumps(amount), start, end)
 
 
 def _matches(spec: FieldSpec, text: str) -> Iterator[Candidate]:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from pipeline.adapters.llama.constraint import TAIL, Grammar
 from pipeline.adapters.llama.library import llama
 from pipeline.adapters.llama.vocab import Vocab
-from pipeline.domain.fields import FieldSpec
+from pipeline.domain.fields import FieldSpec, object_schema
 from pipeline.domain.grammar import slots
 from pipeline.domain.patterns import to_python
 from tests.pattern_language import ALPHABET, PATTERNS
@@ -34,14 +35,20 @@ def vocab(model_path: Callable[[str], Path]) -> Iterator[Vocab]:
 def accepts(vocab: Vocab, spec: FieldSpec, written: str) -> bool:
     """Tell whether the grammar of a field takes a value, token by token as a model would write it."""
     (slot,) = slots([("f", spec)])
-    grammar = Grammar(vocab, slot.grammar, what="test")
+    taken = taken_of(vocab, slot.grammar, f" {written}{slot.end}")
+    return slot.holds(taken) and taken.decode() == f" {written}{slot.end}"
+
+
+def taken_of(vocab: Vocab, text: str, written: str) -> bytes:
+    """Return how much a grammar takes of what is written."""
+    grammar = Grammar(vocab, text, what="test")
     state = grammar.begin()
     try:
-        for token in vocab.plain(f" {written}{slot.end}"):
+        for token in vocab.plain(written):
             if not state.allowed(np.array([token]))[0]:
-                return False
+                break
             state.accept(token)
-        return slot.holds(state.written)
+        return state.written
     finally:
         state.close()
         grammar.close()
@@ -87,6 +94,11 @@ def test_patterns_that_grammars_find_hard_are_enforced(vocab: Vocab, pattern: st
         (FieldSpec(type="integer"), ["0", "-12", "null"], ["1.5", "01", "1e3", "--1", '"1"', "- 1"]),
         (FieldSpec(type="number"), ["0.5", "-12", "12.50"], [".5", "1.", "NaN", "1,000"]),
         (FieldSpec(type="number", minimum=0), ["1.5"], ["-1.5"]),
+        (
+            FieldSpec(type="money", copy=False),
+            ['"EUR 64.90"', '"JPY -500"', "null"],
+            ['"64.90"', '"ABC 1"', '"EUR 01"', '"EUR 1.249,00"', '"EUR1"', "1"],
+        ),
         (FieldSpec(type="boolean"), ["true", "false", "null"], ["True", '"true"', "1"]),
         (
             FieldSpec(type="one_of", options=('a"b', "größe", "\\d")),
@@ -109,6 +121,14 @@ def test_patterns_that_grammars_find_hard_are_enforced(vocab: Vocab, pattern: st
 def test_values_of_each_type(vocab: Vocab, spec: FieldSpec, good: list[str], bad: list[str]) -> None:
     assert [accepts(vocab, spec, written) for written in good] == [True] * len(good)
     assert [accepts(vocab, spec, written) for written in bad] == [False] * len(bad)
+
+
+def test_a_servers_converter_enforces_the_schema_of_money(vocab: Vocab) -> None:
+    grammar = json_schema_to_gbnf(json.dumps(object_schema({"f": FieldSpec(type="list", of="money")})))
+    for written in ('{"f": ["EUR 64.90", "USD -0.5"]}', '{"f": null}'):
+        assert taken_of(vocab, grammar, written).decode() == written
+    for written in ('{"f": ["64.90"]}', '{"f": ["EUR 1,249"]}', '{"f": ["€5"]}', '{"f": ["EUR 007"]}'):
+        assert taken_of(vocab, grammar, written).decode("utf-8", "ignore") != written
 
 
 @pytest.mark.parametrize("spread", [0.5, 4.0, 30.0], ids=["flat", "ordinary", "sharp"])

@@ -97,6 +97,24 @@ def test_a_list_holds_what_the_text_says_once_each_with_its_place(engine: LlamaE
         assert tuple(text[start:end] for start, end in places) == (value["codes"] or ())
 
 
+def test_money_is_an_amount_of_the_text_with_its_currency_and_place(engine: LlamaEngine) -> None:
+    asked = question(kind="extract", fields={"paid": {"type": "money"}, "sums": {"type": "list", "of": "money"}})
+    offered = {
+        "I paid 64,90 € and $12 for it": {"EUR 64.90": "64,90 €", "USD 12": "$12"},
+        "It cost 64.90": {},
+    }
+    for (text, amounts), given in zip(offered.items(), answers(engine, asked, list(offered)), strict=True):
+        assert isinstance(given.answer, Fields)
+        paid, sums = given.answer.value["paid"], cast("tuple[str, ...] | None", given.answer.value["sums"])
+        assert paid is None or paid in amounts
+        assert set(sums or ()) <= set(amounts)
+        assert amounts or (sums is None and given.raw_score is not None and given.raw_score.value == 1.0)
+        where = {str(paid): given.answer.spans["paid"]} if paid is not None else {}
+        where |= dict(zip(sums or (), cast("tuple[Span, ...]", given.answer.spans.get("sums", ())), strict=True))
+        for value, (start, end) in cast("dict[str, Span]", where).items():
+            assert text[start:end] == amounts[value]
+
+
 def test_a_list_of_strings_holds_different_spans_of_the_text(engine: LlamaEngine) -> None:
     asked = question(kind="extract", fields={"things": {"type": "list", "description": "what was bought"}})
     texts = ["red lamp, red cup", '"a" \\ 🙂\nb', "注文です", ""]

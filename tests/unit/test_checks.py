@@ -155,6 +155,8 @@ COPIED = {
     "n": FieldSpec(type="number"),
     "due": FieldSpec(type="date"),
     "tags": FieldSpec(type="list"),
+    "paid": FieldSpec(type="money"),
+    "sums": FieldSpec(type="list", of="money"),
     "free": FieldSpec(type="string", copy=False),
     "size": FieldSpec(type="one_of", options=("big", "small")),
 }
@@ -170,11 +172,16 @@ COPIED = {
         ({"n": 7}, "n"),
         ({"due": "2026-03-04"}, "due"),
         ({"tags": ("x", "z")}, "tags"),
+        ({"paid": "EUR 64.90", "sums": ("EUR 64.9", "USD 12.00")}, None),
+        ({"paid": "EUR 64"}, "paid"),
+        ({"paid": "EUR 1249.50"}, "paid"),
+        ({"paid": "USD 64.90"}, "paid"),
+        ({"sums": ("EUR 64.90", "EUR 12")}, "sums"),
     ],
 )
 def test_a_copied_value_that_does_not_stand_in_the_text_is_found(
     values: dict[str, FieldValue], invented: str | None
 ) -> None:
-    text = "Code a  1: 1.249,50 by 3 March 2026, x and y"
+    text = "Code a  1: 1.249,50 by 3 March 2026, x and y for 64,90 EUR or $12"
     assert invented_field(COPIED, Fields(values), text) == invented
     assert invented_field(COPIED, Label("A 2"), text) is None

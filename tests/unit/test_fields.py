@@ -29,6 +29,7 @@ def spec(**keys: object) -> FieldSpec:
         ({"type": "string", "minimum": 1}, "belong to types number and integer"),
         ({"type": "number", "minimum": 2, "maximum": 1}, "above `maximum`"),
         ({"type": "number", "minimum": float("nan")}, "finite"),
+        ({"type": "money", "minimum": 1}, "belong to types number and integer"),
         ({"type": "string", "of": "number"}, "belongs to type list"),
         ({"type": "list", "of": "list"}, "of"),
         ({"type": "text"}, "type"),
@@ -40,7 +41,7 @@ def test_a_field_that_contradicts_itself_is_refused(keys: dict[str, object], sai
         spec(**keys)
 
 
-@pytest.mark.parametrize("kind", ["string", "number", "integer", "boolean", "date", "list"])
+@pytest.mark.parametrize("kind", ["string", "number", "integer", "boolean", "date", "money", "list"])
 def test_every_field_may_be_absent(kind: str) -> None:
     assert spec(type=kind).parse(None) is None
 
@@ -56,6 +57,9 @@ def test_every_field_may_be_absent(kind: str) -> None:
         ({"type": "integer", "minimum": 2, "maximum": 2}, 2, 2),
         ({"type": "boolean"}, False, False),
         ({"type": "date"}, "2024-02-29", "2024-02-29"),
+        ({"type": "money"}, "EUR 64.90", "EUR 64.90"),
+        ({"type": "money"}, "JPY -500", "JPY -500"),
+        ({"type": "list", "of": "money"}, ["EUR 1", "USD 2.5"], ("EUR 1", "USD 2.5")),
         ({"type": "one_of", "options": ["a", "b"]}, "b", "b"),
         ({"type": "list"}, ["a", "b"], ("a", "b")),
         ({"type": "list", "of": "number"}, [], ()),
@@ -86,6 +90,14 @@ def test_a_value_of_the_fields_type_is_kept(keys: dict[str, object], value: obje
         ({"type": "date"}, "2023-02-29"),
         ({"type": "date"}, "29.02.2024"),
         ({"type": "date"}, "20240229"),
+        ({"type": "money"}, 64.9),
+        ({"type": "money"}, "64.90"),
+        ({"type": "money"}, "64.90 EUR"),
+        ({"type": "money"}, "EUR 064.90"),
+        ({"type": "money"}, "EUR 1,249.00"),
+        ({"type": "money"}, "EUR 5\n"),
+        ({"type": "money"}, "eur 5"),
+        ({"type": "money"}, "ABC 5"),
         ({"type": "one_of", "options": ["a", "b"]}, "A"),
         ({"type": "list"}, "a"),
         ({"type": "list"}, [None]),
@@ -100,7 +112,13 @@ def test_any_other_value_is_refused(keys: dict[str, object], value: object) -> N
 
 @given(value=st.text(st.characters(min_codepoint=0x370, max_codepoint=0x3FF), min_size=1))
 def test_a_refusal_never_shows_the_value(value: str) -> None:
-    for field in (spec(type="number"), spec(type="date"), spec(type="one_of", options=["-"]), spec(type="list")):
+    for field in (
+        spec(type="number"),
+        spec(type="date"),
+        spec(type="money"),
+        spec(type="one_of", options=["-"]),
+        spec(type="list"),
+    ):
         with pytest.raises(ValueError, match=r"^field f is no") as caught:
             parse_object({"f": field}, {"f": value})
         assert value not in str(caught.value)
@@ -139,6 +157,18 @@ def test_the_schemas_pattern_accepts_what_the_parser_accepts(text: str) -> None:
         field.parse(text)
     except ValueError:
         assert not by_schema
+    else:
+        assert by_schema
+
+
+@given(text=st.from_regex(r"\A(EUR|USD) -?[0-9]{1,3}(\.[0-9]{1,2})?\Z") | st.text(max_size=8))
+def test_the_schema_of_money_accepts_what_the_parser_accepts(text: str) -> None:
+    field = spec(type="money")
+    by_schema = re.search(str(field.scalar_schema()["pattern"]).replace("$", r"\Z"), text) is not None
+    try:
+        field.parse(text)
+    except ValueError:
+        assert not by_schema or text[:3] not in {"EUR", "USD"}
     else:
         assert by_schema
 

@@ -38,7 +38,7 @@ def test_an_end_sign_inside_a_string_or_a_list_ends_nothing() -> None:
 
 
 def test_every_field_may_be_null_and_ends_with_its_sign() -> None:
-    for kind in ("string", "number", "integer", "boolean", "date"):
+    for kind in ("string", "number", "integer", "boolean", "date", "money"):
         root = value_grammar(field(type=kind), ",").splitlines()[0]
         assert root.endswith('| "null") ","')
 

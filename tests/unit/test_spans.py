@@ -14,6 +14,7 @@ from pipeline.domain.spans import candidates, is_boundary, place_of
 NUMBER = FieldSpec(type="number")
 INTEGER = FieldSpec(type="integer", minimum=0, maximum=500)
 DATE = FieldSpec(type="date")
+MONEY = FieldSpec(type="money")
 CODE = FieldSpec(type="string", pattern="[A-Z]{2}-[0-9]{4,}")
 
 
@@ -70,7 +71,7 @@ def test_patterns_match_whole_words_only() -> None:
     assert values(CODE, "QS-4471, XQS-4471, QS-44, AB-1234x AB-12345") == ["QS-4471", "AB-12345"]
 
 
-@given(st.text(max_size=60), st.sampled_from([NUMBER, INTEGER, DATE, CODE]))
+@given(st.text(max_size=60), st.sampled_from([NUMBER, INTEGER, DATE, MONEY, CODE]))
 def test_every_candidate_has_its_place_in_the_text_and_is_a_value_of_its_type(text: str, spec: FieldSpec) -> None:
     found = candidates(spec, text)
     assert len({one.literal for one in found}) == len(found)
