@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ JOB = Job.model_validate(
                 "fields": {
                     "order_id": {"type": "string"},
                     "amount": {"type": "number"},
+                    "paid": {"type": "money"},
                     "open": {"type": "boolean"},
                     "items": {"type": "list", "of": "string"},
                 },
@@ -34,7 +36,13 @@ JOB = Job.model_validate(
         "tiers": [{"name": "small", "engine": "instant", "model": "any"}],
     }
 )
-RECORD: dict[str, Any] = {"order_id": 'KL-1,"2"\n🎫', "amount": 64.9, "open": True, "items": ("a", "b;c")}
+RECORD: dict[str, Any] = {
+    "order_id": 'KL-1,"2"\n🎫',
+    "amount": 64.9,
+    "paid": "EUR 64.90",
+    "open": True,
+    "items": ("a", "b;c"),
+}
 
 
 def result(value: Plain, *, state: str = "verdict", confidence: float | None = 0.75) -> StepResult:
@@ -92,11 +100,26 @@ def test_json_lines_are_the_script_contract_word_for_word(written: dict[str, Pat
     assert "größe 尺寸" in written["jsonl"].read_text(encoding="utf-8")
 
 
+def test_places_are_pairs_and_of_a_list_a_pair_for_each_value() -> None:
+    given = replace(result(RECORD), spans={"amount": (3, 9), "items": ((0, 1), (4, 7))})
+    assert given.as_json()["spans"] == {"amount": [3, 9], "items": [[0, 1], [4, 7]]}
+    assert "spans" not in result(RECORD).as_json()
+
+
 def test_csv_and_parquet_have_the_same_columns_and_the_same_rows(written: dict[str, Path]) -> None:
     as_csv, table = read_csv(written["csv"]), pq.read_table(written["parquet"])
     assert list(as_csv[0]) == table.column_names == columns(JOB)
     as_parquet = table.to_pylist()
-    for name in ("key", "source", "topic", "topic_state", "topic_tier", "details.order_id", "details_reason"):
+    for name in (
+        "key",
+        "source",
+        "topic",
+        "topic_state",
+        "topic_tier",
+        "details.order_id",
+        "details.paid",
+        "details_reason",
+    ):
         assert [row[name] for row in as_csv] == [row[name] or "" for row in as_parquet]
     for name in ("topic_confidence", "details_confidence"):
         assert [float(row[name]) if row[name] else None for row in as_csv] == [row[name] for row in as_parquet]
