@@ -53,6 +53,8 @@ class Tier(BaseModel):
     A job file names a `.jinja` file instead, whose text the loader puts here: the job's digest covers it, and workers
     elsewhere need no such file.
     """
+    reproducible: bool = False
+    """llama: read every question by itself, so that its answer does not depend on what else is asked; much slower."""
     threads: int | None = Field(default=None, ge=1)
     """llama: None takes what the cgroup grants this worker."""
 

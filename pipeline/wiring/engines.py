@@ -52,6 +52,7 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
                 gpu_layers=tier.gpu_layers,
                 threads=tier.threads or threads or granted_cpus(),
                 chat_template=tier.chat_template,
+                reproducible=tier.reproducible,
             )
         case "openai":
             from pipeline.adapters.openai_compatible import OpenAIEngine  # noqa: PLC0415 — 0.5 s to import
