@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pipeline.domain.steps import Name
 
 DEFAULT_ACCEPT_AT = 0.85
+MAX_THREADS = 1024
 OnLong: TypeAlias = Literal["escalate", "truncate", "reject"]
 Threshold = Annotated[float, Field(ge=0.0, le=1.01)]
 
@@ -31,7 +32,7 @@ class Tier(BaseModel):
     """Items in one chunk."""
     context_tokens: int = Field(default=4096, ge=256, le=1_048_576)
     """Window for one item: instruction, text and answer."""
-    max_text_tokens: int | None = Field(default=None, ge=16)
+    max_text_tokens: int | None = Field(default=None, ge=16, le=1_048_576)
     """Length of text up to which the model is trusted; None: whatever fits into the window."""
     on_long: OnLong = "escalate"
     on_unknown_confidence: Literal["accept", "escalate"] = "escalate"
@@ -43,9 +44,9 @@ class Tier(BaseModel):
 
     `auto` keeps steps apart until a measurement of the model at hand says otherwise (see the README's decisions).
     """
-    gpu_layers: int = Field(default=0, ge=-1)
+    gpu_layers: int = Field(default=0, ge=-1, le=10_000)
     """llama: layers on the GPU; -1 is all."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
     """llama: None takes what the cgroup grants this worker."""
 
     base_url: str | None = None
@@ -56,7 +57,7 @@ class Tier(BaseModel):
     """openai: set for Azure, with `base_url` as the resource's endpoint."""
     concurrency: int = Field(default=8, ge=1, le=512)
     """openai: requests in flight at once."""
-    timeout_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     retries: int = Field(default=4, ge=0, le=20)
 
     @field_validator("accept_at", mode="before")
