@@ -4,6 +4,8 @@ from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.instant import InstantEngine
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine
 from pipeline.settings import Settings, secret_from
@@ -12,6 +14,16 @@ from pipeline.settings import Settings, secret_from
 def model_store(settings: Settings) -> ModelStore:
     """Return the store of model files."""
     return ModelStore(settings.models_folder)
+
+
+def check_instant_models(job: Job) -> None:
+    """Raise ConfigError where the model of an `instant` tier states no score."""
+    for tier in job.tiers:
+        if tier.engine == "instant":
+            try:
+                InstantEngine(model=tier.model)
+            except ConfigError as error:
+                raise ConfigError(f"tiers.{tier.name}.model: {error}") from None
 
 
 def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) -> Engine:

@@ -12,7 +12,11 @@ _SHOW = """
 import json, llama_cpp
 print(json.dumps([llama_cpp.__version__, llama_cpp.llama_print_system_info().decode()]))
 """
-_REBUILD = "reinstall it: pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
+REBUILD = (
+    f"build it on this machine: {sys.executable} -m pip install --force-reinstall --no-deps --no-cache-dir "
+    "--no-binary llama-cpp-python llama-cpp-python"
+)
+"""Without pip's cache, which may hold what another processor built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +38,10 @@ def library_facts() -> LibraryFacts:
         raise ConfigError(f"llama-cpp-python did not load within {_WITHIN_S} s; try again when less runs") from None
     if shown.returncode < 0:
         message = f"llama-cpp-python dies when it is loaded (signal {-shown.returncode}): built for another processor"
-        raise ConfigError(f"{message}; {_REBUILD}")
+        raise ConfigError(f"{message}; {REBUILD}")
     if shown.returncode:
         last = (shown.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ConfigError(f"llama-cpp-python cannot be imported ({last[:200]}); {_REBUILD}")
+        raise ConfigError(f"llama-cpp-python cannot be imported ({last[:200]}); {REBUILD}")
     version, said = json.loads(shown.stdout)
     pairs = (part.split("=") for part in said.replace("CPU :", "").split("|") if "=" in part)
     return LibraryFacts(version=version, features=frozenset(name.strip() for name, on in pairs if on.strip() == "1"))
