@@ -70,7 +70,8 @@ def test_a_wrong_job_says_where_and_what_is_allowed(shell: Shell) -> None:
     assert "Traceback" not in shell.last_stderr
 
 
-def test_a_missing_model_is_refused_before_anything_starts(shell: Shell) -> None:
+def test_a_missing_model_is_refused_before_anything_starts(fresh_shell: Shell) -> None:
+    shell = fresh_shell
     job = (
         shell.job()
         .read_text(encoding="utf-8")
