@@ -108,6 +108,11 @@ def _numbers(text: str) -> Iterator[Candidate]:
             yield Candidate(number, literal, found.start(), found.end())
 
 
+def _without_zeros(digits: str) -> str:
+    # Not by way of int, which refuses the thousands of digits that a line of a log may have.
+    return digits.lstrip("0") or "0"
+
+
 def _readings(found: "re.Match[str]") -> Iterator[str]:
     """Yield what a number may mean, as JSON writes it, the likelier reading first."""
     sign = "-" if found[0].startswith("-") else ""
@@ -115,13 +120,13 @@ def _readings(found: "re.Match[str]") -> Iterator[str]:
     if group is not None and group == point:  # 1.249.00 is neither
         return
     if group is None:
-        digits = str(int(whole))
+        digits = _without_zeros(whole)
         if len(digits) <= 15:  # noqa: PLR2004 — what a double holds
             yield f"{sign}{digits}.{part}" if part else f"{sign}{digits}"
         if point is not None and part is not None and len(part) == 3 and len(whole) <= 3:  # noqa: PLR2004
             yield f"{sign}{int(whole + part)}"
         return
-    joined = str(int(whole.replace(group, "")))
+    joined = _without_zeros(whole.replace(group, ""))
     if len(joined) <= 15:  # noqa: PLR2004
         yield f"{sign}{joined}.{part}" if part else f"{sign}{joined}"
     if part is None and group in ".," and whole.count(group) == 1:

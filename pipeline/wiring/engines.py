@@ -6,6 +6,8 @@ from pipeline.adapters.llama.templates import refuse_template
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.adapters.models.store import ResolvedModel
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine
 from pipeline.settings import Settings, secret_from
@@ -28,6 +30,16 @@ def model_for(tier: Tier, settings: Settings) -> ResolvedModel:
     room = room_here()
     refuse_unless_it_fits(tier, tier_need(tier, resolved.header.measures, has_gpu=room.has_gpu), room)
     return resolved
+
+
+def check_instant_models(job: Job) -> None:
+    """Raise ConfigError where the model of an `instant` tier states no score."""
+    for tier in job.tiers:
+        if tier.engine == "instant":
+            try:
+                InstantEngine(model=tier.model)
+            except ConfigError as error:
+                raise ConfigError(f"tiers.{tier.name}.model: {error}") from None
 
 
 def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) -> Engine:
