@@ -29,6 +29,7 @@ def test_letters_that_begin_alike_are_read_on_one_beginning_with_the_answers_of_
     engine: LlamaEngine,
 ) -> None:
     texts = [LETTER + text for text in TEXTS[:12]]
+    answers(engine, SENTIMENT, TEXTS[:1])  # reads the instruction
     reply = engine.answer([Ask(question=SENTIMENT, text=text) for text in texts])
     singly = [answers(engine, SENTIMENT, [text])[0] for text in texts]
     beginning = len(engine._vocab.plain(" " + LETTER)) - 1
