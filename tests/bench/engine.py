@@ -4,8 +4,9 @@
         [--plot FILE.svg] [--json FILE]
 
 DATA is a folder with `sst2`, `hwu64`, `banking77`, `clinc150_oos` and `multidogo`, each with `dev.jsonl`; the sample
-tickets come with Headrace. LLAMA_SERVER is a `llama-server` binary; without it that peer is left out. Engine and server
-take turns within each round; figures are medians over the rounds. One by one is timed once, on fewer items.
+tickets come with Headrace. LLAMA_SERVER is a `llama-server` binary; without it that peer is left out, as is `decidr`
+where it is not installed. Engine and server take turns within each round; figures are medians over the rounds. One by
+one is timed once, on fewer items; decidr once, at the server's best number of slots.
 """
 
 import gc
@@ -17,8 +18,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 import platformdirs
@@ -32,13 +35,20 @@ from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.domain.answers import Fields, Label
 from pipeline.domain.outcomes import Given
+from pipeline.domain.steps import Choice
 from pipeline.ports.engine import Ask
-from tests.bench.engine_peers import OneByOne, Prompts, Server, by_joint_answer, by_server
+from pipeline.prompts import Question
+from tests.bench.engine_peers import OneByOne, Prompts, Server, by_decidr, by_joint_answer, by_server, has_decidr
 from tests.bench.engine_plot import Point, write_plot
 from tests.bench.engine_tasks import Task, choice, entities, tickets
 
 SLOTS = (1, 4, 8, 16, 32)
 CELLS = 16384
+ABOUT_CHARS = 100
+"""An item of about 25 tokens."""
+ALONE = 12
+"""Items that are timed alone, and as many before them that are not."""
+MANY_LABELS = 50
 TRIAL = 48
 """Items on which the server's best number of slots is found."""
 
@@ -80,9 +90,10 @@ def value_of(given: Given | None) -> Any:  # noqa: ANN401 — as JSON has it
     return dict(answer.value) if isinstance(answer, Fields) else None
 
 
-def by_engine(engine: LlamaEngine, task: Task) -> tuple[dict[str, list[Any]], float, int]:
-    """Return answers by step, seconds, and the tokens that were read."""
-    asks = [Ask(question=question, text=text) for question in task.questions for text in task.texts]
+def by_engine(engine: LlamaEngine, task: Task, *, full: bool = False) -> tuple[dict[str, list[Any]], float, int]:
+    """Return answers by step, seconds, and the tokens that were read; `full` scores every label of a choice."""
+    questions = [fully(question) if full else question for question in task.questions]
+    asks = [Ask(question=question, text=text) for question in questions for text in task.texts]
     started = time.perf_counter()
     reply = engine.answer(asks)
     seconds = time.perf_counter() - started
@@ -90,6 +101,12 @@ def by_engine(engine: LlamaEngine, task: Task) -> tuple[dict[str, list[Any]], fl
     width = len(task.texts)
     read = sum((call.tokens_in or 0) - (call.tokens_cached or 0) for call in reply.calls)
     return {step.name: values[at * width : (at + 1) * width] for at, step in enumerate(task.steps)}, seconds, read
+
+
+def fully(question: Question) -> Question:
+    """Return a question of which the probability of every option is wanted."""
+    form = question.form
+    return replace(question, form=Choice(form.options, full=True)) if isinstance(form, Choice) else question
 
 
 class Table:
@@ -125,9 +142,10 @@ def fewer(task: Task, count: int) -> Task:
     return Task(name=task.name, texts=task.texts[:count], steps=task.steps, gold=task.gold[:count])
 
 
-def best_server(
-    start: Callable[[int], Server], ways: dict[str, Callable[[Server, Task], Any]], task: Task
-) -> tuple[int, str]:
+Way: TypeAlias = Callable[[Server, Task], tuple[dict[str, list[Any]], float]]
+
+
+def best_server(start: Callable[[int], Server], ways: dict[str, Way], task: Task) -> tuple[int, str]:
     """Find the number of slots, and the way of asking, with the most items/s on a few items."""
     trial = fewer(task, TRIAL)
     seconds: float
@@ -144,91 +162,130 @@ def best_server(
     return max(rates, key=rates.__getitem__)
 
 
-def measure(
-    task: Task,
-    file: str,
-    path: Path,
-    *,
-    binary: Path | None,
-    threads: int,
-    rounds: int,
-    one_by_one: int,
-    table: Table,
-    folder: Path,
-) -> None:
-    engine = engine_of(path, threads)
-    prompts = Prompts(engine)
-    own_rate = engine.read_tokens_per_s()
-    by_engine(engine, fewer(task, 16))
-    ways: dict[str, Callable[[Server, Task], Any]] = {"": lambda server, asked: by_server(server, prompts, asked)}
-    if len(task.steps) > 1:
-        ways = {
-            "steps apart": ways[""],
-            "one JSON answer": lambda server, asked: by_joint_answer(server, engine, asked),
-        }
-    server: Server | None = None
-    slots, way = 0, ""
-    if binary is not None:
+@dataclass(kw_only=True)
+class Bench:
+    """One file on one machine, and where its figures go."""
 
-        def start(count: int) -> Server:
-            return Server(binary, path, slots=count, threads=threads, cells=CELLS, folder=folder)
+    file: str
+    path: Path
+    binary: Path | None
+    threads: int
+    rounds: int
+    one_by_one: int
+    folder: Path
+    table: Table
 
-        slots, way = best_server(start, ways, task)
-        server = start(slots)
+    def measure(self, task: Task) -> None:
+        """Put the engine and its peers to a task."""
+        engine = engine_of(self.path, self.threads)
+        server = None
+        try:
+            by_engine(engine, fewer(task, 16))
+            found = self._server(engine, task)
+            server = found[0] if found else None
+            self._rounds(engine, task, found)
+            if len(task.questions) == 1 and _has_many_labels(task):
+                every, seconds, _ = by_engine(engine, task, full=True)
+                what = f"headrace, {self.file}, every label scored"
+                self.table.add(task, what, every, [len(task.texts) / seconds])
+            if server is not None and isinstance(task.questions[0].form, Choice) and has_decidr():
+                answers, seconds = by_decidr(server, task)
+                self.table.add(task, f"decidr, {self.file}", answers, [len(task.texts) / seconds])
+        finally:
+            if server is not None:
+                server.close()
+            engine.close()
+            gc.collect()
+        if self.one_by_one:
+            self._one_by_one(task)
+
+    def _server(self, engine: LlamaEngine, task: Task) -> tuple[Server, Way, str] | None:
+        """Start the server in the way that is best for it."""
+        if self.binary is None:
+            return None
+        prompts = Prompts(engine)
+        ways: dict[str, Way] = {"": lambda server, asked: by_server(server, prompts, asked)}
+        if len(task.steps) > 1:
+            joint: Way = lambda server, asked: by_joint_answer(server, engine, asked)  # noqa: E731
+            ways = {"steps apart": ways[""], "one JSON answer": joint}
+        slots, way = best_server(self._start, ways, task)
+        server = self._start(slots)
         ways[way](server, fewer(task, 2 * slots))
-    try:
-        ours, theirs = [], []
-        read_shares = []
+        what = f"llama-server, {self.file}, {slots} slots" + (f", {way}" if way else "")
+        return server, ways[way], what
+
+    def _start(self, slots: int) -> Server:
+        assert self.binary is not None
+        return Server(self.binary, self.path, slots=slots, threads=self.threads, cells=CELLS, folder=self.folder)
+
+    def _rounds(self, engine: LlamaEngine, task: Task, peer: tuple[Server, Way, str] | None) -> None:
+        """Take turns, so that both meet the same machine."""
+        ours: list[float] = []
+        theirs: list[float] = []
+        shares: list[float] = []
         answers: dict[str, list[Any]] = {}
-        peer_answers: dict[str, list[Any]] = {}
-        for _ in range(rounds):
+        others: dict[str, list[Any]] = {}
+        for _ in range(self.rounds):
+            own_rate = engine.read_tokens_per_s()
             answers, seconds, read = by_engine(engine, task)
             ours.append(len(task.texts) / seconds)
-            read_shares.append(read / seconds / own_rate)
-            if server is not None:
-                peer_answers, seconds = ways[way](server, task)
+            shares.append(read / seconds / own_rate)
+            if peer is not None:
+                server, way, _name = peer
+                others, seconds = way(server, task)
                 theirs.append(len(task.texts) / seconds)
-        more: dict[str, Any] = {"of_prefill_rate": round(statistics.median(read_shares), 3)}
+        more: dict[str, Any] = {"of_prefill_rate": round(statistics.median(shares), 3)}
         if theirs:
             ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-            more |= {"x_server": round(statistics.median(ratios), 2), "same": share_same(task, answers, peer_answers)}
-        table.add(task, f"headrace, {file}", answers, ours, **more)
-        if theirs:
-            what = f"llama-server, {file}, {slots} slots" + (f", {way}" if way else "")
-            table.add(task, what, peer_answers, theirs)
-    finally:
-        if server is not None:
-            server.close()
-        engine.close()
-        gc.collect()
-    if one_by_one:
-        few = fewer(task, one_by_one)
-        plain = OneByOne(path, threads=threads)
+            more |= {"x_server": round(statistics.median(ratios), 2), "same": share_same(task, answers, others)}
+        self.table.add(task, f"headrace, {self.file}", answers, ours, **more)
+        if peer is not None:
+            self.table.add(task, peer[2], others, theirs)
+
+    def _one_by_one(self, task: Task) -> None:
+        few = fewer(task, self.one_by_one)
+        plain = OneByOne(self.path, threads=self.threads)
         plain.answers(fewer(task, 1))
         found, seconds = plain.answers(few)
         plain.close()
-        table.add(few, f"create_chat_completion, {file}", found, [len(few.texts) / seconds])
+        self.table.add(few, f"create_chat_completion, {self.file}", found, [len(few.texts) / seconds])
+
+
+def _has_many_labels(task: Task) -> bool:
+    form = task.questions[0].form
+    return isinstance(form, Choice) and len(form.options) >= MANY_LABELS
 
 
 def latency(path: Path, task: Task, *, binary: Path | None, threads: int, folder: Path) -> dict[str, float]:
-    """Return the median milliseconds of one item of about 25 tokens alone, two steps, warm."""
+    """Return the median milliseconds of one item alone, two steps, warm; every time another item of about 25 tokens."""
     engine = engine_of(path, threads)
     prompts = Prompts(engine)
-    one = Task(name="one item", texts=task.texts[:1], steps=[task.steps[0], _mood()], gold=task.gold[:1])
+    near = sorted(task.texts, key=lambda text: abs(len(text) - ABOUT_CHARS))[: 2 * ALONE]
+    items = [Task(name="alone", texts=[text], steps=[task.steps[0], _mood()], gold=[{}]) for text in near]
     found: dict[str, float] = {}
-    by_engine(engine, one)
-    found["headrace"] = statistics.median(by_engine(engine, one)[1] for _ in range(15)) * 1000
+
+    def timed(who: str, ask: Callable[[Task], float]) -> None:
+        for item in items[:ALONE]:
+            ask(item)
+        found[who] = round(statistics.median(ask(item) for item in items[ALONE:]) * 1000, 1)
+
+    timed("headrace", lambda item: by_engine(engine, item)[1])
     if binary is not None:
-        server = Server(binary, path, slots=2, threads=threads, cells=CELLS, folder=folder)
-        by_server(server, prompts, one)
-        found["llama-server"] = statistics.median(by_server(server, prompts, one)[1] for _ in range(15)) * 1000
-        server.close()
+        for slots in (1, 2):
+            server = Server(binary, path, slots=slots, threads=threads, cells=CELLS, folder=folder)
+            timed(f"llama-server, {slots} slots", partial(_server_seconds, server, prompts))
+            server.close()
     engine.close()
     plain = OneByOne(path, threads=threads)
-    plain.answers(one)
-    found["create_chat_completion"] = statistics.median(plain.answers(one)[1] for _ in range(5)) * 1000
+    plain.answers(items[0])
+    few = items[ALONE : ALONE + 5]
+    found["create_chat_completion"] = round(statistics.median(plain.answers(item)[1] for item in few) * 1000, 1)
     plain.close()
-    return {who: round(ms, 1) for who, ms in found.items()}
+    return found
+
+
+def _server_seconds(server: Server, prompts: Prompts, item: Task) -> float:
+    return by_server(server, prompts, item)[1]
 
 
 def _mood() -> Any:  # noqa: ANN401
@@ -273,17 +330,16 @@ def main(
             if only and not any(name.startswith(one) for one in only):
                 continue
             for file, path in files.items():
-                measure(
-                    task,
-                    file,
-                    path,
+                Bench(
+                    file=file,
+                    path=path,
                     binary=binary,
                     threads=threads,
                     rounds=rounds,
                     one_by_one=one_by_one if file == "shipped" else 0,
-                    table=table,
                     folder=Path(folder),
-                )
+                    table=table,
+                ).measure(task)
         best = files.get("tuned", shipped)
         alone = latency(best, tasks["sst2"], binary=binary, threads=threads, folder=Path(folder))
     print("one item alone, two steps, ms: " + ", ".join(f"{who} {ms}" for who, ms in alone.items()))
