@@ -131,6 +131,11 @@ class LlamaEngine:
             self._lib.llama_model_free(self._model)
             self._model = None
 
+    @property
+    def tokens_read(self) -> int:
+        """Tokens that the model has read so far, each as often as it was read: what all the work consists of."""
+        return 0 if self._context is None else self._context.tokens_read
+
     def read_tokens_per_s(self) -> float:
         """Measure how fast this machine reads 512 tokens at once: what all reading is held against."""
         tokens = tuple(self._vocab.plain("the quick brown fox " * 512)[:BATCH_TOKENS])
