@@ -26,7 +26,7 @@ from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.models import ModelStore
 from pipeline.domain.steps import Choice
 from pipeline.ports.engine import Ask
-from tests.bench.engine import engine_of, fully
+from tests.bench.engine_runs import engine_of, fully
 from tests.bench.engine_tasks import Task, choice
 
 SHUFFLES = 2
