@@ -33,9 +33,9 @@ class Settings(BaseModel):
     postgres_port: int | None = Field(default=None, ge=1, le=65535)
     flower_port: int | None = Field(default=None, ge=1, le=65535)
     """None picks free ports."""
-    lease_s: float = Field(default=20.0, ge=1.0)
+    lease_s: float = Field(default=20.0, ge=1.0, le=86_400)
     """How long a silent worker keeps its chunk."""
-    sweep_every_s: float = Field(default=5.0, gt=0)
+    sweep_every_s: float = Field(default=5.0, gt=0, le=86_400)
     log_level: Literal["debug", "info", "warning", "error"] | None = None
     """None: warning for commands, info for workers."""
     assignment: str | None = None

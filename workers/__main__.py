@@ -7,6 +7,7 @@ import sys
 from pipeline import telemetry
 from pipeline.adapters.celery_queue import pool_queue
 from pipeline.domain.errors import HeadraceError
+from pipeline.domain.tiers import MAX_THREADS
 from pipeline.settings import ASSIGNMENT, load_settings
 from pipeline.wiring import model_for
 
@@ -16,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("--job", required=True)
     parser.add_argument("--tier", required=True)
-    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--threads", type=int, choices=range(1, MAX_THREADS + 1), metavar="N", default=None)
     options = parser.parse_args()
     settings = load_settings()
     telemetry.configure(level=settings.log_level or "info", style=settings.log_format)

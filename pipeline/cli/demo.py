@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from pipeline import samples
-from pipeline.cli.exports import write_results
+from pipeline.cli.exports import check_output, write_results
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
 from pipeline.cli.run import run_job
@@ -29,6 +29,7 @@ from pipeline.wiring.inputs import job_from
 from pipeline.wiring.model_files import missing_models, pull_missing_models
 
 _SAMPLES = ("tickets.toml", "tickets.csv", "tickets.gold.jsonl")
+_ANSWERS = "answers.jsonl"
 _GROUPS = ("step", "tier")
 _SHOWN = {"settled at once": 2, "escalated": 4, "unresolved": 1}
 """How many examples of each kind are printed."""
@@ -62,13 +63,15 @@ def demo(keep: Path | None, as_json: bool) -> None:  # noqa: FBT001 — click pa
     """
     settings = load_settings()
     job = job_from(samples.path("tickets.toml"))
+    if keep is not None:
+        _keep_samples(keep)
     _fetch(job, settings)
     found: list[Gathered] = []
 
     def look(store: Store, final: RunProgress) -> None:
         found.append(gathered(store, final, job))
         if keep is not None:
-            _keep(keep, store, final, job)
+            write_results(store.results(store.find_run(final.run).id), job, keep / _ANSWERS, None)
 
     final = run_job(job, [str(samples.path("tickets.csv"))], SourceOptions(), settings, then=look)
     if as_json:
@@ -124,14 +127,15 @@ def _kind(line: ResultLine) -> str:
     return "escalated" if any(result.escalated_from for result in line.answers.values()) else "settled at once"
 
 
-def _keep(folder: Path, store: Store, final: RunProgress, job: Job) -> None:
+def _keep_samples(folder: Path) -> None:
+    """Copy the samples, before anything that takes time."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in _SAMPLES:
             shutil.copyfile(samples.path(name), folder / name)
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}; give another folder to --keep") from None
-    write_results(store.results(store.find_run(final.run).id), job, folder / "answers.jsonl", None)
+    check_output(folder / _ANSWERS)
 
 
 def _show(final: RunProgress, found: Gathered, job: Job, keep: Path | None) -> None:

@@ -18,33 +18,64 @@ FORMATS = ("jsonl", "csv", "parquet")
 _PAGE = 10_000
 
 
-def write_results(lines: Iterable[ResultLine], job: Job, output: Path | None, style: str | None) -> None:
-    """Write all lines; a file appears under its name only when it is complete."""
+def check_output(output: Path | None, style: str | None = None) -> str:
+    """Return the format that results are to be written in; raises ConfigError where they could not be.
+
+    For before any work is done: a run of hours must not end with a folder that is not there.
+    """
     style = style or (output.suffix.lstrip(".") if output is not None else "jsonl")
     if style not in FORMATS:
-        raise ConfigError(f"results come as {', '.join(FORMATS)}: name the output so, or give --format")
-    if style == "parquet":
-        if output is None:
-            raise ConfigError("parquet is no text: give --output FILE.parquet")
-        with _replaced(output) as partial:
-            _write_parquet(lines, job, partial)
-        return
-    write = _write_jsonl if style == "jsonl" else _write_csv
+        endings = ", ".join(f".{name}" for name in FORMATS)
+        raise ConfigError(f"results come as {', '.join(FORMATS)}: give an --output that ends in {endings}")
     if output is None:
-        write(lines, job, sys.stdout)
+        if style == "parquet":
+            raise ConfigError("parquet is no text: give --output FILE.parquet")
+        return style
+    if output.exists() and not output.is_file():
+        # A finished file takes the place of what was there, which a device or a pipe must not lose.
+        raise ConfigError(f"cannot write {output}: it is there and is no file; name a file")
+    partial = _partial(output)
+    try:
+        existed = partial.exists()
+        with partial.open("ab"):
+            pass
+        if not existed:
+            partial.unlink()
+    except OSError as error:
+        raise _unwritable(output, error) from None
+    return style
+
+
+def write_results(lines: Iterable[ResultLine], job: Job, output: Path | None, style: str | None) -> None:
+    """Write all lines; a file appears under its name only when it is complete."""
+    style = check_output(output, style)
+    if output is None:
+        (_write_jsonl if style == "jsonl" else _write_csv)(lines, job, sys.stdout)
         return
-    with _replaced(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        write(lines, job, file)
+    with _replaced(output) as partial:
+        if style == "parquet":
+            _write_parquet(lines, job, partial)
+            return
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            (_write_jsonl if style == "jsonl" else _write_csv)(lines, job, file)
+
+
+def _partial(output: Path) -> Path:
+    return output.with_name(f".{output.name}.partial")
+
+
+def _unwritable(output: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write {output}: {error.strerror}; name a file in a folder that you can write to")
 
 
 @contextlib.contextmanager
 def _replaced(output: Path) -> Iterator[Path]:
-    partial = output.with_name(f".{output.name}.partial")
+    partial = _partial(output)
     try:
         yield partial
         partial.replace(output)
     except OSError as error:
-        raise ConfigError(f"cannot write {output}: {error.strerror}") from None
+        raise _unwritable(output, error) from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import click
 
 from pipeline import telemetry
+from pipeline.cli.standard_output import ReaderGone, translated_output
 from pipeline.cli.terminal import EXIT_CODES, err, examples
 from pipeline.domain.errors import HeadraceError
 from pipeline.settings import load_settings
@@ -63,9 +64,10 @@ def _exit_code(argv: Sequence[str] | None) -> int:
     # A service manager's stop is a Ctrl-C: everything ends in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        settings = load_settings()
-        telemetry.configure(level=settings.log_level or "warning", style=settings.log_format)
-        commands.main(args=None if argv is None else list(argv), prog_name="headrace", standalone_mode=False)
+        with translated_output():
+            settings = load_settings()
+            telemetry.configure(level=settings.log_level or "warning", style=settings.log_format)
+            commands.main(args=None if argv is None else list(argv), prog_name="headrace", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -74,7 +76,7 @@ def _exit_code(argv: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         err.print("interrupted: nothing is lost; the same command goes on where this one stopped")
         return _INTERRUPTED
-    except BrokenPipeError:
+    except ReaderGone:
         return 0
     except HeadraceError as error:
         err.print(f"headrace: {telemetry.mask_urls(str(error))}", style="bold red", markup=False, soft_wrap=True)

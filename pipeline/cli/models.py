@@ -117,4 +117,4 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
         out.print("no model is here; fetch one with: headrace models pull NAME")
     bad = [one.name for one in checked if one.fault is not None]
     if bad:
-        raise ModelError(f"{len(bad)} of {len(checked)} models cannot be used: {', '.join(bad)}; pull them again")
+        raise ModelError(f"{len(bad)} of {len(checked)} models cannot be used: {', '.join(bad)}; see above what to do")

@@ -92,4 +92,4 @@ class Display:
         if self._live or self._quiet or time.monotonic() < self._line_at_s:
             return
         self._line_at_s = time.monotonic() + _LINE_EVERY_S
-        err.print(text, markup=False)
+        err.print(text, markup=False, soft_wrap=True)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.exports import FORMATS, write_results
+from pipeline.cli.exports import FORMATS, check_output, write_results
 from pipeline.cli.main import commands
-from pipeline.cli.terminal import examples, json_option, out, print_json, run_argument
+from pipeline.cli.terminal import examples, json_option, out, print_json, print_json_list, run_argument
 from pipeline.cli.views import costs_table, run_table, runs_table
-from pipeline.domain.runs import usd
+from pipeline.domain.errors import NothingToCancel
+from pipeline.domain.items import RejectedRow
+from pipeline.domain.runs import RunState, usd
 from pipeline.ports.store import Store
 from pipeline.settings import load_settings
 from pipeline.wiring import store_and_queue
@@ -54,6 +56,7 @@ def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 )
 def results(run: str, style: str | None, output: Path | None) -> None:
     """Write one line per valid row, in the input's order."""
+    style = check_output(output, style)
     with opened_store() as store:
         record = store.find_run(run)
         write_results(store.results(record.id), record.job, output, style)
@@ -64,18 +67,25 @@ def results(run: str, style: str | None, output: Path | None) -> None:
 @json_option
 @examples("headrace rejects last", "headrace rejects last --json")
 def rejects(run: str, as_json: bool) -> None:  # noqa: FBT001
-    """List the input lines that are no items: file, line, reason, what to do."""
+    """List the input lines that are no items: file, line, reason, what to do.
+
+    --json prints one document, a row a line: {"run": …, "rows": [{"source", "line", "reason", "detail"}, …]}.
+    """
     with opened_store() as store:
-        rows = store.rejected(store.find_run(run).id)
+        record = store.find_run(run)
+        rows = store.rejected(record.id)
         if as_json:
-            for row in rows:
-                print_json({"source": row.source, "line": row.line, "reason": row.reason.value, "detail": row.detail})
+            print_json_list({"run": record.name}, "rows", map(_rejected_json, rows))
             return
         count = 0
         for count, row in enumerate(rows, 1):  # noqa: B007 — the last number is the count
             sys.stdout.write(f"{row.source}:{row.line}: {row.reason.value}: {row.detail}\n")
         if not count:
             out.print("no rows were rejected")
+
+
+def _rejected_json(row: RejectedRow) -> dict[str, object]:
+    return {"source": row.source, "line": row.line, "reason": row.reason.value, "detail": row.detail}
 
 
 @commands.command()
@@ -131,14 +141,21 @@ def retry(run: str, unresolved: bool, as_json: bool) -> None:  # noqa: FBT001
 @json_option
 @examples("headrace cancel last")
 def cancel(run: str, as_json: bool) -> None:  # noqa: FBT001
-    """Stop a run. What was answered stays; `retry` takes it up again."""
+    """Stop a run. What was answered stays; `retry` takes it up again.
+
+    A run that is done or failed stays so, and the exit code is 1; cancelling twice does no harm.
+    """
     with opened_store() as store:
         record = store.find_run(run)
         stopped = store.cancel(record.id)
+        state = store.run(record.id).state  # it may have ended since it was found
     if as_json:
-        print_json({"run": record.name, "stopped_chunks": stopped})
-    else:
-        out.print(f"{record.name} is cancelled; {stopped:,} chunks were open")
+        print_json({"run": record.name, "state": state.value, "stopped_chunks": stopped})
+    elif state is RunState.CANCELLED:
+        already = " already" if record.state is RunState.CANCELLED else ""
+        out.print(f"{record.name} is cancelled{already}; {stopped:,} chunks were open", markup=False, soft_wrap=True)
+    if state is not RunState.CANCELLED:
+        raise NothingToCancel(f"{record.name} is {state.value} already: there is nothing left to cancel")
 
 
 @commands.command()

@@ -1,12 +1,12 @@
 """Commands that put work in and follow it: run, submit, watch."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from pipeline.cli.exports import write_results
+from pipeline.cli.exports import check_output, write_results
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
 from pipeline.cli.sweeping import Sweeper, Tools, open_tools
@@ -65,8 +65,9 @@ def run(
     """
     settings = load_settings()
     job = job_from(job_file)
-    if output is not None and any(Path(one).exists() and output.exists() and output.samefile(one) for one in inputs):
-        raise ConfigError(f"--output {output} is one of the inputs and would be written over: name another file")
+    if output is not None:
+        check_output(output)
+        _refuse_overwriting(output, [job_file, *map(Path, inputs)])
     if pull:
         with Display() as display:
             pull_missing_models(job, settings, display.bar)
@@ -77,6 +78,11 @@ def run(
             write_results(store.results(store.find_run(final.run).id), job, output, None)
 
     conclude(run_job(job, inputs, options, settings, then=export), as_json=as_json)
+
+
+def _refuse_overwriting(output: Path, read: Iterable[Path]) -> None:
+    if any(one.exists() and output.exists() and output.samefile(one) for one in read):
+        raise ConfigError(f"--output {output} is one of the inputs and would be written over: name another file")
 
 
 def run_job(

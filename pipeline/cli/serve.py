@@ -12,7 +12,8 @@ from pipeline import telemetry
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
 from pipeline.cli.sweeping import Sweeper, Tools, open_tools, report_sweep
-from pipeline.cli.terminal import err, examples, json_option, out, print_json
+from pipeline.cli.terminal import Seconds, err, examples, json_option, out, print_json
+from pipeline.domain.tiers import MAX_THREADS
 from pipeline.flow.sweep import sweep
 from pipeline.settings import Settings, child_environment, load_settings
 from pipeline.wiring import Servers, Stack, store_and_queue
@@ -80,7 +81,9 @@ def _loop(sweeper: Sweeper, found: Servers, poll: Callable[[], None] | None = No
 @commands.command()
 @click.option("--job", "job_file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--tier", required=True, help="Which tier of the job to serve.")
-@click.option("--threads", type=click.IntRange(min=1), help="llama: threads [default: what the cgroup grants].")
+@click.option(
+    "--threads", type=click.IntRange(1, MAX_THREADS), help="llama: threads [default: what the cgroup grants]."
+)
 @examples("headrace worker --job job.toml --tier small", "headrace worker --job job.toml --tier large --threads 8")
 def worker(job_file: Path, tier: str, threads: int | None) -> None:
     """Serve one tier: a Celery worker with the tier's engine loaded once."""
@@ -93,11 +96,14 @@ def worker(job_file: Path, tier: str, threads: int | None) -> None:
 
 
 @commands.command("sweep")
-@click.option("--every", type=float, metavar="SECONDS", help="Go on sweeping [default: once].")
+@click.option("--every", type=Seconds(0.1), metavar="SECONDS", help="Go on sweeping, from 0.1 on [default: once].")
 @json_option
 @examples("headrace sweep", "headrace sweep --every 15")
 def sweep_command(every: float | None, as_json: bool) -> None:  # noqa: FBT001
-    """Announce again what stands unpublished, what a dead worker held and what Redis lost; nothing else."""
+    """Announce again what stands unpublished, what a dead worker held and what Redis lost; nothing else.
+
+    With --every, --json prints one document a sweep.
+    """
     settings = load_settings()
     with open_tools(settings, Role.REPORT) as tools:
         while True:

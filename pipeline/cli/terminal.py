@@ -3,8 +3,9 @@
 import functools
 import inspect
 import json
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -13,13 +14,36 @@ from rich.console import Console
 P = ParamSpec("P")
 R = TypeVar("R")
 
-out = Console(highlight=False)
+_UNBOUNDED_COLUMNS = 10_000
+_DAY_S = 86_400
+
+
+class Seconds(click.FloatRange):
+    """A time that can be waited: NaN, which is neither above nor below any limit, is none."""
+
+    name = "seconds"
+
+    def __init__(self, least_s: float) -> None:
+        """From `least_s` to a day."""
+        super().__init__(min=least_s, max=_DAY_S)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 — click's
+        """Return the time; ends with click's own error for what is none."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no time in seconds", param, ctx)
+        return seconds
+
+
+# Rich takes a pipe or a file for a terminal of 80 columns and cuts there: a run's name that is cut can't be used.
+_IN_PIPE = sys.stdout is None or not sys.stdout.isatty()
+out = Console(highlight=False, width=_UNBOUNDED_COLUMNS if _IN_PIPE else None)
 err = Console(stderr=True, highlight=False)
 
 EXIT_CODES = """\
 \b
 Exit codes:
-  0  done                     3  Redis or Postgres does not answer
+  0  done, or a pipe closed   3  Redis or Postgres does not answer
   1  failed, see the message  4  no such run
   2  the job, the input or    5  the run ended cancelled or failed
      the settings are wrong   130  interrupted; the same command goes on
@@ -34,6 +58,14 @@ def json_option(command: Callable[P, R]) -> Callable[P, R]:
 def run_argument(command: Callable[P, R]) -> Callable[P, R]:
     """Add the RUN argument."""
     return click.argument("run", default="last")(command)
+
+
+def print_json_list(head: dict[str, Any], name: str, rows: Iterable[Any]) -> None:
+    """Print a document with a long list in it, `head` and then `name`, without holding the list."""
+    sys.stdout.write(json.dumps(head, ensure_ascii=False)[:-1] + f", {json.dumps(name)}: [")
+    for number, row in enumerate(rows):
+        sys.stdout.write((",\n" if number else "\n") + json.dumps(row, ensure_ascii=False))
+    sys.stdout.write("]}\n")
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 — anything that JSON can hold

@@ -43,7 +43,10 @@ def _caption(now: RunProgress) -> str:
 
 def runs_table(runs: Sequence[RunProgress]) -> Table:
     """Return all runs, a line each."""
-    table = Table("run", "state", "items", "rejected", "answered", "cost", "started")
+    table = Table()
+    table.add_column("run", overflow="fold")  # a name is there to be copied, also from a narrow terminal
+    for name in ("state", "items", "rejected", "answered", "cost", "started"):
+        table.add_column(name)
     for now in runs:
         share = f"{now.answered / now.asked:.0%}" if now.asked else "-"
         started = now.created_at.strftime("%Y-%m-%d %H:%M")

@@ -14,6 +14,8 @@
     │   └── ServiceError                   an embedded server cannot start
     ├── RunNotFound               exit 4   no run of that name
     ├── RunFailed                 exit 5   a run ended in a state other than done
+    ├── OutputError               exit 1   standard output takes no more: a full disk, a closed descriptor
+    ├── NothingToCancel           exit 1   the run has ended by itself
     ├── MessageError              exit 1   a queue message that is not ours: dead letter
     └── ConservationError         exit 1   an item was dropped or doubled: a bug, never hidden
 """
@@ -82,6 +84,14 @@ class RunFailed(HeadraceError):
     """A run ended otherwise than done."""
 
     exit_code = 5
+
+
+class OutputError(HeadraceError):
+    """Standard output could not be written to."""
+
+
+class NothingToCancel(HeadraceError):
+    """A run that is done or failed can't be cancelled any more."""
 
 
 class MessageError(HeadraceError):

@@ -159,8 +159,11 @@ class FieldSpec(BaseModel):
         return value
 
     def _parse_number(self, value: object) -> float | int:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             msg = f"is no {self.scalar}"
+            raise ValueError(msg)  # noqa: TRY004 — callers catch one kind: a wrong answer
+        if not _is_finite(value):
+            msg = "is no number that can be kept"
             raise ValueError(msg)
         if self.scalar == "integer":
             if value != int(value):
@@ -171,6 +174,14 @@ class FieldSpec(BaseModel):
             msg = "is out of its range"
             raise ValueError(msg)
         return value
+
+
+def _is_finite(value: float) -> bool:
+    """Tell whether a number can be kept: what JSON's grammar allows goes beyond what databases, files and sums take."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 Fieldset = Annotated[dict[str, FieldSpec], Field(min_length=1, max_length=50)]

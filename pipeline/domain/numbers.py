@@ -30,14 +30,19 @@ def readings(found: "re.Match[str]") -> Iterator[str]:
     if group is not None and group == point:  # 1.249.00 is neither
         return
     if group is None:
-        digits = str(int(whole))
+        digits = _without_zeros(whole)
         if len(digits) <= _MOST_DIGITS:
             yield f"{digits}.{part}" if part else digits
         if part is not None and len(part) == _GROUP and len(whole) <= _GROUP:
             yield str(int(whole + part))
         return
-    joined = str(int(whole.replace(group, "")))
+    joined = _without_zeros(whole.replace(group, ""))
     if len(joined) <= _MOST_DIGITS:
         yield f"{joined}.{part}" if part else joined
     if part is None and group in ".," and whole.count(group) == 1:
         yield f"{int(whole.split(group)[0])}.{whole.split(group)[1]}"
+
+
+def _without_zeros(digits: str) -> str:
+    # Not by way of int, which refuses the thousands of digits that a line of a log may have.
+    return digits.lstrip("0") or "0"

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -9,6 +10,9 @@ USD_QUANTUM = Decimal("1e-12")
 """Smallest amount booked: a thousandth of what one cached token of the cheapest endpoint costs."""
 _MILLION = Decimal(1_000_000)
 _HOUR_S = Decimal(3600)
+_MOST_USD = Decimal(100_000_000)
+"""Of one price: a call at it is still an amount that the ledger can hold."""
+_Usd: TypeAlias = Annotated[Decimal, Field(ge=0, le=_MOST_USD)]
 
 
 class Price(BaseModel):
@@ -18,11 +22,11 @@ class Price(BaseModel):
 
     name: str = Field(min_length=1)
     valid_from: dt.date
-    usd_per_mtok_in: Decimal | None = Field(default=None, ge=0)
-    usd_per_mtok_cached_in: Decimal | None = Field(default=None, ge=0)
+    usd_per_mtok_in: _Usd | None = None
+    usd_per_mtok_cached_in: _Usd | None = None
     """None: cached input costs what input costs."""
-    usd_per_mtok_out: Decimal | None = Field(default=None, ge=0)
-    usd_per_hour: Decimal | None = Field(default=None, ge=0)
+    usd_per_mtok_out: _Usd | None = None
+    usd_per_hour: _Usd | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Price":

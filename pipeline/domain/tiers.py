@@ -11,6 +11,7 @@ from pipeline.domain.steps import Name
 DEFAULT_ACCEPT_AT = 0.85
 BUILT_IN_TEMPLATES = ("chatml", "gemma", "llama-2", "mistral-instruct", "plain")
 TEMPLATE_SUFFIX = ".jinja"
+MAX_THREADS = 1024
 OnLong: TypeAlias = Literal["escalate", "truncate", "reject"]
 Threshold = Annotated[float, Field(ge=0.0, le=1.01)]
 
@@ -33,7 +34,7 @@ class Tier(BaseModel):
     """Items in one chunk."""
     context_tokens: int = Field(default=4096, ge=256, le=1_048_576)
     """Window for one item: instruction, text and answer."""
-    max_text_tokens: int | None = Field(default=None, ge=16)
+    max_text_tokens: int | None = Field(default=None, ge=16, le=1_048_576)
     """Length of text up to which the model is trusted; None: whatever fits into the window."""
     on_long: OnLong = "escalate"
     on_unknown_confidence: Literal["accept", "escalate"] = "escalate"
@@ -45,7 +46,7 @@ class Tier(BaseModel):
 
     `auto` keeps steps apart until a measurement of the model at hand says otherwise (see the README's decisions).
     """
-    gpu_layers: int | None = Field(default=None, ge=-1)
+    gpu_layers: int | None = Field(default=None, ge=-1, le=10_000)
     """llama: layers on the GPU; -1 is all. None: all where llama.cpp was built for a GPU, else none."""
     chat_template: str | None = Field(default=None, min_length=1)
     """llama: for a file that has none, the name of a built-in template or the text of one.
@@ -53,7 +54,9 @@ class Tier(BaseModel):
     A job file names a `.jinja` file instead, whose text the loader puts here: the job's digest covers it, and workers
     elsewhere need no such file.
     """
-    threads: int | None = Field(default=None, ge=1)
+    reproducible: bool = False
+    """llama: read every question by itself, so that its answer does not depend on what else is asked; much slower."""
+    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
     """llama: None takes what the cgroup grants this worker."""
 
     base_url: str | None = None
@@ -64,7 +67,7 @@ class Tier(BaseModel):
     """openai: set for Azure, with `base_url` as the resource's endpoint."""
     concurrency: int = Field(default=8, ge=1, le=512)
     """openai: requests in flight at once."""
-    timeout_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     retries: int = Field(default=4, ge=0, le=20)
 
     @field_validator("accept_at", mode="before")

@@ -17,7 +17,7 @@ from pipeline.adapters.celery_queue import broker_url
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.embedded import Home, open_home
 from pipeline.adapters.embedded.binaries import postgres_binaries, valkey_server
-from pipeline.adapters.llama.probe import LibraryFacts, library_facts
+from pipeline.adapters.llama.probe import REBUILD, LibraryFacts, library_facts
 from pipeline.adapters.machine import available_memory_bytes, processor_features
 from pipeline.adapters.postgres.probe import DatabaseFacts, database_facts
 from pipeline.adapters.redis_probe import RedisFacts, redis_facts
@@ -36,6 +36,7 @@ _GOOD_FREE_GB = 3.0
 _GOOD_MEMORY_GB = 1.0
 _FAST = {"avx2": "AVX2", "fma": "FMA", "f16c": "F16C", "avx512f": "AVX512"}
 """Linux' word for what makes llama.cpp several times faster → llama.cpp's own."""
+_YOURS = "yours"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -116,8 +117,8 @@ def home_finding(path: Path, mode: int, free_gb: float) -> Finding:
 
 def _servers(settings: Settings, home: Home) -> Iterator[Finding]:
     if settings.redis_url is not None and settings.database_url is not None:
-        yield _redis(settings.redis_url.get_secret_value(), "yours")
-        yield _database(settings.database_url.get_secret_value(), "yours")
+        yield _redis(settings.redis_url.get_secret_value(), _YOURS)
+        yield _database(settings.database_url.get_secret_value(), _YOURS)
         return
     try:
         running = home.running()
@@ -156,7 +157,7 @@ def _redis(url: str, whose: str) -> Finding:
     try:
         return redis_finding(redis_facts(broker_url(url)), whose)
     except HeadraceError as error:
-        return failure("redis", str(error), f"start it, or mend {PREFIX}REDIS_URL")
+        return failure("redis", str(error), _way_back(whose, "REDIS_URL"))
 
 
 def redis_finding(facts: RedisFacts, whose: str) -> Finding:
@@ -170,7 +171,14 @@ def _database(url: str, whose: str) -> Finding:
     try:
         return database_finding(database_facts(url), whose)
     except HeadraceError as error:
-        return failure("postgres", str(error), f"start it, or mend {PREFIX}DATABASE_URL")
+        return failure("postgres", str(error), _way_back(whose, "DATABASE_URL"))
+
+
+def _way_back(whose: str, variable: str) -> str:
+    """Say what to do about a server that does not answer."""
+    if whose == _YOURS:
+        return f"start it, or mend {PREFIX}{variable}"
+    return f"stop every headrace command and start again; the server's log is in the folder logs of {PREFIX}HOME"
 
 
 def database_finding(facts: DatabaseFacts, whose: str) -> Finding:
@@ -218,6 +226,6 @@ def library_finding(facts: LibraryFacts, processor: frozenset[str]) -> Finding:
     unused = sorted(theirs for ours, theirs in _FAST.items() if ours in processor and theirs not in facts.features)
     seen = f"llama-cpp-python {facts.version}"
     if unused:
-        mend = "build it on this machine: pip install --force-reinstall --no-binary llama-cpp-python llama-cpp-python"
-        return warning("llama.cpp", f"{seen}, built without {', '.join(unused)}, which this processor has", mend)
+        lacks = f"{seen}, built without {', '.join(unused)}, which this processor has"
+        return warning("llama.cpp", lacks, f"{REBUILD}=={facts.version}")
     return ok("llama.cpp", f"{seen}, built for this processor")

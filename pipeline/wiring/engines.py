@@ -6,6 +6,8 @@ from pipeline.adapters.llama.templates import refuse_template
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.adapters.models.store import ResolvedModel
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine
 from pipeline.settings import Settings, secret_from
@@ -30,6 +32,16 @@ def model_for(tier: Tier, settings: Settings) -> ResolvedModel:
     return resolved
 
 
+def check_instant_models(job: Job) -> None:
+    """Raise ConfigError where the model of an `instant` tier states no score."""
+    for tier in job.tiers:
+        if tier.engine == "instant":
+            try:
+                InstantEngine(model=tier.model)
+            except ConfigError as error:
+                raise ConfigError(f"tiers.{tier.name}.model: {error}") from None
+
+
 def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) -> Engine:
     """Load a tier's engine; raises ConfigError (a missing model or key) with the way out.
 
@@ -52,6 +64,7 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
                 gpu_layers=tier.gpu_layers,
                 threads=tier.threads or threads or granted_cpus(),
                 chat_template=tier.chat_template,
+                reproducible=tier.reproducible,
             )
         case "openai":
             from pipeline.adapters.openai_compatible import OpenAIEngine  # noqa: PLC0415 — 0.5 s to import

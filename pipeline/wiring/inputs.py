@@ -18,7 +18,7 @@ from pipeline.domain.tiers import DEFAULT_ACCEPT_AT
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings, secret_from
 from pipeline.telemetry import logger
-from pipeline.wiring.engines import model_store
+from pipeline.wiring.engines import check_instant_models, model_store
 from pipeline.wiring.parts import price_book_for
 
 _CHARS_PER_TOKEN = 20
@@ -27,9 +27,10 @@ in tokens by the worker."""
 
 
 def job_from(path: Path) -> Job:
-    """Read a job file and import its checks, so that a mistake shows before anything starts."""
+    """Read a job file, import its checks and look at its engines, so that a mistake shows before anything starts."""
     job = load_job(path)
     load_entry_points(job)
+    check_instant_models(job)
     return job
 
 

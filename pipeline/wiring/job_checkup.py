@@ -15,7 +15,7 @@ from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
 from pipeline.settings import PREFIX, Settings, secret_from
-from pipeline.wiring.engines import model_store
+from pipeline.wiring.engines import check_instant_models, model_store
 from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, tier_need, together_bytes
 from pipeline.wiring.parts import price_book_for
 
@@ -30,6 +30,7 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
     """
     try:
         job = load_job(job_file)
+        check_instant_models(job)
     except HeadraceError as error:
         yield failure("job", str(error))
         return

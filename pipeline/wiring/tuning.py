@@ -53,7 +53,7 @@ def tune(
     store = model_store(settings)
     shipped = store.verify(name)
     if shipped.entry is None:
-        raise ModelError(f"{name} is no model of the catalogue: only those are tuned")
+        raise ModelError(f"{name} is no model of the catalogue: only those are tuned; see headrace models list")
     files = {SHIPPED: shipped.path}
     speeds = [_speed(SHIPPED, shipped.path, say)]
     for to in formats:

@@ -15,6 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from pipeline.adapters.embedded import open_home, start_services
+from pipeline.adapters.postgres import migrate
+
 PATIENCE_S = 120.0
 
 JOB = """
@@ -168,8 +171,29 @@ class Shell:
                     process.wait()
 
 
+@pytest.fixture(scope="session")
+def used_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home whose servers ran once and hold no run: making it takes a test longer than all that it asks."""
+    home = open_home(tmp_path_factory.mktemp("used") / "a home")
+    with start_services(home) as running:
+        migrate(running.database_url)
+    return home.path
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def shell(used_home: Path, tmp_path: Path) -> Iterator[Shell]:
+    """Return a shell with a copy of that home."""
+    made = Shell(tmp_path)
+    # As root, a home that PostgreSQL's account cannot reach keeps its data elsewhere: a copy would share them.
+    if not (used_home / "postgres-folder").exists():
+        subprocess.run(["cp", "-a", str(used_home), str(made.home)], check=True)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def fresh_shell(tmp_path: Path) -> Iterator[Shell]:
+    """Return a shell whose home is still to be made, as on a user's first day."""
     made = Shell(tmp_path)
     yield made
     made.end()

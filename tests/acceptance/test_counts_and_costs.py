@@ -6,7 +6,8 @@ ITEMS = 40
 CHUNK = 16
 
 
-def test_when_the_small_tier_is_sure_of_everything_it_answers_everything(shell: Shell) -> None:
+def test_when_the_small_tier_is_sure_of_everything_it_answers_everything(fresh_shell: Shell) -> None:
+    shell = fresh_shell
     source = shell.file("in.log", lines_of(ITEMS))
     seen = shell.json("run", shell.job(small="score=0.99", chunk=CHUNK), source)
     assert seen["state"] == "done"

@@ -26,7 +26,7 @@ def test_bad_rows_are_counted_kept_and_listed_and_the_good_ones_answered(shell: 
     seen = shell.json("run", shell.file("keyed.toml", job), bad_bytes)
     assert (seen["items"], seen["rejected"]) == (4, 6)
     assert [line["key"] for line in shell.results()] == ["1", "5", "6", "8"]
-    listed = [json.loads(line) for line in shell.run("rejects", "last", "--json").splitlines()]
+    listed = shell.json("rejects", "last")["rows"]
     assert [(row["line"], row["reason"]) for row in listed] == [
         (3, "short_row"),
         (4, "long_row"),
@@ -70,7 +70,8 @@ def test_a_wrong_job_says_where_and_what_is_allowed(shell: Shell) -> None:
     assert "Traceback" not in shell.last_stderr
 
 
-def test_a_missing_model_is_refused_before_anything_starts(shell: Shell) -> None:
+def test_a_missing_model_is_refused_before_anything_starts(fresh_shell: Shell) -> None:
+    shell = fresh_shell
     job = (
         shell.job()
         .read_text(encoding="utf-8")

@@ -4,21 +4,18 @@
         [--plot FILE.svg] [--json FILE]
 
 DATA is a folder with `sst2`, `hwu64`, `banking77`, `clinc150_oos` and `multidogo`, each with `dev.jsonl`; the sample
-tickets come with Headrace. LLAMA_SERVER is a `llama-server` binary; without it that peer is left out. Engine and server
-take turns within each round; figures are medians over the rounds. One by one is timed once, on fewer items.
+tickets come with Headrace. LLAMA_SERVER is a `llama-server` binary; without it that peer is left out, as is `decidr`
+where it is not installed. Engine and server take turns within each round; figures are medians over the rounds. One by
+one is timed once, on fewer items; decidr once, at the server's best number of slots.
 """
 
-import gc
 import json
 import logging
 import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import platformdirs
@@ -27,20 +24,11 @@ import structlog
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipeline.adapters.cpu import granted_cpus
-from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
-from pipeline.domain.answers import Fields, Label
-from pipeline.domain.outcomes import Given
-from pipeline.ports.engine import Ask
-from tests.bench.engine_peers import OneByOne, Prompts, Server, by_joint_answer, by_server
 from tests.bench.engine_plot import Point, write_plot
+from tests.bench.engine_runs import Bench, Table, fewer, latency
 from tests.bench.engine_tasks import Task, choice, entities, tickets
-
-SLOTS = (1, 4, 8, 16, 32)
-CELLS = 16384
-TRIAL = 48
-"""Items on which the server's best number of slots is found."""
 
 
 def tasks_of(data: Path, scale: float) -> dict[str, Task]:
@@ -55,184 +43,10 @@ def tasks_of(data: Path, scale: float) -> dict[str, Task]:
         choice(data, "banking77", "label", "Which intent does this message to a bank have?", some(96)),
         choice(data, "clinc150_oos", "label", "Which intent does this request have?", some(96)),
         entities(data, "multidogo", some(96)),
-        tickets(steps=["details"]),
-        tickets(steps=["category", "details", "mood"]),
+        fewer(tickets(steps=["details"]), some(118)),
+        fewer(tickets(steps=["category", "details", "mood"]), some(118)),
     ]
     return {task.name: task for task in found}
-
-
-def engine_of(path: Path, threads: int) -> LlamaEngine:
-    return LlamaEngine(
-        path,
-        model_name=path.name,
-        context_tokens=4096,
-        max_text_tokens=None,
-        max_answer_tokens=96,
-        gpu_layers=0,
-        threads=threads,
-    )
-
-
-def value_of(given: Given | None) -> Any:  # noqa: ANN401 — as JSON has it
-    answer = None if given is None else given.answer
-    if isinstance(answer, Label):
-        return answer.value
-    return dict(answer.value) if isinstance(answer, Fields) else None
-
-
-def by_engine(engine: LlamaEngine, task: Task) -> tuple[dict[str, list[Any]], float, int]:
-    """Return answers by step, seconds, and the tokens that were read."""
-    asks = [Ask(question=question, text=text) for question in task.questions for text in task.texts]
-    started = time.perf_counter()
-    reply = engine.answer(asks)
-    seconds = time.perf_counter() - started
-    values = [value_of(one) for one in reply.given]
-    width = len(task.texts)
-    read = sum((call.tokens_in or 0) - (call.tokens_cached or 0) for call in reply.calls)
-    return {step.name: values[at * width : (at + 1) * width] for at, step in enumerate(task.steps)}, seconds, read
-
-
-class Table:
-    """Lines of the report."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, Any]] = []
-
-    def add(self, task: Task, who: str, answers: dict[str, list[Any]], rates: Sequence[float], **more: Any) -> None:  # noqa: ANN401
-        line = {
-            "task": task.name,
-            "who": who,
-            "items": len(task.texts),
-            "items_per_s": round(statistics.median(rates), 3),
-            "slowest": round(min(rates), 3),
-            "fastest": round(max(rates), 3),
-            "accuracy": {step.name: round(task.accuracy(step, answers[step.name]), 4) for step in task.steps},
-            **more,
-        }
-        self.lines.append(line)
-        accuracy = " ".join(f"{name} {share:.3f}" for name, share in line["accuracy"].items())
-        rest = " ".join(f"{name}={value}" for name, value in more.items())
-        print(f"{task.name:32} {who:44} {line['items_per_s']:8.2f} items/s  {accuracy}  {rest}", flush=True)
-
-
-def share_same(task: Task, one: dict[str, list[Any]], other: dict[str, list[Any]]) -> float:
-    pairs = [pair for step in task.steps for pair in zip(one[step.name], other[step.name], strict=True)]
-    return round(sum(bool(left == right) for left, right in pairs) / len(pairs), 4)
-
-
-def fewer(task: Task, count: int) -> Task:
-    """Return a task with its first items only."""
-    return Task(name=task.name, texts=task.texts[:count], steps=task.steps, gold=task.gold[:count])
-
-
-def best_server(
-    start: Callable[[int], Server], ways: dict[str, Callable[[Server, Task], Any]], task: Task
-) -> tuple[int, str]:
-    """Find the number of slots, and the way of asking, with the most items/s on a few items."""
-    trial = fewer(task, TRIAL)
-    seconds: float
-    rates: dict[tuple[int, str], float] = {}
-    for slots in SLOTS:
-        server = start(slots)
-        try:
-            for name, way in ways.items():
-                way(server, fewer(task, 8))
-                _, seconds = way(server, trial)
-                rates[slots, name] = len(trial.texts) / seconds
-        finally:
-            server.close()
-    return max(rates, key=rates.__getitem__)
-
-
-def measure(
-    task: Task,
-    file: str,
-    path: Path,
-    *,
-    binary: Path | None,
-    threads: int,
-    rounds: int,
-    one_by_one: int,
-    table: Table,
-    folder: Path,
-) -> None:
-    engine = engine_of(path, threads)
-    prompts = Prompts(engine)
-    own_rate = engine.read_tokens_per_s()
-    by_engine(engine, fewer(task, 16))
-    ways: dict[str, Callable[[Server, Task], Any]] = {"": lambda server, asked: by_server(server, prompts, asked)}
-    if len(task.steps) > 1:
-        ways = {
-            "steps apart": ways[""],
-            "one JSON answer": lambda server, asked: by_joint_answer(server, engine, asked),
-        }
-    server: Server | None = None
-    slots, way = 0, ""
-    if binary is not None:
-
-        def start(count: int) -> Server:
-            return Server(binary, path, slots=count, threads=threads, cells=CELLS, folder=folder)
-
-        slots, way = best_server(start, ways, task)
-        server = start(slots)
-        ways[way](server, fewer(task, 2 * slots))
-    try:
-        ours, theirs = [], []
-        read_shares = []
-        answers: dict[str, list[Any]] = {}
-        peer_answers: dict[str, list[Any]] = {}
-        for _ in range(rounds):
-            answers, seconds, read = by_engine(engine, task)
-            ours.append(len(task.texts) / seconds)
-            read_shares.append(read / seconds / own_rate)
-            if server is not None:
-                peer_answers, seconds = ways[way](server, task)
-                theirs.append(len(task.texts) / seconds)
-        more: dict[str, Any] = {"of_prefill_rate": round(statistics.median(read_shares), 3)}
-        if theirs:
-            ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-            more |= {"x_server": round(statistics.median(ratios), 2), "same": share_same(task, answers, peer_answers)}
-        table.add(task, f"headrace, {file}", answers, ours, **more)
-        if theirs:
-            what = f"llama-server, {file}, {slots} slots" + (f", {way}" if way else "")
-            table.add(task, what, peer_answers, theirs)
-    finally:
-        if server is not None:
-            server.close()
-        engine.close()
-        gc.collect()
-    if one_by_one:
-        few = fewer(task, one_by_one)
-        plain = OneByOne(path, threads=threads)
-        plain.answers(fewer(task, 1))
-        found, seconds = plain.answers(few)
-        plain.close()
-        table.add(few, f"create_chat_completion, {file}", found, [len(few.texts) / seconds])
-
-
-def latency(path: Path, task: Task, *, binary: Path | None, threads: int, folder: Path) -> dict[str, float]:
-    """Return the median milliseconds of one item of about 25 tokens alone, two steps, warm."""
-    engine = engine_of(path, threads)
-    prompts = Prompts(engine)
-    one = Task(name="one item", texts=task.texts[:1], steps=[task.steps[0], _mood()], gold=task.gold[:1])
-    found: dict[str, float] = {}
-    by_engine(engine, one)
-    found["headrace"] = statistics.median(by_engine(engine, one)[1] for _ in range(15)) * 1000
-    if binary is not None:
-        server = Server(binary, path, slots=2, threads=threads, cells=CELLS, folder=folder)
-        by_server(server, prompts, one)
-        found["llama-server"] = statistics.median(by_server(server, prompts, one)[1] for _ in range(15)) * 1000
-        server.close()
-    engine.close()
-    plain = OneByOne(path, threads=threads)
-    plain.answers(one)
-    found["create_chat_completion"] = statistics.median(plain.answers(one)[1] for _ in range(5)) * 1000
-    plain.close()
-    return {who: round(ms, 1) for who, ms in found.items()}
-
-
-def _mood() -> Any:  # noqa: ANN401
-    return next(step for step in tickets(steps=["mood"]).steps)
 
 
 @click.command(help=__doc__)
@@ -273,17 +87,16 @@ def main(
             if only and not any(name.startswith(one) for one in only):
                 continue
             for file, path in files.items():
-                measure(
-                    task,
-                    file,
-                    path,
+                Bench(
+                    file=file,
+                    path=path,
                     binary=binary,
                     threads=threads,
                     rounds=rounds,
                     one_by_one=one_by_one if file == "shipped" else 0,
-                    table=table,
                     folder=Path(folder),
-                )
+                    table=table,
+                ).measure(task)
         best = files.get("tuned", shipped)
         alone = latency(best, tasks["sst2"], binary=binary, threads=threads, folder=Path(folder))
     print("one item alone, two steps, ms: " + ", ".join(f"{who} {ms}" for who, ms in alone.items()))

@@ -5,6 +5,8 @@ Both are asked the very prompts that the engine asks, as tokens, so that no peer
 
 import contextlib
 import http.client
+import importlib
+import importlib.util
 import json
 import os
 import socket
@@ -12,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +176,37 @@ def by_server(server: Server, prompts: Prompts, task: Task) -> tuple[dict[str, l
     found = {name: server.complete_all(asked) for name, asked in bodies.items()}
     seconds = time.perf_counter() - started
     return {step.name: server_answers(question_of(step), found[step.name]) for step in task.steps}, seconds
+
+
+def has_decidr() -> bool:
+    """Tell whether the decision scorer `decidr` is installed."""
+    return importlib.util.find_spec("decidr") is not None
+
+
+def by_decidr(server: Server, task: Task) -> tuple[dict[str, list[Any]], float]:
+    """Ask through decidr, a client that reads one token's log-probabilities, as many at once as there are slots."""
+    decidr: Any = importlib.import_module("decidr")
+    backend = decidr.OpenAIBackend(api_key="none", base_url=f"http://127.0.0.1:{server.port}/v1")
+    client = decidr.Client("local", backend=backend)
+
+    def decide(step: Step, text: str) -> str | None:
+        question = question_of(step)
+        assert isinstance(question.form, Choice)
+        row = {
+            "id": "item",
+            "state": text,
+            "question": question.system,
+            "options": [{"id": option, "description": option} for option in question.form.options],
+        }
+        try:
+            return str(client.decide(row).choice)
+        except Exception:  # noqa: BLE001 — whatever it cannot decide is a wrong answer of its
+            return None
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(server.slots) as pool:
+        found = {step.name: list(pool.map(partial(decide, step), task.texts)) for step in task.steps}
+    return found, time.perf_counter() - started
 
 
 def joint_question(steps: Sequence[Step]) -> tuple[str, dict[str, Any]]:

@@ -35,13 +35,6 @@ pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]  # a busy machine rea
 
 
 @pytest.fixture(scope="module")
-def engine(model_path: Callable[[str], Path]) -> Iterator[LlamaEngine]:
-    engine = engine_for(model_path(SMALL))
-    yield engine
-    engine.close()
-
-
-@pytest.fixture(scope="module")
 def reference(model_path: Callable[[str], Path]) -> Iterator[Reference]:
     reference = Reference(model_path(SMALL), threads=1)
     yield reference

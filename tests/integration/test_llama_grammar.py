@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from pipeline.adapters.llama.constraint import TAIL, Grammar
-from pipeline.adapters.llama.library import llama
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.fields import FieldSpec, object_schema
 from pipeline.domain.grammar import slots
@@ -23,13 +20,8 @@ pytestmark = pytest.mark.model
 
 
 @pytest.fixture(scope="module")
-def vocab(model_path: Callable[[str], Path]) -> Iterator[Vocab]:
-    lib = llama()
-    params = lib.llama_model_default_params()
-    params.vocab_only = True
-    model = lib.llama_model_load_from_file(str(model_path("smollm2-135m-instruct")).encode(), params)
-    yield Vocab(model)
-    lib.llama_model_free(model)
+def vocab(vocabulary: object) -> Vocab:
+    return Vocab(vocabulary)
 
 
 def accepts(vocab: Vocab, spec: FieldSpec, written: str) -> bool:

@@ -1,6 +1,6 @@
 """Records on a real model: copied values, fields decided without reading, questions that share a reading."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,13 +15,6 @@ from pipeline.prompts import Question
 from tests.integration.llama_cases import CODE, DETAILS, SMALL, TEXTS, answers, engine_for, question
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]  # a busy machine reads a hundred tokens a second
-
-
-@pytest.fixture(scope="module")
-def engine(model_path: Callable[[str], Path]) -> Iterator[LlamaEngine]:
-    engine = engine_for(model_path(SMALL))
-    yield engine
-    engine.close()
 
 
 def test_fields_of_every_type_come_out_typed_with_a_score_each(engine: LlamaEngine) -> None:

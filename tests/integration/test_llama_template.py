@@ -1,11 +1,7 @@
 """Chat templates of all sorts, on a real vocabulary: one BOS or none, a system turn or none, and nothing lost."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
-from pipeline.adapters.llama.library import llama
 from pipeline.adapters.llama.template import ChatTemplate
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.errors import ModelError
@@ -45,23 +41,13 @@ class WantsBos(Vocab):
         return 0
 
 
-@pytest.fixture(scope="module")
-def model(model_path: Callable[[str], Path]) -> Iterator[object]:
-    lib = llama()
-    params = lib.llama_model_default_params()
-    params.vocab_only = True
-    model = lib.llama_model_load_from_file(str(model_path("smollm2-135m-instruct")).encode(), params)
-    yield model
-    lib.llama_model_free(model)
-
-
 def text_of(vocab: Vocab, tokens: tuple[int, ...]) -> str:
     named = {token: text for text, token in vocab._markers.items()}
     return b"".join(named[token].encode() if token in named else vocab.piece(token) for token in tokens).decode()
 
 
-def test_a_system_turn_and_examples_are_put_as_the_template_says(model: object) -> None:
-    vocab = Vocab(model)
+def test_a_system_turn_and_examples_are_put_as_the_template_says(vocabulary: object) -> None:
+    vocab = Vocab(vocabulary)
     prompt = ChatTemplate(TURNS, vocab).prompt(QUESTION)
     assert text_of(vocab, prompt.prefix) == (
         "<|im_start|>system\nWhich colour?<|im_end|>\n<|im_start|>user\nText: grass\n\nColour:<|im_end|>\n"
@@ -75,8 +61,8 @@ def test_a_system_turn_and_examples_are_put_as_the_template_says(model: object) 
 @pytest.mark.parametrize(
     "source", [NO_SYSTEM, DROPS_SYSTEM, SYSTEM_LAST], ids=["refuses it", "drops it", "prints it behind the examples"]
 )
-def test_a_template_without_a_system_turn_gets_it_in_the_first_user_turn(model: object, source: str) -> None:
-    vocab = Vocab(model)
+def test_a_template_without_a_system_turn_gets_it_in_the_first_user_turn(vocabulary: object, source: str) -> None:
+    vocab = Vocab(vocabulary)
     template = ChatTemplate(source, vocab)
     assert text_of(vocab, template.prompt(QUESTION).prefix) == (
         "<|im_start|>user\nWhich colour?\n\nText: grass\n\nColour:<|im_end|>\n<|im_start|>assistant\ngreen<|im_end|>\n"
@@ -90,8 +76,8 @@ def test_a_template_without_a_system_turn_gets_it_in_the_first_user_turn(model: 
     ("source", "wants", "count"),
     [(TURNS, False, 0), (TURNS, True, 1), ("<|endoftext|>" + TURNS, True, 1), ("<|endoftext|>" + TURNS, False, 1)],
 )
-def test_bos_comes_exactly_once_or_never(model: object, source: str, wants: bool, count: int) -> None:  # noqa: FBT001 — a parameter of the test
-    vocab = WantsBos(model) if wants else Vocab(model)
+def test_bos_comes_exactly_once_or_never(vocabulary: object, source: str, wants: bool, count: int) -> None:  # noqa: FBT001 — a parameter of the test
+    vocab = WantsBos(vocabulary) if wants else Vocab(vocabulary)
     prompt = ChatTemplate(source, vocab).prompt(QUESTION)
     tokens = (*prompt.prefix, *prompt.suffix)
     assert tokens.count(0) == count
@@ -108,13 +94,13 @@ def test_bos_comes_exactly_once_or_never(model: object, source: str, wants: bool
         ("{{ messages.append(1) }}" + TURNS, "does not print a user's turn"),
     ],
 )
-def test_what_is_no_usable_template_is_a_model_error(model: object, source: str, why: str) -> None:
+def test_what_is_no_usable_template_is_a_model_error(vocabulary: object, source: str, why: str) -> None:
     with pytest.raises(ModelError, match=why):
-        ChatTemplate(source, Vocab(model))
+        ChatTemplate(source, Vocab(vocabulary))
 
 
-def test_marks_of_what_a_model_is_trained_to_say_print_nothing(model: object) -> None:
-    vocab = Vocab(model)
+def test_marks_of_what_a_model_is_trained_to_say_print_nothing(vocabulary: object) -> None:
+    vocab = Vocab(vocabulary)
     marked = TURNS.replace("{{ m.content | trim }}", "{%- generation %}{{ m.content | trim }}{% endgeneration -%}")
     asked = ChatTemplate(
         marked.replace("{%- generation", "{% generation").replace("generation -%}", "generation %}"), vocab
@@ -123,14 +109,14 @@ def test_marks_of_what_a_model_is_trained_to_say_print_nothing(model: object) ->
     assert "<|im_start|>userText" in text_of(vocab, ChatTemplate(marked, vocab).prompt(QUESTION).prefix)
 
 
-def test_a_template_that_prints_the_date_prints_the_same_every_day(model: object) -> None:
-    vocab = Vocab(model)
+def test_a_template_that_prints_the_date_prints_the_same_every_day(vocabulary: object) -> None:
+    vocab = Vocab(vocabulary)
     prompt = ChatTemplate("Today: {{ strftime_now('%d %b %Y') }}\n" + TURNS, vocab).prompt(QUESTION)
     assert text_of(vocab, prompt.prefix).startswith("Today: 26 Jul 2024\n<|im_start|>system")
 
 
-def test_an_answer_continues_what_the_template_wrote_before_it(model: object) -> None:
-    vocab = Vocab(model)
+def test_an_answer_continues_what_the_template_wrote_before_it(vocabulary: object) -> None:
+    vocab = Vocab(vocabulary)
     template = ChatTemplate(TURNS, vocab)
     prompt = template.prompt(QUESTION)
     for answer in ("green", "größe", " spaced", "\n"):
@@ -138,8 +124,8 @@ def test_an_answer_continues_what_the_template_wrote_before_it(model: object) ->
         assert text_of(vocab, tokens).endswith(f"assistant\n{answer}")
 
 
-def test_markers_that_a_file_calls_user_defined_are_reserved_once_a_template_uses_them(model: object) -> None:
-    vocab = Vocab(model)
+def test_markers_that_a_file_calls_user_defined_are_reserved_once_a_template_uses_them(vocabulary: object) -> None:
+    vocab = Vocab(vocabulary)
     (word,) = vocab.plain("green")
     vocab._user_defined["green"] = word  # as if the file had marked it so: llama.cpp would find it in any text
     assert word in vocab.plain("green grass")

@@ -22,7 +22,8 @@ from pipeline.wiring.checkup import (
     redis_finding,
     settings_finding,
 )
-from pipeline.wiring.job_checkup import threshold_findings
+from pipeline.wiring.fit import Room
+from pipeline.wiring.job_checkup import job_findings, threshold_findings
 
 
 def level(finding: Finding) -> Level:
@@ -94,6 +95,13 @@ def test_llama_cpp_should_use_what_the_processor_has(built: set[str], processor:
     assert level(library_finding(found, frozenset(processor))) is expected
 
 
+def test_what_rebuilds_llama_cpp_keeps_its_version_and_leaves_all_else_alone() -> None:
+    found = library_finding(LibraryFacts(version="0.3.36", features=frozenset()), frozenset({"avx2"}))
+    assert found.mend is not None
+    assert found.mend.endswith("llama-cpp-python==0.3.36")
+    assert "--no-deps --no-cache-dir" in found.mend
+
+
 def test_settings_are_shown_without_secrets() -> None:
     found = settings_finding(
         load_settings(
@@ -152,6 +160,17 @@ def test_a_threshold_for_one_step_only_leaves_the_others_at_the_default() -> Non
 def test_thresholds_that_the_job_sets_are_fine(accept_at: object) -> None:
     (found,) = threshold_findings(job([tier(accept_at=accept_at), tier("large")]))
     assert level(found) is Level.OK
+
+
+def test_an_instant_tier_that_states_no_score_is_found_before_a_worker_finds_it(tmp_path: Path) -> None:
+    path = tmp_path / "job.toml"
+    path.write_text(
+        'name = "j"\nsteps = [{ name = "mood", kind = "sentiment" }]\n'
+        'tiers = [{ name = "small", engine = "instant", model = "score=7" }]\n'
+    )
+    (found,) = job_findings(path, load_settings({}), Room(host_bytes=1 << 34, gpu_bytes=None), up=False)
+    assert found.level is Level.FAILURE
+    assert found.seen.startswith("tiers.small.model: ")
 
 
 def test_the_top_of_a_steps_ladder_needs_no_threshold() -> None:

@@ -1,16 +1,13 @@
 """The command line is a contract: examples in every help, named exit codes, errors in one line without a traceback."""
 
-import logging
-import signal
 from collections.abc import Callable, Iterator
 
 import click
 import pytest
-import structlog
 from click.testing import CliRunner
 
-from pipeline.cli import main
 from pipeline.cli.main import commands
+from pipeline.cli.standard_output import ReaderGone
 from pipeline.cli.terminal import EXIT_CODES
 from pipeline.domain.errors import HeadraceError
 
@@ -36,20 +33,8 @@ def every_error(top: type[HeadraceError] = HeadraceError) -> Iterator[type[Headr
         yield from every_error(below)
 
 
-@pytest.fixture(autouse=True)
-def _same_process() -> Iterator[None]:
-    """Put back what `main` sets for the whole process: its logging, and what SIGTERM does."""
-    on_stop = signal.getsignal(signal.SIGTERM)
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    signal.signal(signal.SIGTERM, on_stop)
-    structlog.reset_defaults()
-
-
 @pytest.fixture
-def ending() -> Iterator[Callable[[BaseException], int]]:
+def ending(exit_code: Callable[..., int]) -> Iterator[Callable[[BaseException], int]]:
     """Return a function that runs `headrace` with a command that raises, and returns the exit code."""
 
     def run(error: BaseException) -> int:
@@ -61,13 +46,6 @@ def ending() -> Iterator[Callable[[BaseException], int]]:
 
     yield run
     commands.commands.pop("fail", None)
-
-
-def exit_code(*argv: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(argv)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def test_all_commands_are_there() -> None:
@@ -97,7 +75,9 @@ def test_every_exit_code_of_an_error_is_documented() -> None:
 
 
 @pytest.mark.parametrize("words", [("nonsense",), ("status", "--nonsense"), ("submit",), ("models", "nonsense")])
-def test_words_that_are_no_command_end_with_2(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_words_that_are_no_command_end_with_2(
+    words: tuple[str, ...], exit_code: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code(*words) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -131,17 +111,19 @@ def test_an_interruption_ends_with_130_and_says_that_nothing_is_lost(
 
 
 def test_a_reader_that_went_away_is_no_error(ending: Callable[[BaseException], int]) -> None:
-    assert ending(BrokenPipeError()) == 0
+    assert ending(ReaderGone()) == 0
 
 
 def test_a_wrong_environment_ends_with_2_and_names_the_variable(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    exit_code: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HEADRACE_LEASE_S", "soon")
     assert exit_code("status") == 2
     assert "HEADRACE_LEASE_S" in capsys.readouterr().err
 
 
-def test_a_model_that_nobody_knows_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_nobody_knows_ends_with_2(
+    exit_code: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code("models", "pull", "qwen2.5-coder-0.5b-instruk") == 2
     assert "did you mean qwen2.5-coder-0.5b-instruct?" in capsys.readouterr().err

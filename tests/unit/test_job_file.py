@@ -1,5 +1,7 @@
 """The job file: what loads, and that every error names key, line, content and what is allowed."""
 
+import contextlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -213,6 +215,92 @@ def test_what_looks_like_a_secret_is_masked(tmp_path: Path) -> None:
     assert "did you mean `api_key_env`?" in text
     assert "4711" not in text
     assert "s3cret" not in text
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "1_" * 3000 + "1", "-" + "9" * 400, "0x" + "f" * 5000, str(2**63)])
+@pytest.mark.parametrize(
+    ("old", "place"),
+    [
+        ("flush_after_s = 1", "flush_after_s = {}"),
+        ("amount = 1", "amount = {}"),
+        ("amount = 1", "amount = [[1], [{}]]"),
+    ],
+    ids=["key", "example", "list in an example"],
+)
+def test_an_integer_of_more_than_64_bits_is_an_error_with_its_line(
+    tmp_path: Path, number: str, old: str, place: str
+) -> None:
+    example = 'text = "Pay 1."\nanswer.amount = 1\n'
+    job = "flush_after_s = 1\n" + SUPPORT.replace("[steps.fields]", f"[[steps.examples]]\n{example}[steps.fields]")
+    load(tmp_path, job)
+    text = message(tmp_path, job.replace(old, place.format(number)))
+    line = next(line for line, content in enumerate(job.split("\n"), 1) if old in content)
+    assert f"a number that is too long\n  line {line}: an integer has at most 64 bits" in text
+    assert len(text) < 1000
+
+
+MORE = """
+[[steps]]
+name = "tags"
+kind = "multilabel"
+labels = ["a", "b"]
+examples = [{ text = "t", answer = ["a"] }]
+ladder = ["small"]
+[[steps.checks]]
+kind = "python"
+entry_point = "a:b"
+[[tiers]]
+name = "third"
+engine = "llama"
+model = "m"
+threads = 1
+fuse = true
+timeout_s = 1.0
+"""
+PYTHON_WORDS = re.compile(r"tuple|dict|instance|object|None|unix|Decimal|Input|parse|interpret|after validation")
+
+
+@pytest.mark.parametrize(
+    "wrong", ['"x"', '""', "5", "-5", "1.5", "nan", "true", "[]", "{}", "[1]", "{ a = 1 }", "[[]]", "2026-01-01"]
+)
+def test_what_is_wrong_is_said_in_words_of_toml_and_not_of_python(tmp_path: Path, wrong: str) -> None:
+    lines = (SUPPORT + MORE).split("\n")
+    load(tmp_path, SUPPORT + MORE)
+    said = set[str]()
+    for number, line in enumerate(lines):
+        key, sign, _ = line.partition(" = ")
+        if sign:
+            with contextlib.suppress(AssertionError, pytest.fail.Exception):
+                changed = [*lines[:number], f"{key} = {wrong}", *lines[number + 1 :]]
+                said.update(message(tmp_path, "\n".join(changed)).split("\n"))
+    told = [one for one in said if one.startswith("  line ")]
+    assert told
+    assert not [one for one in told if PYTHON_WORDS.search(one)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('question = "What is this ticket about?"\n', "ladder = 1\n", "steps.category.ladder: should be a list"),
+        ("[steps.fields]", "[steps.fields]\nsum = 5", "steps.details.fields.sum: should be a table"),
+        ('{ type = "date" }', '{ type = "date", kopy = true }', "did you mean `copy`?"),
+        (
+            'engine = "llama"',
+            'engine = "llama"\nfuse = "maybe"',
+            "tiers.small.fuse: not allowed; allowed: auto, true, false",
+        ),
+        (
+            'name = "support-tickets"',
+            'name = "x"\nflush_after_s = inf',
+            "flush_after_s: should be less than or equal to",
+        ),
+    ],
+)
+def test_an_error_says_what_the_file_takes(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert SUPPORT.count(old) == 1
+    text = message(tmp_path, SUPPORT.replace(old, new))
+    assert said in text
+    assert "1 error\n" in text
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"[" * 5000, b"x = 1\n" * 3])

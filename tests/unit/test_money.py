@@ -116,6 +116,11 @@ def test_what_has_no_currency_or_is_no_plain_amount_is_none(text: str) -> None:
     assert said(text) == []
 
 
+@pytest.mark.parametrize("digits", ["9" * 5000, "9" * 5000 + ".5", "1," + ",".join(["999"] * 2000)])
+def test_a_run_of_thousands_of_digits_is_no_amount_and_no_failure(digits: str) -> None:
+    assert said(f"EUR {digits} and 7 EUR") == [("EUR 7", "7 EUR")]
+
+
 def test_a_currency_between_two_amounts_is_offered_with_both_unless_the_first_has_one() -> None:
     assert said("12 USD 13 EUR") == [("USD 12", "12 USD"), ("EUR 13", "13 EUR"), ("USD 13", "USD 13")]
     assert said("USD 12 EUR 13") == [("USD 12", "USD 12"), ("EUR 13", "EUR 13")]

@@ -53,6 +53,8 @@ def test_usage_and_model_are_taken_where_they_make_sense_and_unknown_elsewhere()
     odd = completion_of(body("x", usage=usage, model=7))
     assert (odd.usage, odd.model) == (Usage(tokens_in=None, tokens_cached=None, tokens_out=None), None)
     assert completion_of(body("x")).usage == Usage(tokens_in=None)
+    absurd = completion_of(body("x", usage={"prompt_tokens": 10**400, "completion_tokens": 2**63}))
+    assert absurd.usage == Usage(tokens_in=None)
 
 
 @pytest.mark.parametrize(

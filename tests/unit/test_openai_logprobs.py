@@ -140,7 +140,13 @@ def test_characters_split_over_tokens_are_joined_by_their_bytes() -> None:
     assert aligned(tokens, '"é"') is not None
 
 
-@pytest.mark.parametrize("entry", [None, {}, {"token": 1}, {"token": "a"}, {"token": "a", "logprob": math.nan}])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(None, {}, {"token": 1}, {"token": "a"}, {"token": "a", "logprob": math.nan}),
+        *({"token": "a", "logprob": 10**400}, {"token": "a", "logprob": -(10**400)}),
+    ],
+)
 def test_an_entry_that_is_not_what_the_api_promises_is_none(entry: object) -> None:
     assert token_of(entry) is None
 

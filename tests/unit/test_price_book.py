@@ -72,6 +72,9 @@ def test_amounts_are_exact_as_strings_and_as_numbers(tmp_path: Path, amount: str
     [
         ('usd_per_hr = "1"', "line 4, prices.m.usd_per_hr: unknown key; did you mean `usd_per_hour`?; allowed: name,"),
         ('usd_per_hour = "-1"', "line 4, prices.m.usd_per_hour: should be greater than or equal to 0"),
+        ('usd_per_hour = "1e30"', "line 4, prices.m.usd_per_hour: should be less than or equal to 100000000"),
+        ("usd_per_hour = 1e9999999999", "line 4, prices.m.usd_per_hour: should be less than or equal to 100000000"),
+        ("usd_per_hour = [1]", "line 4, prices.m.usd_per_hour: should be a number, best in quotes"),
         ('usd_per_hour = "cheap"', "line 4, prices.m.usd_per_hour: should be a valid decimal"),
         ("usd_per_hour = nan", "line 4, prices.m.usd_per_hour: should be a finite number"),
         ('usd_per_mtok_in = "1"', "line 1, prices.m: give usd_per_mtok_in and usd_per_mtok_out"),
@@ -83,6 +86,20 @@ def test_an_error_names_key_and_line(tmp_path: Path, line: str, told: str) -> No
     with pytest.raises(ConfigError, match=r"^price book .*: 1 error") as caught:
         book(tmp_path, f'[[prices]]\nname = "m"\nvalid_from = 2026-01-01\n{line}\n')
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("amount", ["1" * 5000, "-" + "1" * 400, "0x" + "f" * 5000, "1e99999999999999999999"])
+def test_a_number_that_is_too_long_is_an_error_with_its_line(tmp_path: Path, amount: str) -> None:
+    with pytest.raises(ConfigError, match=r"price book .*: a number that is too long\n  line 4: ") as caught:
+        book(tmp_path, f'[[prices]]\nname = "m"\nvalid_from = 2026-01-01\nusd_per_hour = {amount}\n')
+    assert len(str(caught.value)) < 1000
+
+
+def test_the_dearest_price_of_the_longest_call_is_still_an_amount() -> None:
+    price = Price(name="m", valid_from=TODAY, usd_per_mtok_in=Decimal(10**8), usd_per_mtok_out=Decimal(0))
+    cost = price.cost_usd(tokens_in=2**31 - 1, tokens_cached=None, tokens_out=0, seconds=0)
+    assert cost is not None
+    assert cost < 10**12
 
 
 def test_two_prices_of_one_name_and_day_are_an_error(tmp_path: Path) -> None:

@@ -49,6 +49,12 @@ def test_one_address_alone_is_refused_with_the_way_out(name: str) -> None:
         ("HEADRACE_REDIS_PORT", "70000"),
         ("HEADRACE_LOG_LEVEL", "loud"),
         ("HEADRACE_SWEEP_EVERY_S", "-4711"),
+        *(
+            (name, value)
+            for name in ("HEADRACE_LEASE_S", "HEADRACE_SWEEP_EVERY_S")
+            for value in ("inf", "nan", "1e300")
+        ),
+        ("HEADRACE_REDIS_PORT", "9" * 5000),
     ],
 )
 def test_a_wrong_value_is_reported_by_its_variable_and_not_quoted(name: str, value: str) -> None:

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import stat
+import sys
 import threading
 import tracemalloc
 from collections.abc import Sequence
@@ -96,10 +97,17 @@ def test_what_is_no_file_to_read_is_an_error_that_names_it(tmp_path: Path, job: 
 
 @pytest.mark.parametrize(
     "options",
-    [SourceOptions(format="xml"), SourceOptions(encoding="klingon"), SourceOptions(encoding="rot13")],
+    [
+        SourceOptions(format="xml"),
+        *(
+            SourceOptions(encoding=name)
+            for name in ("klingon", "rot13", "zlib", "hex", "idna", "punycode", "undefined")
+        ),
+    ],
+    ids=lambda options: options.format or options.encoding,
 )
 def test_unknown_options_are_errors(tmp_path: Path, job: Job, options: SourceOptions) -> None:
-    with pytest.raises(ConfigError, match="is not known; use"):
+    with pytest.raises(ConfigError, match=r"is not known.*; use"):
         opened(tmp_path, job, write(tmp_path / "a.log", "x"), options=options)
 
 
@@ -119,9 +127,49 @@ def test_the_same_file_twice_is_an_error(tmp_path: Path, job: Job) -> None:
         opened(tmp_path, job, name, str(tmp_path / "*.log"))
 
 
+def test_standard_input_twice_is_an_error_and_nothing_of_it_is_read(tmp_path: Path, job: Job) -> None:
+    stdin = io.BytesIO(b"one\n")
+    with pytest.raises(ConfigError, match="standard input is given twice"):
+        open_source(["-", "-"], job, LINES, spool=tmp_path / "spool", stdin=stdin)
+    assert stdin.tell() == 0
+    assert not (tmp_path / "spool").exists()
+
+
+def test_standard_input_that_is_a_file_which_is_given_too_is_an_error(tmp_path: Path, job: Job) -> None:
+    name = write(tmp_path / "a.log", "x")
+    with Path(name).open("rb") as stdin, pytest.raises(ConfigError, match=r"given twice \(the other time as .*a\.log"):
+        open_source([name, "-"], job, LINES, spool=tmp_path / "spool", stdin=stdin)
+
+
+def test_a_named_pipe_twice_is_an_error_instead_of_waiting_for_ever(tmp_path: Path, job: Job) -> None:
+    os.mkfifo(tmp_path / "pipe.log")
+    with pytest.raises(ConfigError, match="given twice"):
+        opened(tmp_path, job, *[str(tmp_path / "pipe.log")] * 2)
+
+
+def test_without_a_standard_input_files_are_read_all_the_same(
+    tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with open_source([write(tmp_path / "a.log", "x\n")], job, SourceOptions(), spool=tmp_path / "spool") as source:
+        assert texts(list(source.rows())) == ["x"]
+
+
+def test_a_device_is_no_input(tmp_path: Path, job: Job) -> None:
+    with pytest.raises(ConfigError, match="/dev/null is neither a file nor a pipe"):
+        opened(tmp_path, job, "/dev/null", options=LINES)
+
+
 @pytest.mark.parametrize(
     ("magic", "said"),
-    [(b"PK\x03\x04", "zip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\x00", "xz"), (b"\xff\xfeo\0", "utf-16")],
+    [
+        (b"PK\x03\x04", "zip"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\xfd7zXZ\x00", "xz"),
+        (b"\xff\xfeo\0", "--encoding utf-16"),
+        (b"\xff\xfe\0\0o\0\0\0", "--encoding utf-32"),
+        (b"\0\0\xfe\xff\0\0\0o", "--encoding utf-32"),
+    ],
 )
 def test_what_needs_another_tool_or_option_is_told_so(tmp_path: Path, job: Job, magic: bytes, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
@@ -136,11 +184,31 @@ def test_gzip_is_known_by_its_content_and_not_by_its_name(tmp_path: Path, job: J
     assert source.bytes_read() == source.size_bytes == sum(Path(name).stat().st_size for name in (packed, plain))
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1", "cp1252", "utf-8-sig"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be", "latin-1", "cp1252", "utf-8-sig", "utf-7"]
+)
 def test_other_encodings_are_read_as_given(tmp_path: Path, tickets: Job, encoding: str) -> None:
     name = write(tmp_path / "a.csv", "id,body\n1,café\n2,thé\n".encode(encoding))
     source = opened(tmp_path, tickets, name, options=SourceOptions(encoding=encoding))
     assert texts(list(source.rows())) == ["café", "thé"]
+
+
+@pytest.mark.parametrize("packed", ["plain", "gzip"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.log"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_file_that_does_not_tell_its_byte_order_is_refused_by_its_name(
+    tmp_path: Path, job: Job, encoding: str, name: str, packed: str
+) -> None:
+    stored = "text\nsome line\n".encode(f"{encoding}-le")
+    path = write(tmp_path / name, gzip.compress(stored) if packed == "gzip" else stored)
+    with pytest.raises(ConfigError, match=rf"{name} .* --encoding {encoding}-le or {encoding}-be"):
+        opened(tmp_path, job, path, options=SourceOptions(encoding=encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_an_empty_file_has_no_byte_order_and_needs_none(tmp_path: Path, job: Job, encoding: str) -> None:
+    source = opened(tmp_path, job, write(tmp_path / "a.log", ""), options=SourceOptions(encoding=encoding))
+    assert list(source.rows()) == []
 
 
 def test_bytes_that_another_encoding_does_not_have_cost_their_row(tmp_path: Path, tickets: Job) -> None:

@@ -186,8 +186,15 @@ def test_a_byte_order_mark_belongs_to_no_column(tmp_path: Path) -> None:
 
 
 def test_a_missing_column_is_an_error_that_names_file_and_columns(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tickets\.csv lacks the columns: other; its header has: id, subject, body$"):
+    with pytest.raises(
+        ConfigError, match=r"tickets\.csv lacks the columns: other; its first line has 3 columns and must"
+    ):
         csv_rows(tmp_path, "T-1,a,b\n", text="{subject} {other}")
+
+
+def test_a_name_in_other_letters_gets_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"upper and lower case differ in: Subject\)$"):
+        csv_rows(tmp_path, "T-1,a,b\n", text="{Subject} {other}")
 
 
 def test_a_file_separated_by_semicolons_gets_a_hint(tmp_path: Path) -> None:
@@ -199,16 +206,24 @@ def test_a_file_separated_by_semicolons_gets_a_hint(tmp_path: Path) -> None:
 
 def test_a_first_row_that_is_no_header_is_not_shown_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "tickets.csv"
-    path.write_text('T-1,Refund,"My card 4711 was charged twice, please help me, mail me at me@example.org"\n')
-    with pytest.raises(ConfigError) as caught:
+    path.write_text('T-1,Refund,Mueller,"My card 4711 was charged twice, please help me, mail me at me@example.org"\n')
+    with pytest.raises(ConfigError, match="its first line has 4 columns and must be a header") as caught:
         tickets(path)
-    assert "4711" not in str(caught.value)
+    assert not [cell for cell in ("T-1", "Refund", "Mueller", "4711") if cell in str(caught.value)]
+
+
+def test_a_first_row_that_says_the_same_twice_is_not_shown_either(tmp_path: Path) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("T-1,Mueller,Refund,Mueller\n")
+    with pytest.raises(ConfigError, match="columns 2 and 4 have the same name") as caught:
+        tickets(path)
+    assert "Mueller" not in str(caught.value)
 
 
 def test_the_same_column_twice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "tickets.csv"
     path.write_text("id,subject,body,subject\n")
-    with pytest.raises(ConfigError, match="names a column twice: subject"):
+    with pytest.raises(ConfigError, match="columns 2 and 4 have the same name"):
         tickets(path)
 
 

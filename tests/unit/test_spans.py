@@ -45,6 +45,15 @@ def test_numbers_are_read_in_the_notations_of_many_countries(text: str, expected
     assert values(NUMBER, text) == expected
 
 
+@pytest.mark.parametrize("digits", ["9" * 5000, "9" * 5000 + ".5", "1," + ",".join(["999"] * 2000)])
+def test_a_run_of_thousands_of_digits_is_no_number_and_no_failure(digits: str) -> None:
+    assert values(NUMBER, f"key {digits} and 7") == [7]
+
+
+def test_leading_zeros_of_any_length_change_nothing() -> None:
+    assert values(NUMBER, f"{'0' * 6000}12.5 and 000") == [12.5, 0]
+
+
 def test_numbers_of_another_type_or_range_are_no_candidates() -> None:
     assert values(INTEGER, "1.5 or 200 or 501 or -3") == [200]
 

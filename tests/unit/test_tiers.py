@@ -36,6 +36,13 @@ def test_a_threshold_is_a_probability(value: object) -> None:
         tier(accept_at=value)
 
 
+@pytest.mark.parametrize("name", ["timeout_s", "gpu_layers", "threads", "max_text_tokens", "concurrency", "retries"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -5, 10**12, 10**400], ids=lambda value: str(value)[:9])
+def test_numbers_that_no_engine_can_work_with_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValidationError):
+        tier(**{name: value})
+
+
 @pytest.mark.parametrize(
     "keys",
     [

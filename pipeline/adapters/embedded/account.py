@@ -21,6 +21,9 @@ from pathlib import Path
 from pipeline.adapters.embedded.home import POSTGRES, Home, make_private
 from pipeline.domain.errors import ServiceError
 
+OWN_SERVERS = "set HEADRACE_REDIS_URL and HEADRACE_DATABASE_URL to servers of your own"
+"""The way out where ours cannot run; one variable alone is refused."""
+
 BY_CWD = "/proc/self/cwd"
 _ELSEWHERE = Path("/var/lib")
 _DEFAULT_ACCOUNT = "nobody"
@@ -117,7 +120,7 @@ def _account_of(folder: Path) -> Account:
     except KeyError as error:
         message = (
             f"PostgreSQL does not run as root, and there is no account {owner or _DEFAULT_ACCOUNT} on this machine; "
-            "run as an ordinary user, or set HEADRACE_DATABASE_URL to a server of your own"
+            f"run as an ordinary user, or {OWN_SERVERS}"
         )
         raise ServiceError(message) from error
     return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)

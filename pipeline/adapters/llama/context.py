@@ -63,6 +63,8 @@ class Context:
         if hidden is not None:
             params.cb_eval = hidden.callback
         self.sequences = sequences
+        self.tokens_read = 0
+        """By all readings so far."""
         self._vocab_size = vocab_size
         self._pointer = lib.llama_init_from_model(model, params)
         if not self._pointer:
@@ -124,6 +126,7 @@ class Context:
         elif code:
             raise EngineUnavailable(f"llama.cpp could not read a batch (code {code}): see the machine's memory")
         else:
+            self.tokens_read += self._batch.struct.n_tokens
             for output, (place, number) in enumerate(wanted):
                 if self.hidden is not None:
                     self.hidden.output = output

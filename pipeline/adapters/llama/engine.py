@@ -8,28 +8,23 @@ import statistics
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from pipeline.adapters.llama.asked import Asked, AskedQuestions
-from pipeline.adapters.llama.choice import ChoiceLane
+from pipeline.adapters.llama.asked import AskedQuestions
 from pipeline.adapters.llama.context import BATCH_TOKENS, Context
 from pipeline.adapters.llama.devices import has_gpu_support
 from pipeline.adapters.llama.hidden import HiddenStates
-from pipeline.adapters.llama.lanes import Family, Lane
+from pipeline.adapters.llama.layout import Item, Layout
 from pipeline.adapters.llama.library import forget_errors, last_error, llama
 from pipeline.adapters.llama.reader import Reader
-from pipeline.adapters.llama.record import Recording, record_of
+from pipeline.adapters.llama.record import Recording
 from pipeline.adapters.llama.template import ChatTemplate
 from pipeline.adapters.llama.templates import refuse_template, template_text
 from pipeline.adapters.llama.vocab import Vocab
-from pipeline.domain.answers import Defect, Label, Malformed, Usage
 from pipeline.domain.errors import ConfigError, EngineUnavailable, ModelError
 from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
-from pipeline.domain.scores import RawScore
-from pipeline.domain.steps import Choice
 from pipeline.domain.trie import Tokens
 from pipeline.ports.engine import Ask, Reply
 
@@ -38,25 +33,6 @@ EXTRA_CELLS = 4096
 """Cells beyond one item's window: what lets short items be read many at once."""
 _MAGIC = b"GGUF"
 _WRITERS = 16
-
-_Answering: TypeAlias = ChoiceLane | Recording
-
-
-@dataclass(slots=True, kw_only=True)
-class _Item:
-    """One ask on its way."""
-
-    place: int
-    ask: Ask
-    asked: Asked
-    tokens_in: int = 0
-    cached: int = 0
-    """Of these, how many were not read again for this answer."""
-    pays: bool = False
-    """It is the one that a text was read for; the text's other questions share that reading."""
-    truncated: bool = False
-    answering: _Answering | None = None
-    """None: too long to be asked."""
 
 
 class LlamaEngine:
@@ -74,13 +50,15 @@ class LlamaEngine:
         threads: int,
         chat_template: str | None = None,
         hidden_states: bool = False,
+        reproducible: bool = False,
     ) -> None:
         """Load the model; raises ModelError for a file that is missing, damaged, or no chat model.
 
         `context_tokens` is the window of one item (a model trained on less has less). `gpu_layers`: -1 is all of them,
         None all where this build knows a GPU. `chat_template` is for a file that has none: a built-in's name or a text.
         An answer has at most `max_answer_tokens`, and never more than half the window. With `hidden_states` asks may
-        want them. The file has been through the model store's reader: over some lies llama.cpp ends the process.
+        want them. With `reproducible` every ask is read by itself, so that its answer does not depend on the others.
+        The file has been through the model store's reader: over some lies llama.cpp ends the process.
         """
         self._name = model_name
         self._lib = llama()
@@ -92,7 +70,6 @@ class LlamaEngine:
             self._vocab = Vocab(self._model)
             self._template = ChatTemplate(self._template_source(model_path, chat_template), self._vocab)
             self._window = min(context_tokens, self._lib.llama_model_n_ctx_train(self._model) or context_tokens)
-            self._max_text_tokens = max_text_tokens
             self._max_answer_tokens = min(max_answer_tokens, self._window // 2)
             self._questions = AskedQuestions(self._template, self._vocab, max_answer_tokens=self._max_answer_tokens)
             self._context = Context(
@@ -104,6 +81,13 @@ class LlamaEngine:
                 hidden=HiddenStates(self._lib.llama_model_n_embd(self._model)) if hidden_states else None,
             )
             self._reader = Reader(self._context)
+            self._layout = Layout(
+                self._vocab,
+                window=self._window,
+                max_text_tokens=max_text_tokens,
+                max_answer_tokens=self._max_answer_tokens,
+            )
+            self._reproducible = reproducible
         except BaseException:
             self.close()
             raise
@@ -147,6 +131,11 @@ class LlamaEngine:
             self._lib.llama_model_free(self._model)
             self._model = None
 
+    @property
+    def tokens_read(self) -> int:
+        """Tokens that the model has read so far, each as often as it was read: what all the work consists of."""
+        return 0 if self._context is None else self._context.tokens_read
+
     def read_tokens_per_s(self) -> float:
         """Measure how fast this machine reads 512 tokens at once: what all reading is held against."""
         tokens = tuple(self._vocab.plain("the quick brown fox " * 512)[:BATCH_TOKENS])
@@ -170,9 +159,9 @@ class LlamaEngine:
             raise EngineUnavailable("the engine is closed")
         if self._context.hidden is None and any(ask.hidden for ask in asks):
             raise ConfigError("this engine was loaded without hidden states: load it with hidden_states=True")
-        groups: dict[Tokens, list[_Item]] = {}
+        groups: dict[Tokens, list[Item]] = {}
         for place, ask in enumerate(asks):
-            item = _Item(place=place, ask=ask, asked=self._questions.get(ask.question))
+            item = Item(place=place, ask=ask, asked=self._questions.get(ask.question))
             groups.setdefault(item.asked.prompt.prefix, []).append(item)
         given: list[Given | None] = [None] * len(asks)
         calls = [
@@ -181,15 +170,13 @@ class LlamaEngine:
         self._questions.trim()
         return Reply(given=tuple(given), calls=tuple(calls))
 
-    def _answer_group(self, prefix: Tokens, items: list[_Item], call_no: int, given: list[Given | None]) -> Call:
+    def _answer_group(self, prefix: Tokens, items: list[Item], call_no: int, given: list[Given | None]) -> Call:
         started = time.perf_counter()
-        families: dict[tuple[str, str], list[_Item]] = {}
-        for item in items:
-            families.setdefault((item.ask.text, item.ask.on_long), []).append(item)
         try:
-            readings = [family for members in families.values() if (family := self._family(members)) is not None]
-            readings.sort(key=lambda family: -family.size)  # the long first: the short fill the batches up
-            fresh = self._reader.run(prefix, readings)
+            if self._reproducible:
+                fresh = sum(self._reader.run(prefix, [family]) for family in self._layout.apart(items))
+            else:
+                fresh = self._reader.run(prefix, self._layout.together(items))
         finally:
             for item in items:
                 if isinstance(item.answering, Recording):
@@ -198,7 +185,7 @@ class LlamaEngine:
         for item in items:
             if item.pays:
                 item.cached, fresh = item.cached - fresh, 0  # whoever comes first pays for the instruction
-            given[item.place] = answered = _given(item, call_no)
+            given[item.place] = answered = item.given(call_no)
             usages.append(answered.usage)
         return Call(
             id=uuid.uuid4(),
@@ -208,98 +195,3 @@ class LlamaEngine:
             tokens_out=sum(usage.tokens_out or 0 for usage in usages),
             seconds=time.perf_counter() - started,
         )
-
-    def _family(self, members: Sequence[_Item]) -> Family | None:
-        """Tokenise one text and give each of its questions a lane, unless it is too long for that question."""
-        prompt = members[0].asked.prompt
-        text = tuple(self._vocab.plain(prompt.lead + members[0].ask.text))
-        cut = min(self._room(item.asked) for item in members)
-        asked = []
-        for item in members:
-            if len(text) <= self._room(item.asked):
-                asked.append(item)
-            elif item.ask.on_long == "truncate" and cut > 0:
-                item.truncated = True
-                asked.append(item)
-        if any(item.truncated for item in asked):
-            text = text[:cut]
-        if not asked:
-            return None
-        # A text with one question needs no base: its lane reads it, with one sequence less.
-        body = text if len(asked) > 1 else ()
-        lanes = tuple(self._member(item, text, body) for item in asked)
-        _share_out(asked, len(text), len(body))
-        return Family(body=body, members=lanes)
-
-    def _room(self, asked: Asked) -> int:
-        """Return how many tokens of text a question leaves room for."""
-        room = self._window - len(asked.prompt.prefix) - len(asked.prompt.suffix) - asked.reserve
-        return room if self._max_text_tokens is None else min(room, self._max_text_tokens)
-
-    def _member(self, item: _Item, text: Tokens, body: Tokens) -> Lane | Family:
-        """Lay out a question's way to its answer."""
-        asked = item.asked
-        tokens = (*text[len(body) :], *asked.prompt.suffix)
-        if asked.trie is not None:
-            form = item.ask.question.form
-            full = isinstance(form, Choice) and form.full
-            item.answering = ChoiceLane(
-                asked.trie, tokens, self._vocab.end_ids, full=full, wants_hidden=item.ask.hidden
-            )
-            return item.answering
-        item.answering = record_of(
-            asked.plan,
-            self._vocab.text(text) if item.truncated else item.ask.text,
-            vocab=self._vocab,
-            end_ids=self._vocab.end_ids,
-            max_answer_tokens=self._max_answer_tokens,
-        )
-        return Family(body=tokens, members=item.answering.lanes)
-
-
-def _share_out(asked: Sequence[_Item], text: int, body: int) -> None:
-    """Note how many tokens each answer of one text took, and how many of them were read for it."""
-    paid = False
-    for item in asked:
-        prompt = item.asked.prompt
-        item.tokens_in = len(prompt.prefix) + text + len(prompt.suffix)
-        if isinstance(item.answering, Recording) and not item.answering.lanes:
-            item.cached = item.tokens_in  # decided without reading
-            continue
-        item.pays = not paid
-        item.cached = len(prompt.prefix) + (body if paid else 0)
-        paid = True
-
-
-def _given(item: _Item, call_no: int) -> Given:
-    lane = item.answering
-    if lane is None:
-        return Given(
-            answer=Malformed(defect=Defect.TOO_LONG, detail="the text exceeds the length that this tier may read"),
-            raw_score=None,
-            usage=Usage(tokens_in=0, tokens_cached=0, tokens_out=0),  # nothing was read
-            call_no=call_no,
-        )
-    if isinstance(lane, ChoiceLane):
-        form = item.ask.question.form
-        options, full = (form.options, form.full) if isinstance(form, Choice) else ((), False)
-        number, score = lane.answer
-        return Given(
-            answer=Label(options[number]),
-            raw_score=RawScore(score),
-            shares=dict(zip(options, lane.shares, strict=True)) if full else None,
-            hidden=lane.hidden,
-            usage=Usage(tokens_in=item.tokens_in, tokens_cached=item.cached, tokens_out=len(lane.label_tokens)),
-            call_no=call_no,
-            truncated=item.truncated,
-        )
-    answer, scores = lane.answer, lane.field_scores
-    sure = not isinstance(answer, Malformed)
-    return Given(
-        answer=answer,
-        raw_score=min(scores.values()) if sure else None,
-        field_scores=scores if sure else {},
-        usage=Usage(tokens_in=item.tokens_in, tokens_cached=item.cached, tokens_out=lane.tokens_out),
-        call_no=call_no,
-        truncated=item.truncated,
-    )

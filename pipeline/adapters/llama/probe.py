@@ -19,10 +19,12 @@ smoke.check()
 said = llama_cpp.llama_print_system_info().decode()
 print(json.dumps([llama_cpp.__version__, said, has_gpu_support(), free_gpu_bytes()]))
 """
-_REBUILD = (
-    "build it again: CXXFLAGS='-include deploy/llama.cpp/amx.h' (from a checkout, with its full path) "
-    "pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
+REBUILD = (
+    "build it again, in a checkout `make` does so by itself; elsewhere: "
+    f"CXXFLAGS='-include /path/of/deploy/llama.cpp/amx.h' {sys.executable} -m pip install --force-reinstall --no-deps "
+    "--no-cache-dir --no-binary llama-cpp-python llama-cpp-python"
 )
+"""Without pip's cache, which may hold what another processor built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +52,10 @@ def library_facts() -> LibraryFacts:
         message = (
             f"llama-cpp-python dies when it is used (signal {-shown.returncode}): built wrongly for this processor"
         )
-        raise ConfigError(f"{message}; {_REBUILD}")
+        raise ConfigError(f"{message}; {REBUILD}")
     if shown.returncode:
         last = (shown.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ConfigError(f"llama-cpp-python cannot be used ({last[:200]}); {_REBUILD}")
+        raise ConfigError(f"llama-cpp-python cannot be used ({last[:200]}); {REBUILD}")
     version, said, has_gpu, free_gpu_bytes = json.loads(shown.stdout.splitlines()[-1])
     pairs = (part.split("=") for part in said.replace("CPU :", "").split("|") if "=" in part)
     features = frozenset(name.strip() for name, on in pairs if on.strip() == "1")

@@ -101,7 +101,7 @@ def _check_space(needed_bytes: int, entry: CatalogueEntry, staging: Path) -> Non
     if needed_bytes + SPARE_BYTES > free_bytes:
         msg = (
             f"there is no room for the model {entry.name}: pulling it takes {_megabytes(needed_bytes + SPARE_BYTES)} "
-            f"and {staging.parent} has {_megabytes(free_bytes)} free; make room or set HEADRACE_HOME to another disk"
+            f"and {staging.parent} has {_megabytes(free_bytes)} free; make room or set HEADRACE_MODELS to another disk"
         )
         raise ModelError(msg)
 

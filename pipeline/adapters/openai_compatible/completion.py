@@ -21,6 +21,7 @@ _FENCE = "```"
 _THOUGHT_END = "</think>"
 _OPENERS = ("{", "[", '"')
 _MAX_MODEL_CHARS = 200
+_MOST_TOKENS = 2**31 - 1
 
 
 class NotACompletion(ValueError):
@@ -204,7 +205,8 @@ def _table(value: object) -> dict[str, Any]:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Return a count of tokens; what no endpoint can have counted, and no ledger holds, is unknown."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _usage(data: Mapping[str, Any]) -> Usage:

@@ -78,6 +78,7 @@ BY_CLASS: Mapping[type[Exception], tuple[Failure, str]] = {
 WORLD_ERRORS = (openai.OpenAIError, TimeoutError, ValueError, RecursionError)
 """What a request may raise that is the endpoint's doing."""
 
+_LONGEST_WISH_S = 86_400.0
 _DOWN_BY_STATUS = {402: "asks for payment; check the account's credit"}
 _REDIRECTS = range(300, 400)
 _TOO_LARGE = 413
@@ -133,16 +134,20 @@ def fault_of(error: Exception, *, now_unix_s: float) -> Fault:
 
 
 def retry_after_s(headers: Mapping[str, str], *, now_unix_s: float) -> float | None:
-    """Return how many seconds the endpoint asks us to wait: `retry-after-ms`, `retry-after` in seconds or as a date."""
+    """Return how many seconds the endpoint asks us to wait: `retry-after-ms`, `retry-after` in seconds or as a date.
+
+    More than a day is taken for a day: what holds the pause can't hold every number that a header can.
+    """
     for name, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name, "")) / per_second
         except ValueError:
             continue
         if 0.0 <= seconds < float("inf"):
-            return seconds
+            return min(seconds, _LONGEST_WISH_S)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - now_unix_s)
+        until_unix_s = email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
+        return min(max(0.0, until_unix_s - now_unix_s), _LONGEST_WISH_S)
     except (TypeError, ValueError, OverflowError):
         return None
 

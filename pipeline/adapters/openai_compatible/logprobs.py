@@ -68,10 +68,14 @@ def _text_and_probability(entry: object) -> tuple[bytes, float] | None:
     text, raw, logprob = data.get("token"), data.get("bytes"), data.get("logprob")
     if not isinstance(text, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
         return None
-    if math.isnan(logprob):
+    try:
+        probability = math.exp(min(float(logprob), 0.0))
+    except OverflowError:  # JSON may hold an integer of hundreds of digits
+        return None
+    if math.isnan(probability):
         return None
     exact = isinstance(raw, list) and all(isinstance(byte, int) and 0 <= byte <= 255 for byte in raw)  # noqa: PLR2004 — a byte
-    return bytes(raw) if exact and raw else text.encode(errors="replace"), math.exp(min(logprob, 0.0))
+    return bytes(raw) if exact and raw else text.encode(errors="replace"), probability
 
 
 @dataclass(frozen=True, slots=True)

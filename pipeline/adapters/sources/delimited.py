@@ -5,7 +5,6 @@ Such a row is rejected, and reading begins again at the line after the one where
 """
 
 import csv
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import chain, islice
@@ -28,8 +27,6 @@ _BAD_QUOTES = Flaw(
     "a quoted field is not closed, or text follows its closing quote, or a carriage return stands outside of quotes; "
     "write a quote inside a quoted field twice",
 )
-_SHOWN_COLUMNS = 40
-_PLAIN_NAME = re.compile(r"[\w .#/()-]{1,40}")
 
 
 class _TooLarge(Exception):
@@ -156,7 +153,10 @@ def cell_rows(blocks: Iterator[Block], *, delimiter: str, max_row_bytes: int) ->
 
 
 def column_names(rows: Iterator[CellRow], source: str) -> tuple[str, ...] | None:
-    """Take the header off the rows; None for an empty file, ConfigError for a header that can't be used."""
+    """Take the header off the rows; None for an empty file, ConfigError for a header that can't be used.
+
+    No cell is ever quoted: in a file without a header the first line is a customer's.
+    """
     first = next(rows, None)
     if first is None:
         return None
@@ -165,9 +165,13 @@ def column_names(rows: Iterator[CellRow], source: str) -> tuple[str, ...] | None
         msg = f"{source}, line {line}: the header can't be read ({cells.reason}): {cells.detail}"
         raise ConfigError(msg)
     names = tuple(cell.strip() for cell in cells)
-    doubled = [name for name, count in Counter(names).items() if count > 1 and name]
-    if doubled:
-        msg = f"{source}, line {line}: the header names a column twice: {_shown(doubled)}; give each its own name"
+    doubled = next((name for name, count in Counter(names).items() if count > 1 and name), None)
+    if doubled is not None:
+        places = " and ".join(str(number) for number, name in enumerate(names, 1) if name == doubled)
+        msg = (
+            f"{source}, line {line}: the first line must be a header, and its columns {places} have the same name; "
+            "give each its own, or add a header"
+        )
         raise ConfigError(msg)
     return names
 
@@ -177,19 +181,23 @@ def check_columns(names: Sequence[str], renderer: Renderer, delimiter: str) -> N
     missing = [name for name in dict.fromkeys(renderer.needed) if name not in names]
     if not missing:
         return
-    other = next((sign for sign in ";\t|," if sign != delimiter and any(sign in name for name in names)), None)
-    hint = f" (its columns seem to be separated by {other!r}, but it is read with {delimiter!r})" if other else ""
-    msg = f"{renderer.source} lacks the columns: {', '.join(missing)}; its header has: {_shown(names)}{hint}"
+    count = f"{len(names)} column{'s' if len(names) > 1 else ''}"
+    msg = (
+        f"{renderer.source} lacks the columns: {', '.join(missing)}; its first line has {count} and must be a header "
+        "that names them: add one or mend the job's `text` and `key`, or give --format lines for plain texts"
+        f"{_hint(names, missing, delimiter)}"
+    )
     raise ConfigError(msg)
 
 
-def _shown(names: Sequence[str]) -> str:
-    """Name columns; what does not look like a name may be a ticket in a file without a header, and is not shown."""
-    shown = [
-        name if _PLAIN_NAME.fullmatch(name) else f"(something of {len(name)} characters)"
-        for name in names[:_SHOWN_COLUMNS]
-    ]
-    return ", ".join(shown) + (f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else "")
+def _hint(names: Sequence[str], missing: Sequence[str], delimiter: str) -> str:
+    """Guess at the mistake, in words of the job's own."""
+    other = next((sign for sign in ";\t|," if sign != delimiter and any(sign in name for name in names)), None)
+    if other is not None:
+        return f" (its columns seem to be separated by {other!r}, but it is read with {delimiter!r})"
+    folded = {name.casefold() for name in names}
+    alike = [name for name in missing if name.casefold() in folded]
+    return f" (upper and lower case differ in: {', '.join(alike)})" if alike else ""
 
 
 def delimited_rows(rows: Iterator[CellRow], names: Sequence[str], renderer: Renderer) -> Iterator[Row]:

@@ -37,7 +37,7 @@ def too_large(max_row_bytes: int) -> Flaw:
     """Return the flaw of a line or row of more than `max_row_bytes`."""
     return Flaw(
         RejectReason.ROW_TOO_LARGE,
-        f"longer than {max_row_bytes} bytes; look for a missing line end or closing quote, or raise max_row_bytes",
+        f"longer than {max_row_bytes} bytes; look for a missing line end or closing quote, or cut it into several",
     )
 
 
@@ -144,6 +144,6 @@ def _flaw(raw: bytes, max_row_bytes: int) -> Flaw | None:
     except UnicodeDecodeError as error:
         return Flaw(
             RejectReason.BAD_ENCODING,
-            f"byte {error.start + 1} of a line is not in the encoding given; mend it or give another encoding",
+            f"byte {error.start + 1} of a line is not in the encoding given; mend it or give another --encoding",
         )
     return None

@@ -1,7 +1,9 @@
 """The Source over files: one stream of rows through all of them, that can begin again behind any row."""
 
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +16,15 @@ from pipeline.adapters.sources.jsonl import jsonl_rows
 from pipeline.adapters.sources.lines import check_columns as check_line_columns
 from pipeline.adapters.sources.lines import line_rows
 from pipeline.adapters.sources.render import Renderer
-from pipeline.adapters.sources.streams import as_utf8, canonical_encoding, gunzip, stored_chunks, with_line_feeds
+from pipeline.adapters.sources.streams import (
+    NoByteOrder,
+    StreamBroken,
+    as_utf8,
+    canonical_encoding,
+    gunzip,
+    stored_chunks,
+    with_line_feeds,
+)
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.ports.source import Row, SourceOptions
@@ -31,13 +41,14 @@ class FileSource:
         options: SourceOptions,
         spooled: Sequence[Path],
     ) -> None:
-        """Check the columns of every file and take the digest of all; raises ConfigError."""
+        """Check encoding and columns of every file and take the digest of all; raises ConfigError."""
         self._files = tuple(files)
         self._renderers = tuple(renderers)
         self._options = options
         self._spooled = tuple(spooled)
         self._bytes_read = 0
         for file, renderer in zip(self._files, self._renderers, strict=True):
+            self._check_byte_order(file)
             self._check_columns(file, renderer)
         self._digest = content_digest(files, encoding=options.encoding, max_row_bytes=options.max_row_bytes)
 
@@ -107,6 +118,15 @@ class FileSource:
         chunks = stored_chunks(stored, count)
         return as_utf8(gunzip(chunks) if file.gzipped else chunks, self._options.encoding)
 
+    def _check_byte_order(self, file: InputFile) -> None:
+        with file.opened() as stored, suppress(StreamBroken):  # a broken file's rows say so themselves
+            try:
+                next(self._chunks(file, stored, lambda _: None), None)
+            except NoByteOrder:
+                name = self._options.encoding
+                msg = f"{file.name} does not begin with a byte order mark; give --encoding {name}-le or {name}-be"
+                raise ConfigError(msg) from None
+
     def _check_columns(self, file: InputFile, renderer: Renderer) -> None:
         if file.format == "lines":
             check_line_columns(renderer)
@@ -143,7 +163,9 @@ def open_source(
         format=options.format, encoding=canonical_encoding(options.encoding), max_row_bytes=options.max_row_bytes
     )
     spooled: list[Path] = []
-    spooling = Spooling(folder=spool, stdin=sys.stdin.buffer if stdin is None else stdin)
+    if stdin is None:
+        stdin = io.BytesIO() if sys.stdin is None else sys.stdin.buffer  # None: it was closed before we started
+    spooling = Spooling(folder=spool, stdin=stdin)
     try:
         files = open_files(inputs, form=options.format, encoding=options.encoding, spooling=spooling, spooled=spooled)
         renderers = [

@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -35,6 +35,7 @@ _FOREIGN_MAGIC = {
     b"PAR1": "a Parquet file",
 }
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF32_MARKS = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +102,31 @@ def open_files(
     if not names:
         msg = "no input was given; name files, patterns such as 'tickets/*.csv', or - for standard input"
         raise ConfigError(msg)
-    formats = [form or _format(name) for name in names]  # all of them before anything is copied
-    files = tuple(_open(name, kind, spooling, spooled, encoding) for name, kind in zip(names, formats, strict=True))
-    seen: dict[tuple[int, int], str] = {}
-    for file in files:
-        status = file.path.stat()
-        other = seen.setdefault((status.st_dev, status.st_ino), file.name)
-        if other is not file.name:
-            msg = f"{file.name} is given twice (the other time as {other}); give each file once"
+    # All of this before anything is copied: what can be read only once is empty the second time.
+    _refuse_twice(names, spooling.stdin)
+    formats = [form or _format(name) for name in names]
+    return tuple(_open(name, kind, spooling, spooled, encoding) for name, kind in zip(names, formats, strict=True))
+
+
+def _refuse_twice(names: Sequence[str], stdin: BinaryIO) -> None:
+    """Raise ConfigError when two names stand for the same file, pipe or standard input."""
+    seen: dict[object, str] = {}
+    for name in names:
+        place: object = name
+        with suppress(OSError):  # no such file, or a stream without one: whatever is wrong is said on opening it
+            status = os.fstat(stdin.fileno()) if name == STDIN else Path(name).stat()
+            place = status.st_dev, status.st_ino
+        if place in seen:
+            other = "" if seen[place] == name else f" (the other time as {_printable(seen[place])})"
+            what = "standard input" if name == STDIN else _printable(name)
+            msg = f"{what} is given twice{other}; give each input once"
             raise ConfigError(msg)
-    return files
+        seen[place] = name
+
+
+def _printable(name: str) -> str:
+    """Return a file's name as text: a name need not be UTF-8, the store's text must."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _names(given: str) -> list[str]:
@@ -128,9 +144,8 @@ def _format(name: str) -> str:
     if name == STDIN or ending not in _ENDINGS:
         what = "standard input" if name == STDIN else f"{name}: its ending"
         known = ", ".join(_ENDINGS)
-        msg = (
-            f"{what} does not say what it holds; give the format: {', '.join(FORMATS)} (known: {known}, each also .gz)"
-        )
+        choices = ", ".join(FORMATS)
+        msg = f"{what} does not say what it holds; give --format: {choices} (known endings: {known}, each also .gz)"
         raise ConfigError(msg)
     return _ENDINGS[ending]
 
@@ -144,8 +159,8 @@ def _open(name: str, kind: str, spooling: Spooling, spooled: list[Path], encodin
             with path.open("rb") as pipe:
                 path = spooling.keep(name, pipe, spooled)
         elif not path.is_file():
-            what = "a folder; name the files in it, or a pattern such as" if path.is_dir() else "no file; see"
-            msg = f"{name} is {what} '{name.rstrip('/')}/*.csv'"
+            pattern = f"a folder; name the files in it, or a pattern such as '{name.rstrip('/')}/*.csv'"
+            msg = f"{name} is {pattern if path.is_dir() else 'neither a file nor a pipe; name one'}"
             raise ConfigError(msg)
         with path.open("rb") as file:
             head = file.read(8)
@@ -155,7 +170,7 @@ def _open(name: str, kind: str, spooling: Spooling, spooled: list[Path], encodin
         raise ConfigError(msg) from None
     _refuse_foreign(name, head, encoding)
     return InputFile(
-        name=name.encode("utf-8", "backslashreplace").decode(),  # a name need not be UTF-8, the store's text must
+        name=_printable(name),
         path=path,
         format=kind,
         gzipped=head.startswith(GZIP_MAGIC),
@@ -167,10 +182,13 @@ def _open(name: str, kind: str, spooling: Spooling, spooled: list[Path], encodin
 def _refuse_foreign(name: str, head: bytes, encoding: str) -> None:
     for magic, what in _FOREIGN_MAGIC.items():
         if head.startswith(magic):
-            msg = f"{name} is {what}; give it as csv, tsv, jsonl or text, plain or compressed with gzip"
+            msg = f"{name} is {what}; give it as CSV, TSV, JSON Lines or text, plain or compressed with gzip"
             raise ConfigError(msg)
+    if head.startswith(_UTF32_MARKS) and not encoding.startswith("utf-32"):
+        msg = f"{name} is UTF-32; give --encoding utf-32"
+        raise ConfigError(msg)
     if encoding == "utf-8" and head.startswith(_UTF16_MARKS):
-        msg = f"{name} is UTF-16, not UTF-8; give the encoding utf-16"
+        msg = f"{name} is UTF-16, not UTF-8; give --encoding utf-16"
         raise ConfigError(msg)
 
 

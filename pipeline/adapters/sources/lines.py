@@ -17,7 +17,7 @@ def check_columns(renderer: Renderer) -> None:
     if foreign:
         msg = (
             f"{renderer.source} is read as lines, whose only column is text; the job also wants: {', '.join(foreign)}. "
-            'Write text = "{text}" and no key in the job, or read the file as csv, tsv or jsonl'
+            'Write text = "{text}" and no key in the job, or give --format csv, tsv or jsonl'
         )
         raise ConfigError(msg)
 

@@ -23,6 +23,10 @@ class StreamBroken(Exception):
     """The stored file ends or breaks in the middle of its compression; what came before is good."""
 
 
+class NoByteOrder(Exception):
+    """UTF-16 or UTF-32 without the mark at its beginning that tells in which order the bytes stand."""
+
+
 def _mark_bad_bytes(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
@@ -36,12 +40,17 @@ def canonical_encoding(name: str) -> str:
     """Return Python's own name of a text encoding; raises ConfigError when there is none."""
     try:
         found = codecs.lookup(name).name
-        "a".encode(found)
+        written = "a".encode(found)
+        # `idna` and `punycode` call themselves text encodings, but cannot mark a bad byte and go on behind it.
+        usable = codecs.getincrementaldecoder(found)(_MARK_ERRORS).decode(written, final=True) == "a"
     except (LookupError, UnicodeError):
+        usable = False
+    if not usable:
         msg = (
-            f"encoding {name!r} is not known; use utf-8, utf-16, latin-1, cp1252 or another of Python's text encodings"
+            f"encoding {name!r} is not known, or is not one of files; use utf-8, utf-16, latin-1, cp1252 or another of "
+            "Python's text encodings"
         )
-        raise ConfigError(msg) from None
+        raise ConfigError(msg)
     return "utf-8" if found == "utf-8-sig" else found
 
 
@@ -88,14 +97,22 @@ def _inflated(inflater: "zlib._Decompress", chunk: bytes) -> Iterator[bytes]:
 
 
 def as_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the same text as UTF-8 without a byte order mark; `encoding` is a canonical name."""
+    """Yield the same text as UTF-8 without a byte order mark; `encoding` is a canonical name.
+
+    Raises NoByteOrder, if at all, before the first chunk.
+    """
     return _without_mark(chunks if encoding == "utf-8" else _transcoded(chunks, encoding))
 
 
 def _transcoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)(_MARK_ERRORS)
     for chunk in chunks:
-        yield decoder.decode(chunk).encode("utf-8", "surrogatepass")
+        try:
+            text = decoder.decode(chunk)
+        except UnicodeError:
+            # Bad bytes are marked; a missing byte order mark is all that a decoder still complains of.
+            raise NoByteOrder from None
+        yield text.encode("utf-8", "surrogatepass")
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
 
 

@@ -5,7 +5,8 @@ import types
 from collections.abc import Sequence
 from typing import Annotated, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
 
 _UNIONS = (Union, types.UnionType)
 
@@ -13,7 +14,8 @@ _UNIONS = (Union, types.UnionType)
 def allowed_keys(model: type[BaseModel], data: object, path: Sequence[str | int]) -> tuple[str, ...]:
     """Return the keys that the table at `path` of `data` may have, in the model's order; none where any may stand."""
     models, table = _models_at(model, data, path)
-    return tuple(dict.fromkeys(name for kind in models if _fits(kind, table) for name in kind.model_fields))
+    fields = [field for kind in models if _fits(kind, table) for field in kind.model_fields.items()]
+    return tuple(dict.fromkeys(_written(name, field) for name, field in fields))
 
 
 def allowed_kinds(model: type[BaseModel], data: object, path: Sequence[str | int]) -> tuple[str, ...]:
@@ -27,7 +29,7 @@ def allowed_words(model: type[BaseModel], data: object, path: Sequence[str | int
     kinds, _ = _types_at(model, data, path)
     members = [member for kind in kinds for member in _members(kind)]
     words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
-    return tuple(dict.fromkeys(words))
+    return (*dict.fromkeys(words), *(("true", "false") if bool in members else ()))
 
 
 def description_at(model: type[BaseModel], data: object, path: Sequence[str | int]) -> str:
@@ -78,6 +80,12 @@ def _inside(kind: object, part: str | int, table: object) -> list[object]:
             case (builtins.tuple | builtins.list, int()):
                 found.append(arguments[0])
     return list(found)
+
+
+def _written(name: str, field: FieldInfo) -> str:
+    """Return a field's name as users write it: the first of its other names, where it has any."""
+    other = field.validation_alias
+    return str(other.choices[0]) if isinstance(other, AliasChoices) else name
 
 
 def _members(kind: object) -> list[object]:

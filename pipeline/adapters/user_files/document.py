@@ -1,11 +1,10 @@
 """A TOML file of the user's, read into a pydantic model; what is wrong comes as one message that lists every error.
 
-Each error names the key, its line, what stands there, and what is allowed. Values that may be secrets are masked.
+Each error names the key, its line, what stands there, and what is allowed.
 """
 
 import difflib
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -16,18 +15,14 @@ from pydantic_core import ErrorDetails
 
 from pipeline.adapters.user_files.allowed import allowed_keys, allowed_kinds, allowed_words, description_at, value_at
 from pipeline.adapters.user_files.positions import KeyPath, Positions
+from pipeline.adapters.user_files.toml_text import quoted, read_toml
+from pipeline.adapters.user_files.wording import plain
 from pipeline.domain.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_SYNTAX_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _OWN_PLACE = re.compile(r"(?P<table>[a-z]+)(?:\.(?P<name>[A-Za-z0-9_-]+))?(?:\.(?P<key>[a-z_]+))?: ")
 _EXAMPLE = re.compile(r"example (\d+): ")
-_SECRET_KEY = re.compile(r"(?i)^(\s*\"?[\w.-]*(?:api_?key|secret|password|credential)[\w-]*\"?\s*=\s*).+")
-_USER_INFO = re.compile(r"//[^/@\s\"']+@")
-_SUBJECT = re.compile(r"^(?:Input|String|Dictionary|Tuple|List|Value|Decimal input) should")
-_MAX_SHOWN_CHARS = 160
-_MAX_FILE_BYTES = 16 * 1024 * 1024
 
 
 def read_model(
@@ -39,14 +34,7 @@ def read_model(
     parse_float: Callable[[str], float | Decimal] = float,
 ) -> ModelT:
     """Return the validated model; raises `error` listing everything that is wrong, `title` saying what the file is."""
-    text = _text(path, title, error)
-    try:
-        data = tomllib.loads(text, parse_float=parse_float)
-    except tomllib.TOMLDecodeError as wrong:
-        raise error(_syntax_message(path, title, text, wrong)) from None
-    except RecursionError:
-        msg = f"{title} {path}: nested too deeply; write it with tables"
-        raise error(msg) from None
+    text, data = read_toml(path, title=title, error=error, parse_float=parse_float)
     try:
         return model.model_validate(data)
     except ValidationError as wrong:
@@ -58,39 +46,6 @@ def read_model(
     raise error(msg)
 
 
-def _text(path: Path, title: str, error: type[ConfigError]) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_FILE_BYTES + 1)
-        if len(raw) > _MAX_FILE_BYTES:
-            msg = f"{title} {path} has more than {_MAX_FILE_BYTES} bytes; is it the right file?"
-            raise error(msg)
-        return raw.decode("utf-8-sig").replace("\r\n", "\n")
-    except OSError as wrong:
-        msg = f"{title} {path} can't be read: {wrong.strerror}"
-        raise error(msg) from None
-    except UnicodeDecodeError as wrong:
-        line = wrong.object.count(b"\n", 0, wrong.start) + 1
-        msg = f"{title} {path}, line {line}: not UTF-8; save the file as UTF-8"
-        raise error(msg) from None
-
-
-def _syntax_message(path: Path, title: str, text: str, wrong: tomllib.TOMLDecodeError) -> str:
-    said = str(wrong)
-    lines = text.split("\n")
-    place = _SYNTAX_PLACE.search(said)
-    line = int(place[1]) if place is not None and place[1] else len(lines)
-    what = _SYNTAX_PLACE.sub("", said)
-    return f"{title} {path}: no valid TOML\n  line {line}: {what}\n{_quoted(lines, line)}"
-
-
-def _quoted(lines: Sequence[str], line: int) -> str:
-    content = lines[line - 1] if 0 < line <= len(lines) else ""
-    content = _USER_INFO.sub("//***@", _SECRET_KEY.sub(r"\1***", content))
-    cut = content if len(content) <= _MAX_SHOWN_CHARS else content[:_MAX_SHOWN_CHARS] + " …"
-    return f"    {line} | {cut}"
-
-
 def _shown(entries: Sequence["_Entry"], text: str) -> list[str]:
     """Return one message for each error, in the order of the lines; the branches of a union say the same thing once."""
     positions = Positions(text)
@@ -100,7 +55,7 @@ def _shown(entries: Sequence["_Entry"], text: str) -> list[str]:
         for entry in entries
         if not entry.is_echo(entries)
     }
-    return [f"  line {line}, {message}\n{_quoted(lines, line)}" for line, message in sorted(messages)]
+    return [f"  line {line}, {message}\n{quoted(lines, line)}" for line, message in sorted(messages)]
 
 
 class _Entry:
@@ -132,7 +87,12 @@ class _Entry:
                 self.path = (own["table"], number, *([own["key"]] if own["key"] else []))
 
     def is_echo(self, others: Sequence["_Entry"]) -> bool:
-        """Tell whether this says "too few" only because of the errors of what is there."""
+        """Tell whether this only says again what another says.
+
+        "Too few" follows from the errors in what is there, "true or false" stands among a list's words already.
+        """
+        if self.kind in {"bool_type", "bool_parsing"}:
+            return any(other.kind == "literal_error" and other.path == self.path for other in others)
         size = len(self.path)
         return self.kind == "too_short" and any(
             len(other.path) > size and other.path[:size] == self.path for other in others
@@ -163,7 +123,7 @@ class _Entry:
                 said, word = "not allowed", str(value_at(self._data, self.path))
             case _:
                 described = description_at(self._model, self._data, self.path)
-                return _SUBJECT.sub("should", self._said) + (f" ({described})" if described else "")
+                return plain(self.kind, self._said) + (f" ({described})" if described else "")
         return f"{said}{_meant(word, allowed)}; allowed: {', '.join(allowed)}"
 
 

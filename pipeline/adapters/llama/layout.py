@@ -1,0 +1,194 @@
+"""From asks to families: what is read once, for which answers, and who pays for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pipeline.adapters.llama.asked import Asked
+from pipeline.adapters.llama.choice import ChoiceLane
+from pipeline.adapters.llama.lanes import Family, Lane
+from pipeline.adapters.llama.record import Recording, record_of
+from pipeline.adapters.llama.sharing import Cluster, clusters
+from pipeline.adapters.llama.vocab import Vocab
+from pipeline.domain.answers import Defect, Label, Malformed, Usage
+from pipeline.domain.outcomes import Given
+from pipeline.domain.scores import RawScore
+from pipeline.domain.steps import Choice
+from pipeline.domain.trie import Tokens
+from pipeline.ports.engine import Ask
+
+_Answering: TypeAlias = ChoiceLane | Recording
+
+
+@dataclass(slots=True, kw_only=True)
+class Item:
+    """One ask on its way."""
+
+    place: int
+    ask: Ask
+    asked: Asked
+    tokens_in: int = 0
+    cached: int = 0
+    """Of these, how many were not read again for this answer."""
+    pays: bool = False
+    """It is the one that a text was read for; the text's other questions share that reading."""
+    truncated: bool = False
+    answering: _Answering | None = None
+    """None: too long to be asked."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether anything has to be read for it: a record may be decided without."""
+        return not isinstance(self.answering, Recording) or bool(self.answering.lanes)
+
+    def given(self, call_no: int) -> Given:
+        """Return its answer; only once its lanes are done."""
+        lane = self.answering
+        if lane is None:
+            return Given(
+                answer=Malformed(defect=Defect.TOO_LONG, detail="the text exceeds the length that this tier may read"),
+                raw_score=None,
+                usage=Usage(tokens_in=0, tokens_cached=0, tokens_out=0),  # nothing was read
+                call_no=call_no,
+            )
+        if isinstance(lane, ChoiceLane):
+            return self._label(lane, call_no)
+        answer, scores = lane.answer, lane.field_scores
+        sure = not isinstance(answer, Malformed)
+        return Given(
+            answer=answer,
+            raw_score=min(scores.values()) if sure else None,
+            field_scores=scores if sure else {},
+            usage=Usage(tokens_in=self.tokens_in, tokens_cached=self.cached, tokens_out=lane.tokens_out),
+            call_no=call_no,
+            truncated=self.truncated,
+        )
+
+    def _label(self, lane: ChoiceLane, call_no: int) -> Given:
+        form = self.ask.question.form
+        options, full = (form.options, form.full) if isinstance(form, Choice) else ((), False)
+        number, score = lane.answer
+        return Given(
+            answer=Label(options[number]),
+            raw_score=RawScore(score),
+            shares=dict(zip(options, lane.shares, strict=True)) if full else None,
+            hidden=lane.hidden,
+            usage=Usage(tokens_in=self.tokens_in, tokens_cached=self.cached, tokens_out=len(lane.label_tokens)),
+            call_no=call_no,
+            truncated=self.truncated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text and those of its questions that it is not too long for."""
+
+    tokens: Tokens
+    items: Sequence[Item]
+
+
+class Layout:
+    """Lays out asks for one model."""
+
+    def __init__(self, vocab: Vocab, *, window: int, max_text_tokens: int | None, max_answer_tokens: int) -> None:
+        """`window` is what prefix, text, suffix and answer of one item may come to, in tokens."""
+        self._vocab = vocab
+        self._window = window
+        self._max_text_tokens = max_text_tokens
+        self._max_answer_tokens = max_answer_tokens
+
+    def together(self, items: Sequence[Item]) -> list[Family]:
+        """Return families, each text once, texts that begin alike on one beginning; the longest first.
+
+        All items' questions begin with the same prefix.
+        """
+        members: dict[tuple[str, str], list[Item]] = {}
+        for item in items:
+            members.setdefault((item.ask.text, item.ask.on_long), []).append(item)
+        texts = [text for asked in members.values() if (text := self._text(asked)) is not None]
+        families = [self._cluster(cluster, texts) for cluster in clusters([text.tokens for text in texts])]
+        return sorted(families, key=lambda family: -family.size)  # the short fill the batches up
+
+    def apart(self, items: Sequence[Item]) -> list[Family]:
+        """Return a family for every item, which shares nothing but the prefix."""
+        texts = [text for item in items if (text := self._text([item])) is not None]
+        return [self._family(text, 0) for text in texts]
+
+    def _text(self, members: Sequence[Item]) -> _Text | None:
+        """Tokenise one text and leave out the questions that it is too long for."""
+        prompt = members[0].asked.prompt
+        tokens = tuple(self._vocab.plain(prompt.lead + members[0].ask.text))
+        cut = min(self._room(item.asked) for item in members)
+        asked = []
+        for item in members:
+            if len(tokens) <= self._room(item.asked):
+                asked.append(item)
+            elif item.ask.on_long == "truncate" and cut > 0:
+                item.truncated = True
+                asked.append(item)
+        if any(item.truncated for item in asked):
+            tokens = tokens[:cut]
+        return _Text(tokens, asked) if asked else None
+
+    def _room(self, asked: Asked) -> int:
+        """Return how many tokens of text a question leaves room for."""
+        room = self._window - len(asked.prompt.prefix) - len(asked.prompt.suffix) - asked.reserve
+        return room if self._max_text_tokens is None else min(room, self._max_text_tokens)
+
+    def _cluster(self, cluster: Cluster, texts: Sequence[_Text]) -> Family:
+        chosen = [texts[place] for place in cluster.places]
+        families = [self._family(text, cluster.shared) for text in chosen]
+        if not cluster.shared:
+            return families[0]
+        readers = [text for text in chosen if any(item.reads for item in text.items)]
+        for text in readers[1:]:  # the first paid for the beginning
+            for item in text.items:
+                if item.pays:
+                    item.cached += cluster.shared
+        return Family(body=chosen[0].tokens[: cluster.shared], members=tuple(families))
+
+    def _family(self, text: _Text, shared: int) -> Family:
+        """Give each question of a text a lane behind the tokens that it shares with other texts."""
+        rest = text.tokens[shared:]
+        # A text with one question needs no base: its lane reads it, with one sequence less.
+        body = rest if len(text.items) > 1 else ()
+        lanes = tuple(self._member(item, text, rest[len(body) :]) for item in text.items)
+        _share_out(text.items, len(text.tokens))
+        return Family(body=body, members=lanes)
+
+    def _member(self, item: Item, text: _Text, unread: Tokens) -> Lane | Family:
+        """Lay out a question's way to its answer."""
+        asked = item.asked
+        tokens = (*unread, *asked.prompt.suffix)
+        if asked.trie is not None:
+            form = item.ask.question.form
+            full = isinstance(form, Choice) and form.full
+            item.answering = ChoiceLane(
+                asked.trie, tokens, self._vocab.end_ids, full=full, wants_hidden=item.ask.hidden
+            )
+            return item.answering
+        item.answering = record_of(
+            asked.plan,
+            self._vocab.text(text.tokens) if item.truncated else item.ask.text,
+            vocab=self._vocab,
+            end_ids=self._vocab.end_ids,
+            max_answer_tokens=self._max_answer_tokens,
+        )
+        return Family(body=tokens, members=item.answering.lanes)
+
+
+def _share_out(items: Sequence[Item], text: int) -> None:
+    """Note how many tokens each answer of one text took, and how many of them were read for it.
+
+    The first question that reads pays for the text.
+    """
+    paid = False
+    for item in items:
+        prompt = item.asked.prompt
+        item.tokens_in = len(prompt.prefix) + text + len(prompt.suffix)
+        if not item.reads:
+            item.cached = item.tokens_in  # decided without reading
+            continue
+        item.pays = not paid
+        item.cached = len(prompt.prefix) + (text if paid else 0)
+        paid = True
