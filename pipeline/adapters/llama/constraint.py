@@ -78,6 +78,10 @@ class Constraint:
         self._lib.llama_sampler_accept(self._sampler, token)
         self.written += self._grammar.vocab.piece(token)
 
+    def forced(self) -> int | None:
+        """Return None: to ask a grammar about the whole vocabulary takes longer than to read a token."""
+        return None
+
     def pick(self, logits: Logits) -> tuple[int, float] | None:
         """Return the most probable allowed token and its probability among the allowed ones; None when there is none.
 

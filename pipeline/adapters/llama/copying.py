@@ -178,6 +178,8 @@ class CopyConstraint:
         self._copyable = copyable
         self._vocab = vocab
         self._place = copyable.begin
+        self._allowed: NDArray[np.int64] | None = None
+        """At this place, once asked for."""
         self.written = b""
 
     def close(self) -> None:
@@ -187,11 +189,22 @@ class CopyConstraint:
         """Go on behind a token that is allowed."""
         piece = self._vocab.piece(token)
         self._place = self._copyable.after(self._place, piece)
+        self._allowed = None
         self.written += piece
+
+    def _tokens(self) -> NDArray[np.int64]:
+        if self._allowed is None:
+            self._allowed = self._copyable.allowed(self._place)
+        return self._allowed
+
+    def forced(self) -> int | None:
+        """Return the token that alone may come next; None where there is a choice."""
+        tokens = self._tokens()
+        return int(tokens[0]) if len(tokens) == 1 else None
 
     def pick(self, logits: Logits) -> tuple[int, float] | None:
         """Return the most probable allowed token and its exact probability among the allowed; None without any."""
-        tokens = self._copyable.allowed(self._place)
+        tokens = self._tokens()
         if not len(tokens):
             return None
         row: NDArray[np.float64] = np.asarray(logits)[tokens].astype(np.float64)

@@ -44,6 +44,10 @@ class Constraint(Protocol):
         """Go on behind an allowed token."""
         ...
 
+    def forced(self) -> int | None:
+        """Return the token that alone may come next; None where there is a choice or it takes long to tell."""
+        ...
+
     def close(self) -> None:
         """Give memory back."""
         ...
@@ -89,7 +93,7 @@ class WriteLane:
         return Extend(pending)
 
     def take(self, path: int, logits: Logits) -> None:
-        """Write one token of the value."""
+        """Write one token of the value, and those behind it that it forces: they are certain without being read."""
         del path  # there is only one
         constraint = self._constraint
         if constraint is None:
@@ -98,15 +102,20 @@ class WriteLane:
         if picked is None:
             self._fail(Defect.MALFORMED, "has no next token")
             return
+        token: int | None
         token, share = picked
-        constraint.accept(token)
-        self.tokens_out += 1
         self._log_p += math.log(max(share, 1e-300))
-        self._pending = (token,)
-        if self._plan.slot.holds(constraint.written):
-            self._finish(json.loads(constraint.written[:-1]))
-        elif self.tokens_out >= self._most:
-            self._fail(Defect.CUT_OFF, f"was not finished within {self._most} tokens")
+        while token is not None:
+            constraint.accept(token)
+            self.tokens_out += 1
+            self._pending += (token,)
+            if self._plan.slot.holds(constraint.written):
+                self._finish(json.loads(constraint.written[:-1]))
+                return
+            if self.tokens_out >= self._most:
+                self._fail(Defect.CUT_OFF, f"was not finished within {self._most} tokens")
+                return
+            token = constraint.forced()
 
     def _finish(self, data: object) -> None:
         try:
