@@ -25,6 +25,26 @@ class FormatSpeed(BaseModel):
     """16 sequences at once."""
 
 
+class ThreadSpeed(BaseModel):
+    """How fast a number of threads is, in the format that was chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    threads: int
+    read_tokens_per_s: float
+    write_tokens_per_s: float
+
+
+class BatchSpeed(BaseModel):
+    """How fast so many tokens at once are, in the format and with the threads that were chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    batch_tokens: int
+    read_tokens_per_s: float
+    """Of 16 sequences of 64 tokens: what many short items come to."""
+
+
 class Agreement(BaseModel):
     """How far answers of the tuned file and of the shipped one agree, on the same questions."""
 
@@ -57,6 +77,16 @@ class TunedRecord(BaseModel):
     speeds: tuple[FormatSpeed, ...]
     agreement: Agreement | None
     tuned_at: str
+    granted_cpus: int | None = None
+    """When it was measured; None, here and below: the record is older than that measurement."""
+    threads: int | None = None
+    batch_tokens: int | None = None
+    thread_speeds: tuple[ThreadSpeed, ...] = ()
+    batch_speeds: tuple[BatchSpeed, ...] = ()
+
+    def threads_of(self, granted_cpus: int) -> int | None:
+        """Return the best number of threads; None where it was not measured with this many CPUs."""
+        return self.threads if self.granted_cpus == granted_cpus else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the script contract."""
