@@ -43,6 +43,12 @@ def askings(job: Job, tier_no: int) -> dict[int, Asking]:
     return {number: Asking(questions=questions[number], merge=_merge(job.steps[number])) for number in numbers}
 
 
+def asked_apart(step: Step) -> Asking:
+    """Return how a step is asked by itself, of an engine that reads a text once for questions that begin alike."""
+    parts = _parts(step, shares_readings=True)
+    return Asking(questions=tuple(map(alone, parts)), merge=_merge(step))
+
+
 def prompt_digests(job: Job) -> dict[str, str]:
     """Return tier/step → digest of all that a model sees of the question: what a calibration depends on."""
     return {
