@@ -193,7 +193,7 @@ def test_a_tuned_file_answers_under_another_name_so_that_no_calibration_of_the_s
 ) -> None:
     """Ledger, attempts and calibrations know a model by this name: the job's, and the hash of the very file."""
     loaded: list[dict[str, Any]] = []
-    monkeypatch.setattr("pipeline.adapters.llama.engine.LlamaEngine", lambda path, **how: loaded.append(how))
+    monkeypatch.setattr("pipeline.adapters.llama.engine.LlamaEngine", lambda _, **how: loaded.append(how))
     target = tuned_file(store.folder, ENTRY, "q8_0")
     write_record(store.folder, ENTRY, record(sha256=sha256_of(target), batch_tokens=1024))
     for model in (store.path(ENTRY.name), store.best(ENTRY.name, machine=HERE)):
