@@ -1,7 +1,5 @@
 """From a tier to the engine that answers it."""
 
-from typing import Protocol
-
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.instant import InstantEngine
 from pipeline.adapters.llama.templates import refuse_template
@@ -9,17 +7,9 @@ from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.adapters.models.store import ResolvedModel
 from pipeline.domain.tiers import Tier
-from pipeline.ports.engine import Engine
+from pipeline.ports.engine import Engine, TimedEngine
 from pipeline.settings import Settings, secret_from
 from pipeline.wiring.fit import TierNeed, refuse_unless_it_fits, room_here, tier_need
-
-
-class TimedEngine(Engine, Protocol):
-    """An engine that knows what this machine can read at best."""
-
-    def read_tokens_per_s(self) -> float:
-        """Measure how fast 512 tokens are read at once."""
-        ...
 
 
 def model_store(settings: Settings) -> ModelStore:

@@ -1,13 +1,12 @@
 """Tuned files: a catalogue's model written again in this machine's fastest format, and the evidence for using it."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.adapters.models.catalogue import CatalogueEntry
-from pipeline.domain.errors import ModelError
+from pipeline.adapters.models.records import keep, kept
 
 FOLDER: Final = "tuned"
 
@@ -104,20 +103,10 @@ def _record_file(folder: Path, entry: CatalogueEntry) -> Path:
 
 def write_record(folder: Path, entry: CatalogueEntry, record: TunedRecord) -> None:
     """Keep a record, whole or not at all; raises ModelError."""
-    path = _record_file(folder, entry)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".json.partial")
-        partial.write_text(json.dumps(record.as_json(), indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written: {error.strerror}") from None
+    keep(_record_file(folder, entry), record)
 
 
 def read_record(folder: Path, entry: CatalogueEntry) -> TunedRecord | None:
     """Return what is known of a model's tuning; None without a record, or with one of another source file."""
-    try:
-        record = TunedRecord.model_validate_json(_record_file(folder, entry).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return record if record.source_sha256 == entry.sha256 else None
+    record = kept(_record_file(folder, entry), TunedRecord)
+    return record if record is not None and record.source_sha256 == entry.sha256 else None
