@@ -13,7 +13,7 @@ from pipeline.cli.progress import Display
 from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
 from pipeline.settings import Settings, load_settings
-from pipeline.wiring.comparing import FormatFigures, compare
+from pipeline.wiring.comparing import FormatFigures, StepFigures, compare
 from pipeline.wiring.formats import FORMATS
 from pipeline.wiring.inputs import job_from
 from pipeline.wiring.parts import system_clock
@@ -179,31 +179,38 @@ def compare_command(
 
 
 def _show_compared(found: Sequence[FormatFigures]) -> None:
-    table = _table(
-        "format", "MB", "reads tokens/s", "writes tokens/s", "step", "right", "as shipped", "ECE", "excess", "fields"
-    )
+    speeds = _table("format", "MB", "reads tokens/s", "writes tokens/s")
+    steps = _table("step", "format", "right", "as shipped", "ECE", "excess")
     for one in found:
-        measures = (
+        speeds.add_row(
             one.format,
             f"{one.size_bytes / _MB:,.0f}",
             f"{one.read_tokens_per_s:,.0f}",
             f"{one.write_tokens_per_s:,.0f}",
         )
-        for number, step in enumerate(one.steps):
-            table.add_row(
-                *(measures if not number else ("",) * len(measures)),
-                step.step,
-                "-" if step.accuracy is None else f"{step.accuracy:.1%}",
-                f"{step.agreement:.1%}",
-                "-" if step.ece is None else f"{step.ece:.3f}",
-                "-" if step.ece_excess is None else f"{step.ece_excess:+.3f}",
-                " ".join(f"{name} {share:.1%}" for name, share in step.fields.items()),
-            )
-    out.print(table)
+    for number in range(len(found[0].steps)):
+        for one in found:
+            _add_step(steps, one.format, one.steps[number])
+    out.print(speeds)
+    out.print(steps)
+
+
+def _add_step(table: Table, to: str, step: StepFigures) -> None:
+    """Add a step's row, and one below it for each field of its record."""
+    table.add_row(
+        step.step,
+        to,
+        "-" if step.accuracy is None else f"{step.accuracy:.1%}",
+        f"{step.agreement:.1%}",
+        "-" if step.ece is None else f"{step.ece:.3f}",
+        "-" if step.ece_excess is None else f"{step.ece_excess:+.3f}",
+    )
+    for name, share in step.fields.items():
+        table.add_row(f"  {name}", "", f"{share:.1%}")
 
 
 def _table(*columns: str) -> Table:
     table = Table()
     for column in columns:
-        table.add_column(column, justify="left" if column in {"format", "step", "fields"} else "right")
+        table.add_column(column, justify="left" if column in {"format", "step"} else "right")
     return table
