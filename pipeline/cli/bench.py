@@ -51,7 +51,8 @@ def engine(
     The model is loaded as a worker would, with all CPUs; no servers are needed and nothing is stored but the evidence
     for `fuse = "auto"`: steps are asked apart and in one reading, and a step holds when one reading costs it no more
     than a point of accuracy (with --gold), or when 99 % of its answers stay the same. From then on new runs of the job
-    with this model read a text once for the steps that hold, if there are two or more and that is faster.
+    with this model read a text once for the steps that hold, if there are two or more and that is faster. It takes 100
+    answers of a step to be evidence; the latest counts. Let nothing else run meanwhile.
     """
     settings = load_settings()
     job = job_from(job_file)
@@ -98,6 +99,8 @@ def _show(found: Benched) -> None:
         out.print(table)
     if found.decision is not None:
         steps = ", ".join(found.decision.steps) or "none"
+        if found.evidence is None:
+            out.print("too few items to decide anything by: what was measured before still counts")
         out.print(f'fuse = "auto" reads together: {steps} ({found.decision.reason})', markup=False, soft_wrap=True)
 
 

@@ -81,8 +81,9 @@ def tune(name: str, formats: str, sample_file: Path | None, as_json: bool) -> No
 
     The model is written again in each format and timed. The fastest answers the sample, and is taken when it is no more
     than a point worse than the shipped file by the gold answers (without these, when 90 % are the same). In that format
-    the best number of threads and of tokens read at once is measured, and used too. Takes minutes, and some room on the
-    disk; a tuned file has a hash of its own, so that nothing that was calibrated for another file is used with it.
+    the best number of threads and of tokens read at once is measured, and used too. Takes minutes, a machine with
+    nothing else to do, and some room on the disk. A tuned file has a hash of its own, so that nothing that was
+    calibrated for another file is used with it.
     """
     wanted = _wanted(formats)
     settings = load_settings()

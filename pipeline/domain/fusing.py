@@ -13,6 +13,8 @@ MOST_LOST = 0.01
 """Accuracy that one reading may cost a step: one point."""
 LEAST_SAME = 0.99
 """Share of answers that must stay the same where there is no gold."""
+LEAST_ANSWERS = 100
+"""Answers of a step that must have been compared: of fewer, one more wrong is more than a point."""
 _ROUNDING = 1e-9
 NOT_MEASURED = "no measurement of this job on this model yet: headrace bench engine JOB INPUT"
 
@@ -26,6 +28,7 @@ class StepEvidence(_Frozen):
 
     step: str
     answers: int
+    """That were compared; with gold answers, those that have one."""
     same: float = Field(ge=0, le=1)
     """Share of answers that are the same both ways."""
     apart_accuracy: float | None = None
@@ -35,12 +38,16 @@ class StepEvidence(_Frozen):
     @property
     def holds(self) -> bool:
         """Whether one reading leaves the answers as good as they are."""
+        if self.answers < LEAST_ANSWERS:
+            return False
         if self.apart_accuracy is not None and self.fused_accuracy is not None:
             return self.apart_accuracy - self.fused_accuracy <= MOST_LOST + _ROUNDING
         return self.same >= LEAST_SAME - _ROUNDING
 
     def __str__(self) -> str:
         """Say what one reading does to the step."""
+        if self.answers < LEAST_ANSWERS:
+            return f"only {self.answers} answers of {self.step} were compared, {LEAST_ANSWERS} are needed"
         if self.apart_accuracy is None or self.fused_accuracy is None:
             return f"{self.same:.0%} of {self.step}'s answers stay the same"
         if self.fused_accuracy >= self.apart_accuracy:

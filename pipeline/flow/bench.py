@@ -186,13 +186,19 @@ def step_accuracy(
     bench: Bench, number: int, answers: Sequence[Given], gold: Mapping[str, GoldLine] | None
 ) -> float | None:
     """Return the share of right answers among the items that have gold for a step; None where none has."""
-    step = bench.job.steps[number].name
-    pairs = [
-        (one, (gold or {})[item.key].answers[step])
-        for item, one in zip(bench.items, answers, strict=True)
-        if item.key in (gold or {}) and step in (gold or {})[item.key].answers
-    ]
+    pairs = _with_gold(bench, number, answers, gold)
     return accuracy([one for one, _ in pairs], [right for _, right in pairs])
+
+
+def _with_gold(
+    bench: Bench, number: int, answers: Sequence[Given], gold: Mapping[str, GoldLine] | None
+) -> list[tuple[Given, Any]]:
+    known, step = gold or {}, bench.job.steps[number].name
+    return [
+        (one, known[item.key].answers[step])
+        for item, one in zip(bench.items, answers, strict=True)
+        if item.key in known and step in known[item.key].answers
+    ]
 
 
 def _evidence(
@@ -200,7 +206,7 @@ def _evidence(
 ) -> StepEvidence:
     return StepEvidence(
         step=bench.job.steps[number].name,
-        answers=len(bench.items),
+        answers=len(_with_gold(bench, number, apart.answers[number], gold)) or len(bench.items),
         same=agreement(apart.answers[number], fused.answers[number]),
         apart_accuracy=step_accuracy(bench, number, apart.answers[number], gold),
         fused_accuracy=step_accuracy(bench, number, fused.answers[number], gold),

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.asking import laid_out
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.fusing import FuseDecision, FuseEvidence, Trial, decide_fusing
+from pipeline.domain.fusing import LEAST_ANSWERS, FuseDecision, FuseEvidence, Trial, decide_fusing
 from pipeline.domain.job import Job
 from pipeline.flow.bench import Bench, Timed, fuse_trials, step_accuracy
 from pipeline.flow.samples import gold_by_key
@@ -34,7 +34,7 @@ class Benched:
     decision: FuseDecision | None
     """What `fuse = "auto"` comes to; None where the tier has one step."""
     evidence: Path | None
-    """Where it was kept."""
+    """Where it was kept; None: too few items to be evidence."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the script contract."""
@@ -51,7 +51,11 @@ class Benched:
             ],
             "auto": None
             if self.decision is None
-            else {"steps": list(self.decision.steps), "reason": self.decision.reason},
+            else {
+                "steps": list(self.decision.steps),
+                "reason": self.decision.reason,
+                "kept": self.evidence is not None,
+            },
         }
 
 
@@ -115,7 +119,9 @@ def bench_engine(
             trials=tuple(trial for trial, _ in trials),
         )
         decision = decide_fusing(found)
-        evidence = keep_evidence(job, tier_no, model.sha256, found, settings)
+        # A quick look at a few items takes nothing away from a measurement that was made before.
+        if len(items) >= LEAST_ANSWERS:
+            evidence = keep_evidence(job, tier_no, model.sha256, found, settings)
     return Benched(
         tier=tier.name,
         model=name,

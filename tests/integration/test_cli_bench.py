@@ -37,7 +37,8 @@ name = "large"
 engine = "openai"
 model = "m"
 """
-ROWS = ["I love it", "It broke, money back please", "It is a lamp", "Where is my parcel?", "I love it", "Refund me now"]
+WORDS = ["I love it", "It broke, money back please", "It is a lamp", "Where is my parcel?", "Refund me now"]
+ROWS = [f"{WORDS[number % 5]} ({number // 5})" for number in range(104)] + ["I love it (0)"]
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -53,7 +54,7 @@ def folder(tmp_path: Path, model_path: Callable[[str], Path], monkeypatch: pytes
     (tmp_path / "job.toml").write_text(JOB, encoding="utf-8")
     rows = [json.dumps({"id": f"T-{number}", "text": text}) for number, text in enumerate(ROWS)]
     (tmp_path / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    gold = [json.dumps({"key": f"T-{number}", "mood": "neutral"}) for number in range(3)]
+    gold = [json.dumps({"key": f"T-{number}", "mood": "neutral"}) for number in range(len(ROWS))]
     (tmp_path / "gold.jsonl").write_text("\n".join(gold), encoding="utf-8")
     return tmp_path
 
@@ -84,9 +85,9 @@ def test_a_tier_is_measured_both_ways_and_its_evidence_decides_the_next_run(fold
     found = json.loads(out)
     assert (found["tier"], found["model"].partition("@")[0]) == ("small", NAME)
     apart = found["apart"]
-    assert apart["items"] == 5, "a text that comes twice is asked once, as in a run"
+    assert apart["items"] == 104, "a text that comes twice is asked once, as in a run"
     assert [one["steps"] for one in apart["readings"]] == [["mood"], ["refund"]]
-    assert all(one["items"] == 5 and one["read_tokens_per_s"] > 0 for one in apart["readings"])
+    assert all(one["items"] == 104 and one["read_tokens_per_s"] > 0 for one in apart["readings"])
     assert 0 < apart["share_of_prefill"] <= 1.5
     assert set(apart["accuracy"]) == {"mood", "refund"}
     assert apart["accuracy"]["refund"] is None
@@ -95,8 +96,11 @@ def test_a_tier_is_measured_both_ways_and_its_evidence_decides_the_next_run(fold
     assert [one["steps"] for one in first["readings"]] == [["mood", "refund"]]
     decided = fuse_decisions(job_from(job), load_settings())[0]
     assert (list(decided.steps), decided.reason) == (found["auto"]["steps"], found["auto"]["reason"])
+    assert found["auto"]["kept"]
     code, out, _ = headrace("bench", "engine", job, rows, "--items", "2")
     assert code == 0
+    assert fuse_decisions(job_from(job), load_settings())[0] == decided, "two items are no evidence"
+    assert "too few items" in out
     assert "all, apart" in out
     assert 'fuse = "auto" reads together' in out
 
@@ -124,7 +128,7 @@ def test_a_comparison_on_a_job_needs_the_job_and_its_input(folder: Path, headrac
 
 
 def test_formats_are_compared_on_a_job_step_by_step(folder: Path, headrace: Run) -> None:
-    job = ["--job", folder / "job.toml", "--gold", folder / "gold.jsonl", folder / "rows.jsonl"]
+    job = ["--items", "3", "--job", folder / "job.toml", "--gold", folder / "gold.jsonl", folder / "rows.jsonl"]
     code, out, err = headrace("models", "compare", NAME, "--formats", "q8_0", *job, "--json")
     assert code == 0, err
     found = json.loads(out)

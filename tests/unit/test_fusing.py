@@ -32,7 +32,7 @@ STEPS: list[dict[str, Any]] = [
     {"name": "mood", "kind": "sentiment"},
     {"name": "tags", "kind": "multilabel", "labels": ["x", "y"]},
 ]
-ITEMS = [Item(key=str(number), source="s", line=number, text=f"text {number}") for number in range(20)]
+ITEMS = [Item(key=str(number), source="s", line=number, text=f"text {number}") for number in range(104)]
 
 
 def job(engine: str = "llama", **tier: Any) -> Job:  # noqa: ANN401 — fields of the tier
@@ -63,6 +63,12 @@ def test_a_step_holds_when_it_loses_at_most_a_point_or_without_gold_one_answer_i
     found: StepEvidence, *, holds: bool
 ) -> None:
     assert found.holds is holds
+
+
+def test_fewer_than_a_hundred_answers_are_no_evidence() -> None:
+    few = StepEvidence(step="s", answers=99, same=1.0)
+    assert not few.holds
+    assert str(few) == "only 99 answers of s were compared, 100 are needed"
 
 
 def test_without_a_measurement_steps_stay_apart_and_the_command_is_named() -> None:
@@ -165,7 +171,7 @@ def test_steps_that_do_not_hold_are_left_out_and_the_others_are_measured_again()
     engine = Slow(spoilt="mood", clock=clock)
     measured = bench(engine, clock)
     apart = measured.timed((), "apart")
-    assert (apart.total.items, apart.total.seconds) == (20, 3.0)
+    assert (apart.total.items, apart.total.seconds) == (104, 13.0)
     gold = {item.key: GoldLine(key=item.key, answers={"topic": "a"}, group="all") for item in ITEMS}
     trials = fuse_trials(measured, apart, gold)
     assert [[one.step for one in trial.steps] for trial, _ in trials] == [["topic", "mood", "tags"], ["topic", "tags"]]
