@@ -5,7 +5,7 @@ for questions that begin alike, and one object elsewhere. A classify step with `
 several orders, and the probabilities are averaged.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,29 +27,71 @@ class Asking:
     merge: Merge
     """Answers to the questions, in their order → the step's answer."""
 
+    @property
+    def digest(self) -> str:
+        """All that a model sees of it."""
+        return "+".join(question.digest for question in self.questions)
 
-def askings(job: Job, tier_no: int) -> dict[int, Asking]:
-    """Return how a tier is asked each of the steps that it may answer, by step number."""
+
+def askings(job: Job, tier_no: int, auto: Collection[int] = ()) -> dict[int, Asking]:
+    """Return how a tier is asked each of the steps that it may answer, by step number.
+
+    `auto` are the steps that share a reading by evidence; they count where the tier leaves it to that.
+    """
     tier = job.tiers[tier_no]
-    numbers = [number for number in range(len(job.steps)) if tier_no in job.ladder(number)]
-    shares_readings = tier.engine != "openai"
+    if tier.fuses:
+        return laid_out(job, tier_no, _answered(job, tier_no))
+    return laid_out(job, tier_no, auto if tier.fuses_by_evidence else ())
+
+
+def laid_out(job: Job, tier_no: int, together: Collection[int]) -> dict[int, Asking]:
+    """Return how a tier is asked its steps, with some of them (by number) in one reading and the others apart."""
+    numbers = _answered(job, tier_no)
+    shares_readings = job.tiers[tier_no].engine != "openai"
     parts = {number: _parts(job.steps[number], shares_readings=shares_readings) for number in numbers}
-    if tier.fuses and len(numbers) > 1:
-        flat = [part for number in numbers for part in parts[number]]
-        asked = iter(fused(flat))
-        questions = {number: tuple(next(asked) for _ in parts[number]) for number in numbers}
-    else:
-        questions = {number: tuple(map(alone, parts[number])) for number in numbers}
+    sharing = [number for number in numbers if number in together]
+    questions = {number: tuple(map(alone, parts[number])) for number in numbers}
+    if len(sharing) > 1:
+        asked = iter(fused([part for number in sharing for part in parts[number]]))
+        questions |= {number: tuple(next(asked) for _ in parts[number]) for number in sharing}
     return {number: Asking(questions=questions[number], merge=_merge(job.steps[number])) for number in numbers}
 
 
-def prompt_digests(job: Job) -> dict[str, str]:
-    """Return tier/step → digest of all that a model sees of the question: what a calibration depends on."""
+def _answered(job: Job, tier_no: int) -> list[int]:
+    """Return the numbers of the steps that a tier may answer."""
+    return [number for number in range(len(job.steps)) if tier_no in job.ladder(number)]
+
+
+def asked_apart(step: Step) -> Asking:
+    """Return how a step is asked by itself, of an engine that reads a text once for questions that begin alike."""
+    parts = _parts(step, shares_readings=True)
+    return Asking(questions=tuple(map(alone, parts)), merge=_merge(step))
+
+
+def prompt_digests(job: Job, auto: Mapping[int, Collection[int]] | None = None) -> dict[str, str]:
+    """Return tier/step → digest of all that a model sees of the question: what a calibration depends on.
+
+    `auto`: tier number → the steps that share a reading by evidence.
+    """
     return {
-        f"{tier.name}/{job.steps[step_no].name}": "+".join(question.digest for question in asking.questions)
+        f"{tier.name}/{job.steps[step_no].name}": asking.digest
         for tier_no, tier in enumerate(job.tiers)
-        for step_no, asking in askings(job, tier_no).items()
+        for step_no, asking in askings(job, tier_no, (auto or {}).get(tier_no, ())).items()
     }
+
+
+def frozen_auto(job: Job, tier_no: int, digests: Mapping[str, str]) -> frozenset[int]:
+    """Return which steps share a reading by evidence according to a run's prompt digests.
+
+    They were decided when the run was made, so that all its items are asked alike, by whichever worker and whatever is
+    measured meanwhile. None where the digests are not of words that this release would use.
+    """
+    tier = job.tiers[tier_no]
+    frozen = {number: digests.get(f"{tier.name}/{job.steps[number].name}") for number in _answered(job, tier_no)}
+    apart = laid_out(job, tier_no, ())
+    together = frozenset(number for number, asking in apart.items() if frozen[number] not in {None, asking.digest})
+    layout = laid_out(job, tier_no, together)
+    return together if all(layout[number].digest == frozen[number] for number in together) else frozenset()
 
 
 def _parts(step: Step, *, shares_readings: bool) -> tuple[Part, ...]:

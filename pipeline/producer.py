@@ -30,6 +30,7 @@ from pipeline.flow.ingest import announce, new_run
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import RunRecord, Store
 from pipeline.settings import load_settings
+from pipeline.wiring.fusing import fused_by_evidence
 from pipeline.wiring.inputs import RowReader, job_from
 from pipeline.wiring.parts import price_book_for, store_and_queue
 from pipeline.wiring.servers import Role, servers
@@ -65,7 +66,8 @@ class Producer:
             found = opening.enter_context(servers(settings, Role.RUN))
             self._store, self._queue = self._opened(opening, found.redis_url, found.database_url)
             digest = hashlib.sha256(json.dumps(["producer", name]).encode()).hexdigest()
-            self._run, _ = self._store.open_run(new_run(frozen, digest, price_book_for(settings)))
+            fused = fused_by_evidence(frozen, settings)
+            self._run, _ = self._store.open_run(new_run(frozen, digest, price_book_for(settings), fused=fused))
             if self._run.state in FINAL_STATES - {RunState.DONE}:
                 raise ConfigError(
                     f"run {self._run.name} is {self._run.state.value}; take it up with: headrace retry {self._run.name}"

@@ -16,6 +16,7 @@ from pipeline.domain.tiers import Tier
 from pipeline.flow.judge import Judge
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for, judge_for
+from pipeline.wiring.fusing import fuse_decisions, tell_decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,8 @@ def load(assignment: Assignment) -> None:
     settings = load_settings()
     if settings.redis_url is None or settings.database_url is None:
         raise ConfigError("a worker needs HEADRACE_REDIS_URL and HEADRACE_DATABASE_URL")
-    tier = tier_named(read_job(assignment.job), assignment.tier)
+    job = read_job(assignment.job)
+    tier = tier_named(job, assignment.tier)
     engine = engine_for(tier, settings, threads=assignment.threads)
     _Process.judge = judge_for(
         tier,
@@ -67,6 +69,9 @@ def load(assignment: Assignment) -> None:
         database_url=settings.database_url.get_secret_value(),
     )
     telemetry.logger().info("engine_ready", tier=tier.name, pool=tier.pool, model=engine.model)
+    decision = fuse_decisions(job, settings).get(job.tiers.index(tier))
+    if decision is not None:
+        tell_decision(tier.name, decision)
 
 
 def current_judge() -> Judge:

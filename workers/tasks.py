@@ -43,5 +43,6 @@ def _report(judged: Judged) -> None:
             verdicts=judged.verdicts,
             escalations=judged.escalations,
             unresolved=judged.unresolved,
+            fused=list(judged.fused),
             seconds=round(judged.seconds, 3),
         )

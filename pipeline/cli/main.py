@@ -23,6 +23,7 @@ _MODULES = {
     "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
     "tuning": ("models",),
     "doctor": ("doctor",),
+    "bench": ("bench",),
     "demo": ("demo",),
 }
 

@@ -21,6 +21,7 @@ from pipeline.ports.source import SourceOptions
 from pipeline.ports.store import RunRecord, Store
 from pipeline.settings import Settings, load_settings
 from pipeline.wiring import Stack, store_and_queue
+from pipeline.wiring.fusing import fused_by_evidence
 from pipeline.wiring.inputs import job_from, opened_source, warn_of_gaps
 from pipeline.wiring.model_files import pull_missing_models
 from pipeline.wiring.parts import price_book_for, system_clock
@@ -114,9 +115,18 @@ def run_job(
             if run.state is not RunState.DONE:
                 stack.start_workers()
 
-        prices = price_book_for(settings)
+        prices, fused = price_book_for(settings), fused_by_evidence(job, settings)
         with opened_source(inputs, job, options, settings) as source:
-            taken = submit(job, source, prices, store=tools.store, queue=tools.queue, progress=reading, on_run=opened)
+            taken = submit(
+                job,
+                source,
+                prices,
+                store=tools.store,
+                queue=tools.queue,
+                fused=fused,
+                progress=reading,
+                on_run=opened,
+            )
         final = follow(tools.store, taken.run.id, clock=system_clock(), show=display.answering, tick=tick)
         then(tools.store, final)
         return final
@@ -164,7 +174,13 @@ def submit_command(
         options = SourceOptions(format=input_format, encoding=encoding)
         with opened_source(inputs, job, options, settings) as source:
             submitted = submit(
-                job, source, price_book_for(settings), store=tools.store, queue=tools.queue, progress=display.reading
+                job,
+                source,
+                price_book_for(settings),
+                store=tools.store,
+                queue=tools.queue,
+                fused=fused_by_evidence(job, settings),
+                progress=display.reading,
             )
     _print_submitted(submitted, as_json=as_json)
 

@@ -32,11 +32,18 @@ def _list_of_labels(value: object) -> object:
     return dict.fromkeys(value, "")
 
 
+SPEAKABLE = f"1 to {MAX_LABEL_CHARS} printable characters and no blank at its ends"
+
+
+def is_speakable(label: str) -> bool:
+    """Whether a model can be asked to say a label: see SPEAKABLE."""
+    return label == label.strip() and 0 < len(label) <= MAX_LABEL_CHARS and label.isprintable()
+
+
 def _speakable(value: dict[str, str]) -> dict[str, str]:
-    for label in value:
-        if label != label.strip() or not label or len(label) > MAX_LABEL_CHARS or not label.isprintable():
-            msg = f"a label has 1 to {MAX_LABEL_CHARS} printable characters and no blank at its ends"
-            raise ValueError(msg)
+    if not all(map(is_speakable, value)):
+        msg = f"a label has {SPEAKABLE}"
+        raise ValueError(msg)
     return value
 
 

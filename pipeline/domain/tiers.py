@@ -44,7 +44,8 @@ class Tier(BaseModel):
     fuse: Literal["auto"] | bool = "auto"
     """llama: whether a text is read once for all steps, whose instructions then stand together before it.
 
-    `auto` keeps steps apart until a measurement of the model at hand says otherwise (see the README's decisions).
+    `auto` does so for the steps whose answers hold by a measurement of this job on the model at hand; without one, and
+    for all others, steps are read apart.
     """
     gpu_layers: int | None = Field(default=None, ge=-1, le=10_000)
     """llama: layers on the GPU; -1 is all. None: all where llama.cpp was built for a GPU, else none."""
@@ -96,6 +97,11 @@ class Tier(BaseModel):
     def fuses(self) -> bool:
         """Whether this tier's steps share a reading. An endpoint reads a prompt as often as it is sent."""
         return self.engine != "openai" and self.fuse is True
+
+    @property
+    def fuses_by_evidence(self) -> bool:
+        """Whether a measurement decides that."""
+        return self.engine == "llama" and self.fuse == "auto"
 
     @property
     def pool(self) -> str:

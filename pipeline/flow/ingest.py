@@ -2,9 +2,9 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pipeline.asking import prompt_digests
 from pipeline.domain.errors import ConfigError, QueueUnavailable
@@ -54,14 +54,18 @@ def announce(queue: Queue, store: WorkStore, notices: tuple[ChunkNotice, ...]) -
     return 0
 
 
-def new_run(job: Job, source_digest: str, price_book: PriceBook) -> NewRun:
-    """Freeze a job over a source into what makes a run."""
+FusedSteps: TypeAlias = Mapping[int, Collection[int]]
+"""Tier number → numbers of the steps that share a reading by evidence."""
+
+
+def new_run(job: Job, source_digest: str, price_book: PriceBook, *, fused: FusedSteps | None = None) -> NewRun:
+    """Freeze a job over a source into what makes a run, the words of its questions included."""
     return NewRun(
         name=run_name(job.name, identity_digest(job.name, job.digest, source_digest)),
         job=job,
         source_digest=source_digest,
         price_book=price_book,
-        prompt_digests=prompt_digests(job),
+        prompt_digests=prompt_digests(job, fused),
     )
 
 
@@ -72,6 +76,7 @@ def submit(
     *,
     store: SubmitStore,
     queue: Queue,
+    fused: FusedSteps | None = None,
     progress: IngestProgress | None = None,
     on_run: Callable[[RunRecord], None] | None = None,
 ) -> Submitted:
@@ -79,7 +84,7 @@ def submit(
 
     Raises ConfigError when the run was cancelled or failed (`retry` takes it up) or is being read by another process.
     """
-    run, made = store.open_run(new_run(job, source.digest, price_book))
+    run, made = store.open_run(new_run(job, source.digest, price_book, fused=fused))
     if run.state in FINAL_STATES - {RunState.DONE}:
         raise ConfigError(f"run {run.name} is {run.state.value}; take it up with: headrace retry {run.name}")
     if on_run is not None:

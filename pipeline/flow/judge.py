@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
-from pipeline.asking import Asking, askings
+from pipeline.asking import Asking, askings, frozen_auto
 from pipeline.domain.calibration import uncalibrated
 from pipeline.domain.checks import EntryPoint
 from pipeline.domain.errors import ConservationError, EngineUnavailable, MessageError
@@ -45,6 +45,8 @@ class Judged:
     verdicts: int = 0
     escalations: int = 0
     unresolved: int = 0
+    fused: tuple[str, ...] = ()
+    """Steps that share a reading at this tier by evidence, as frozen when the run was made."""
     seconds: float = 0.0
     run_state: RunState | None = None
     reason: str | None = None
@@ -57,6 +59,7 @@ class _Frozen:
     run: RunRecord
     entry_points: Mapping[str, EntryPoint]
     _askings: dict[int, Mapping[int, Asking]] = field(default_factory=dict)
+    _auto: dict[int, frozenset[int]] = field(default_factory=dict)
 
     @property
     def job(self) -> Job:
@@ -64,8 +67,13 @@ class _Frozen:
 
     def askings(self, tier_no: int) -> Mapping[int, Asking]:
         if tier_no not in self._askings:
-            self._askings[tier_no] = askings(self.job, tier_no)
+            self._auto[tier_no] = frozen_auto(self.job, tier_no, self.run.prompt_digests)
+            self._askings[tier_no] = askings(self.job, tier_no, self._auto[tier_no])
         return self._askings[tier_no]
+
+    def fused(self, tier_no: int) -> tuple[str, ...]:
+        """Return the names of the steps that share a reading by evidence."""
+        return tuple(self.job.steps[number].name for number in sorted(self._auto.get(tier_no, ())))
 
     @cached_property
     def policy(self) -> PolicyVersion:
@@ -131,6 +139,7 @@ class Judge:
             verdicts=sum(isinstance(attempt.outcome, Verdict) for attempt in attempts),
             escalations=sum(not isinstance(attempt.outcome, Verdict | Unresolved) for attempt in attempts),
             unresolved=sum(isinstance(attempt.outcome, Unresolved) for attempt in attempts),
+            fused=frozen.fused(claimed.tier_no),
             seconds=self.clock.monotonic_s() - started_s,
             run_state=state,
         )

@@ -58,3 +58,11 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back memory and connections; a closed engine is not used again."""
         ...
+
+
+class TimedEngine(Engine, Protocol):
+    """An engine on this machine, which can tell how fast that reads."""
+
+    def read_tokens_per_s(self) -> float:
+        """Measure how fast 512 tokens are read at once."""
+        ...

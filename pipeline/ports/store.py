@@ -26,7 +26,7 @@ class NewRun:
     source_digest: str
     price_book: PriceBook
     prompt_digests: Mapping[str, str]
-    """Step name → digest of the words it is asked in."""
+    """tier/step → digest of the words it is asked in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class RunRecord:
     name: str
     job: Job
     price_book: PriceBook
+    prompt_digests: Mapping[str, str]
+    """tier/step → digest of the words it is asked in, as frozen when the run was made."""
     state: RunState
     reason: str | None
     rows_read: int

@@ -9,9 +9,9 @@ from pipeline.adapters.models.store import ResolvedModel
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
-from pipeline.ports.engine import Engine
+from pipeline.ports.engine import Engine, TimedEngine
 from pipeline.settings import Settings, secret_from
-from pipeline.wiring.fit import refuse_unless_it_fits, room_here, tier_need
+from pipeline.wiring.fit import TierNeed, refuse_unless_it_fits, room_here, tier_need
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -28,7 +28,7 @@ def model_for(tier: Tier, settings: Settings) -> ResolvedModel:
     resolved = model_store(settings).best(tier.model, machine=processor_name())
     refuse_template(resolved.path.name, tier.chat_template, has_own=resolved.header.has_chat_template)
     room = room_here()
-    refuse_unless_it_fits(tier, tier_need(tier, resolved.header.measures, has_gpu=room.has_gpu), room)
+    refuse_unless_it_fits(tier, need_of(tier, resolved, has_gpu=room.has_gpu), room)
     return resolved
 
 
@@ -42,6 +42,42 @@ def check_instant_models(job: Job) -> None:
                 raise ConfigError(f"tiers.{tier.name}.model: {error}") from None
 
 
+def need_of(tier: Tier, model: ResolvedModel, *, has_gpu: bool) -> TierNeed | None:
+    """Estimate what a worker of a tier takes with this file; None where the file does not say enough."""
+    return tier_need(tier, model.header.measures, has_gpu=has_gpu, batch_tokens=model.batch_tokens)
+
+
+def threads_for(tier: Tier, model: ResolvedModel, share: int | None) -> int:
+    """Return how many threads a worker uses: what its tier says, else its share of the machine.
+
+    Where fewer were measured to be faster (hyperthreads can be in each other's way), no more than those.
+    """
+    granted = granted_cpus()
+    best = None if model.tuned is None else model.tuned.threads_of(granted)
+    return tier.threads or min(share or granted, best or granted)
+
+
+def llama_engine(tier: Tier, model: ResolvedModel, *, threads: int | None = None) -> TimedEngine:
+    """Load a llama tier's engine over a file that was checked."""
+    # Heavy native code: loaded only in the process that answers with it.
+    from pipeline.adapters.llama.context import BATCH_TOKENS  # noqa: PLC0415
+    from pipeline.adapters.llama.engine import LlamaEngine  # noqa: PLC0415
+
+    return LlamaEngine(
+        model.path,
+        # The file's own hash: what was calibrated for another format of the same model is not taken for this one.
+        model_name=f"{tier.model}@{model.sha256[:12]}",
+        context_tokens=tier.context_tokens,
+        max_text_tokens=tier.max_text_tokens,
+        max_answer_tokens=tier.max_answer_tokens,
+        gpu_layers=tier.gpu_layers,
+        threads=threads_for(tier, model, threads),
+        batch_tokens=model.batch_tokens or BATCH_TOKENS,
+        chat_template=tier.chat_template,
+        reproducible=tier.reproducible,
+    )
+
+
 def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) -> Engine:
     """Load a tier's engine; raises ConfigError (a missing model or key) with the way out.
 
@@ -51,21 +87,7 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
         case "instant":
             return InstantEngine(model=tier.model)
         case "llama":
-            # Heavy native code: loaded only in the process that answers with it.
-            from pipeline.adapters.llama.engine import LlamaEngine  # noqa: PLC0415
-
-            resolved = model_for(tier, settings)
-            return LlamaEngine(
-                resolved.path,
-                model_name=f"{tier.model}@{resolved.sha256[:12]}",
-                context_tokens=tier.context_tokens,
-                max_text_tokens=tier.max_text_tokens,
-                max_answer_tokens=tier.max_answer_tokens,
-                gpu_layers=tier.gpu_layers,
-                threads=tier.threads or threads or granted_cpus(),
-                chat_template=tier.chat_template,
-                reproducible=tier.reproducible,
-            )
+            return llama_engine(tier, model_for(tier, settings), threads=threads)
         case "openai":
             from pipeline.adapters.openai_compatible import OpenAIEngine  # noqa: PLC0415 — 0.5 s to import
 

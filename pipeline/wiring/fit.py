@@ -51,14 +51,19 @@ class TierNeed:
         return round((self.need.weights_bytes + self.need.kv_bytes) * self.gpu_share) + self.need.compute_bytes
 
 
-def tier_need(tier: Tier, measures: Architecture, *, has_gpu: bool) -> TierNeed | None:
-    """Estimate what a worker of a llama tier takes; None where the model's file does not say enough."""
+def tier_need(tier: Tier, measures: Architecture, *, has_gpu: bool, batch_tokens: int | None = None) -> TierNeed | None:
+    """Estimate what a worker of a llama tier takes; None where the model's file does not say enough.
+
+    `batch_tokens` were measured to be best here; None is the engine's own number.
+    """
     # The engine's own figures; imported here because they come with numpy and Jinja, which few commands need.
     from pipeline.adapters.llama.context import BATCH_TOKENS  # noqa: PLC0415
     from pipeline.adapters.llama.engine import EXTRA_CELLS, SEQUENCES  # noqa: PLC0415
 
     window = min(tier.context_tokens, measures.context_tokens or tier.context_tokens)
-    need = memory_need(measures, cells=window + EXTRA_CELLS, batch_tokens=BATCH_TOKENS, outputs=SEQUENCES)
+    need = memory_need(
+        measures, cells=window + EXTRA_CELLS, batch_tokens=batch_tokens or BATCH_TOKENS, outputs=SEQUENCES
+    )
     if need is None:
         return None
     layers = measures.layers or 1

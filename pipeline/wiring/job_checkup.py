@@ -15,8 +15,8 @@ from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
 from pipeline.settings import PREFIX, Settings, secret_from
-from pipeline.wiring.engines import check_instant_models, model_store
-from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, tier_need, together_bytes
+from pipeline.wiring.engines import check_instant_models, model_store, need_of
+from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, together_bytes
 from pipeline.wiring.parts import price_book_for
 
 _GB = 1e9
@@ -46,10 +46,7 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
             yield _endpoint(tier)
     if found:
         yield memory_finding(
-            {
-                tier.name: (model.sha256, tier_need(tier, model.header.measures, has_gpu=room.has_gpu))
-                for tier, model in found
-            },
+            {tier.name: (model.sha256, need_of(tier, model, has_gpu=room.has_gpu)) for tier, model in found},
             room,
             up=up,
         )

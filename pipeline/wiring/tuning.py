@@ -1,95 +1,99 @@
 """Finding a model's fastest format on this machine, and proof that its answers hold: `headrace models tune`."""
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.adapters.cpu import granted_cpus
-from pipeline.adapters.llama.engine import LlamaEngine
-from pipeline.adapters.llama.repack import FORMATS, repack
 from pipeline.adapters.machine import processor_name
-from pipeline.adapters.models import ModelStore, read_header
+from pipeline.adapters.models import CatalogueEntry, ModelStore, ResolvedModel
 from pipeline.adapters.models.pull import sha256_of
-from pipeline.adapters.models.store import SHIPPED, ResolvedModel
+from pipeline.adapters.models.store import SHIPPED
 from pipeline.adapters.models.tuned import Agreement, FormatSpeed, TunedRecord, tuned_file, write_record
-from pipeline.domain.answers import Label
 from pipeline.domain.errors import ModelError
 from pipeline.domain.outcomes import Given
+from pipeline.flow.samples import Answers, Sample, agrees, is_right
 from pipeline.ports.clock import Clock
-from pipeline.ports.engine import Ask
 from pipeline.settings import Settings
 from pipeline.wiring.engines import model_store
+from pipeline.wiring.formats import Say, Show, Written, ask, best_batch, best_threads, time_format, written
 
 LEAST_SAME = 0.9
 """Share of equal answers below which a format is not used, unless gold answers say that it is no worse."""
 MOST_WORSE = 0.01
 """Accuracy that may be lost: one point."""
-_CONTEXT_TOKENS = 4096
-
-__all__ = ["FORMATS", "Sample", "tune"]
-
-Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """Questions whose answers by two files are compared."""
-
-    name: str
-    asks: Sequence[Ask]
-    gold: Sequence[str] | None
-    """Right answers, in the order of the asks; None: the shipped file's answers are the measure."""
+__all__ = ["TunedRecord", "compared", "holds", "shipped_model", "tune"]
 
 
-def tune(
-    name: str, formats: Iterable[str], sample: Sample, settings: Settings, *, clock: Clock, say: Say
-) -> TunedRecord:
-    """Measure a model in each format, prove the fastest that holds its answers, and record it; raises ModelError.
-
-    Files of formats that were not chosen are removed.
-    """
-    store = model_store(settings)
+def shipped_model(store: ModelStore, name: str) -> tuple[ResolvedModel, CatalogueEntry]:
+    """Return a catalogue's model as it was pulled, its hash checked; raises ModelError."""
     shipped = store.verify(name)
     if shipped.entry is None:
         raise ModelError(f"{name} is no model of the catalogue: only those are tuned; see headrace models list")
-    files = {SHIPPED: shipped.path}
-    speeds = [_speed(SHIPPED, shipped.path, say)]
-    for to in formats:
-        files[to] = path = tuned_file(store.folder, shipped.entry, to)
-        _written(shipped, path, to, say)
-        speeds.append(_speed(to, path, say))
-    baseline = _answers(shipped.path, sample, say, SHIPPED)
-    best, agreement = SHIPPED, None
-    for speed in sorted(speeds, key=lambda one: -one.read_tokens_per_s):
-        if speed.format == SHIPPED:
-            break
-        found = compared(sample, baseline, _answers(files[speed.format], sample, say, speed.format))
-        if holds(found):
-            best, agreement = speed.format, found
-            break
-        say(f"{speed.format}: answers do not hold ({found.same:.1%} the same); the next fastest is tried")
+    return shipped, shipped.entry
+
+
+def tune(
+    name: str, formats: Iterable[str], sample: Sample, settings: Settings, *, clock: Clock, say: Say, show: Show
+) -> TunedRecord:
+    """Measure a model in each format, prove the fastest that holds its answers, and record it; raises ModelError.
+
+    Threads and tokens at once are measured in the format that was chosen. Files of other formats are removed.
+    """
+    store = model_store(settings)
+    shipped, entry = shipped_model(store, name)
+    files: dict[str, Written] = {}
+    speeds: list[FormatSpeed] = []
+    for one in written(shipped, formats, lambda to: tuned_file(store.folder, entry, to), say):
+        files[one.format] = one
+        speeds.append(time_format(one, say))
+    best, agreement = _fastest_that_holds(files, speeds, sample, say, show)
+    threads, thread_speeds = best_threads(files[best].path, say)
+    batch_tokens, batch_speeds = best_batch(files[best].path, threads, say)
     record = TunedRecord(
         model=name,
         source_sha256=shipped.sha256,
         format=best,
-        sha256=sha256_of(files[best]),
+        sha256=sha256_of(files[best].path),
         machine=processor_name(),
         library=f"llama-cpp-python {version('llama-cpp-python')}",
         speeds=tuple(speeds),
         agreement=agreement,
         tuned_at=clock.now().isoformat(timespec="seconds"),
+        granted_cpus=granted_cpus(),
+        threads=threads,
+        batch_tokens=batch_tokens,
+        thread_speeds=tuple(thread_speeds),
+        batch_speeds=tuple(batch_speeds),
     )
-    write_record(store.folder, shipped.entry, record)
-    _sweep_out(store, files, best)
+    write_record(store.folder, entry, record)
+    _sweep_out(store.folder, files, best)
     return record
 
 
-def compared(sample: Sample, shipped: Sequence[Given], tuned: Sequence[Given]) -> Agreement:
-    """Hold two files' answers to the same asks against each other, and against gold answers where there are any."""
-    pairs = list(zip(shipped, tuned, strict=True))
-    same = [(one, other) for one, other in pairs if one.answer == other.answer]
+def _fastest_that_holds(
+    files: Mapping[str, Written], speeds: Iterable[FormatSpeed], sample: Sample, say: Say, show: Show
+) -> tuple[str, Agreement | None]:
+    """Return the fastest format whose answers hold, with the evidence; without evidence, it is the shipped one."""
+    baseline: Answers | None = None
+    for speed in sorted(speeds, key=lambda one: -one.read_tokens_per_s):
+        if speed.format == SHIPPED:
+            break
+        baseline = baseline or ask(files[SHIPPED], sample, show)
+        found = compared(sample, baseline, ask(files[speed.format], sample, show))
+        if holds(found):
+            return speed.format, found
+        say(f"{speed.format}: answers do not hold ({found.same:.1%} the same); the next fastest is tried")
+    return SHIPPED, None
+
+
+def compared(sample: Sample, shipped: Answers, tuned: Answers) -> Agreement:
+    """Hold two files' answers to the same sample against each other, and against gold answers where there are any."""
+    pairs = [pair for step in sample.steps for pair in zip(shipped[step.name], tuned[step.name], strict=True)]
+    same = [(one, other) for one, other in pairs if agrees(one, other)]
     changes = [
         abs(one.raw_score.value - other.raw_score.value)
         for one, other in same
@@ -101,8 +105,8 @@ def compared(sample: Sample, shipped: Sequence[Given], tuned: Sequence[Given]) -
         same=len(same) / len(pairs),
         median_change=statistics.median(changes) if changes else 0.0,
         largest_change=max(changes, default=0.0),
-        shipped_accuracy=_accuracy(sample.gold, shipped),
-        tuned_accuracy=_accuracy(sample.gold, tuned),
+        shipped_accuracy=_accuracy(sample, shipped),
+        tuned_accuracy=_accuracy(sample, tuned),
     )
 
 
@@ -113,55 +117,15 @@ def holds(found: Agreement) -> bool:
     return found.same >= LEAST_SAME
 
 
-def _accuracy(gold: Sequence[str] | None, given: Sequence[Given]) -> float | None:
-    if gold is None:
-        return None
-    return sum(one.answer == Label(right) for one, right in zip(given, gold, strict=True)) / len(gold)
+def _accuracy(sample: Sample, answers: Answers) -> float | None:
+    """Return the share of right answers over all steps that have gold; None where none has."""
+    pairs: list[tuple[Given, object]] = [
+        pair for step in sample.steps if step.gold for pair in zip(answers[step.name], step.gold, strict=True)
+    ]
+    return statistics.fmean(is_right(given, gold) for given, gold in pairs) if pairs else None
 
 
-def _written(shipped: ResolvedModel, path: Path, to: str, say: Say) -> None:
-    say(f"{to}: writing {path.name}")
-    repack(shipped.path, path, to=to, threads=granted_cpus())
-
-
-def _engine(path: Path) -> LlamaEngine:
-    read_header(path)  # what llama.cpp is to load goes through our own reader first
-    return LlamaEngine(
-        path,
-        model_name=path.stem,
-        context_tokens=_CONTEXT_TOKENS,
-        max_text_tokens=512,
-        max_answer_tokens=64,
-        gpu_layers=0,
-        threads=granted_cpus(),
-    )
-
-
-def _speed(to: str, path: Path, say: Say) -> FormatSpeed:
-    engine = _engine(path)
-    try:
-        speed = FormatSpeed(
-            format=to,
-            size_bytes=path.stat().st_size,
-            read_tokens_per_s=round(engine.read_tokens_per_s(), 1),
-            write_tokens_per_s=round(engine.write_tokens_per_s(), 1),
-        )
-    finally:
-        engine.close()
-    say(f"{to}: reads {speed.read_tokens_per_s:,.0f} tokens/s, writes {speed.write_tokens_per_s:,.0f}")
-    return speed
-
-
-def _answers(path: Path, sample: Sample, say: Say, to: str) -> list[Given]:
-    say(f"{to}: answering {len(sample.asks)} questions of {sample.name}")
-    engine = _engine(path)
-    try:
-        return [given for given in engine.answer(sample.asks).given if given is not None]
-    finally:
-        engine.close()
-
-
-def _sweep_out(store: ModelStore, files: Mapping[str, Path], best: str) -> None:
-    for to, path in files.items():
-        if to not in {best, SHIPPED} and path.is_relative_to(store.folder):
-            path.unlink(missing_ok=True)
+def _sweep_out(folder: Path, files: Mapping[str, Written], best: str) -> None:
+    for to, one in files.items():
+        if to not in {best, SHIPPED} and one.path.is_relative_to(folder):
+            one.path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,15 @@ def test_the_same_job_and_source_is_the_same_run(rig: Rig) -> None:
     again, made = rig.store.open_run(rig.new(source="s"))
     assert not made
     assert again == first
+
+
+def test_a_run_keeps_the_words_it_was_made_with(rig: Rig) -> None:
+    """What is measured later changes no run: which steps share a reading stands in these digests."""
+    first, _ = rig.store.open_run(replace(rig.new(source="s"), prompt_digests={"small/topic": "then"}))
+    again, made = rig.store.open_run(replace(rig.new(source="s"), prompt_digests={"small/topic": "now"}))
+    assert not made
+    assert first.prompt_digests == again.prompt_digests == {"small/topic": "then"}
+    assert rig.store.run(first.id).prompt_digests == first.prompt_digests
 
 
 def test_another_source_is_another_run(rig: Rig) -> None:

@@ -7,15 +7,29 @@ import pytest
 
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
+from pipeline.asking import asked_apart
+from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import SentimentStep
-from pipeline.ports.engine import Ask
-from pipeline.prompts import question_of
+from pipeline.flow.samples import Sample, SampleStep, agreement, answer_step
 from pipeline.settings import Settings
+from pipeline.wiring.comparing import compare
 from pipeline.wiring.parts import system_clock
-from pipeline.wiring.tuning import Sample, tune
+from pipeline.wiring.tuning import tune
+from tests.integration.llama_cases import SMALL, TEXTS, engine_for
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
-SMALL = "smollm2-135m-instruct"
+ASKING = asked_apart(SentimentStep(name="mood", kind="sentiment"))
+SAMPLE = Sample(
+    name="three",
+    steps=[
+        SampleStep(
+            name="mood",
+            asking=ASKING,
+            texts=["I love it", "It broke", "It is a lamp"],
+            gold=["positive", "negative", "neutral"],
+        )
+    ],
+)
 
 
 def test_a_model_is_written_again_timed_compared_and_then_used(
@@ -26,12 +40,8 @@ def test_a_model_is_written_again_timed_compared_and_then_used(
     folder.mkdir()
     (folder / shipped.name).symlink_to(shipped)
     settings = Settings(home=tmp_path, models=folder)
-    question = question_of(SentimentStep(name="mood", kind="sentiment"))
-    asks = [Ask(question=question, text=text) for text in ("I love it", "It broke", "It is a lamp")]
     said: list[str] = []
-    record = tune(
-        SMALL, ["q8_0"], Sample(name="three", asks=asks, gold=None), settings, clock=system_clock(), say=said.append
-    )
+    record = tune(SMALL, ["q8_0"], SAMPLE, settings, clock=system_clock(), say=said.append, show=lambda *_: None)
     assert [one.format for one in record.speeds] == ["shipped", "q8_0"]
     assert all(one.read_tokens_per_s > 0 and one.write_tokens_per_s > 0 for one in record.speeds)
     fastest = max(record.speeds, key=lambda one: one.read_tokens_per_s)
@@ -46,3 +56,48 @@ def test_a_model_is_written_again_timed_compared_and_then_used(
         assert best.sha256 == record.source_sha256
         assert not list((folder / "tuned").glob("*.gguf"))
     assert any("q8_0: reads" in line for line in said)
+    assert record.threads in {one.threads for one in record.thread_speeds}
+    assert [one.batch_tokens for one in record.batch_speeds] == [256, 512, 1024]
+    assert best.batch_tokens == record.batch_tokens
+
+
+def test_formats_are_compared_and_nothing_of_them_is_kept(model_path: Callable[[str], Path], tmp_path: Path) -> None:
+    shipped = model_path(SMALL)
+    (tmp_path / shipped.name).symlink_to(shipped)
+    settings = Settings(home=tmp_path, models=tmp_path)
+    shown: list[tuple[int, int]] = []
+    first, q4_1 = compare(
+        SMALL,
+        ["q4_1"],
+        SAMPLE,
+        settings,
+        say=lambda _: None,
+        show=lambda _title, done, of, _note: shown.append((done, of)),
+    )
+    assert (first.format, q4_1.format) == ("shipped", "q4_1")
+    assert first.size_bytes == shipped.stat().st_size
+    (step,) = first.steps
+    assert (step.step, step.answers, step.agreement) == ("mood", 3, 1.0)
+    assert step.accuracy is not None
+    assert step.ece is not None
+    assert (3, 3) in shown
+    assert list((tmp_path / "tuned").iterdir()) == []
+
+
+@pytest.mark.parametrize("batch_tokens", [64, 1024])
+def test_however_many_tokens_are_read_at_once_answers_move_no_more_than_kernels_make_them(
+    model_path: Callable[[str], Path], batch_tokens: int
+) -> None:
+    def answered(batch_tokens: int) -> list[Given]:
+        engine = engine_for(model_path(SMALL), batch_tokens=batch_tokens)
+        try:
+            return answer_step(engine, ASKING, TEXTS)
+        finally:
+            engine.close()
+
+    changed, usual = answered(batch_tokens), answered(512)
+    assert agreement(changed, usual) >= 0.85
+    for one, other in zip(changed, usual, strict=True):
+        assert one.raw_score is not None
+        assert other.raw_score is not None
+        assert one.raw_score.value == pytest.approx(other.raw_score.value, abs=0.1)

@@ -12,8 +12,8 @@ from pipeline.cli.terminal import EXIT_CODES
 from pipeline.domain.errors import HeadraceError
 
 EXPECTED = {
-    *("cancel", "costs", "demo", "doctor", "migrate", "models", "rejects", "results", "retry", "run", "status"),
-    *("submit", "sweep", "up", "watch", "worker"),
+    *("bench", "cancel", "costs", "demo", "doctor", "migrate", "models", "rejects", "results", "retry", "run"),
+    *("status", "submit", "sweep", "up", "watch", "worker"),
 }
 
 

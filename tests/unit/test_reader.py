@@ -23,6 +23,7 @@ class Cache:
 
     cells: int
     sequences: int = SEQUENCES
+    batch_tokens: int = 512
     held: dict[int, Tokens] = field(default_factory=dict)
 
     def used(self) -> int:

@@ -9,10 +9,17 @@ from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelCatalogue, ModelStore
 from pipeline.adapters.models.pull import sha256_of
 from pipeline.adapters.models.tuned import Agreement, TunedRecord, read_record, tuned_file, write_record
+from pipeline.asking import asked_apart
 from pipeline.domain.answers import Label, Usage
 from pipeline.domain.outcomes import Given
 from pipeline.domain.scores import RawScore
-from pipeline.wiring.tuning import Sample, compared, holds
+from pipeline.domain.steps import SentimentStep
+from pipeline.domain.tiers import Tier
+from pipeline.flow.samples import Sample, SampleStep
+from pipeline.wiring import engines
+from pipeline.wiring.engines import threads_for
+from pipeline.wiring.formats import best_of, threads_to_try
+from pipeline.wiring.tuning import compared, holds
 from tests.unit.test_models_store import ENTRY, MODEL, gguf
 
 HERE = "a processor"
@@ -81,15 +88,20 @@ def given(label: str, score: float) -> Given:
     return Given(answer=Label(label), raw_score=RawScore(score), usage=Usage(tokens_in=1), call_no=0)
 
 
+def sample(gold: list[str] | None) -> Sample:
+    asking = asked_apart(SentimentStep(name="mood", kind="sentiment"))
+    return Sample(name="s", steps=[SampleStep(name="mood", asking=asking, texts=["t"] * 4, gold=gold)])
+
+
 def test_answers_are_compared_with_each_other_and_with_gold() -> None:
     shipped = [given("a", 0.9), given("b", 0.8), given("a", 0.6), given("b", 0.5)]
     tuned = [given("a", 0.88), given("b", 0.7), given("b", 0.6), given("b", 0.5)]
-    found = compared(Sample(name="s", asks=(), gold=["a", "b", "b", "a"]), shipped, tuned)
+    found = compared(sample(["a", "b", "b", "a"]), {"mood": shipped}, {"mood": tuned})
     assert (found.answers, found.same) == (4, 0.75)
     assert found.median_change == pytest.approx(0.02)
     assert found.largest_change == pytest.approx(0.1)
     assert (found.shipped_accuracy, found.tuned_accuracy) == (0.5, 0.75)
-    assert compared(Sample(name="s", asks=(), gold=None), shipped, tuned).tuned_accuracy is None
+    assert compared(sample(None), {"mood": shipped}, {"mood": tuned}).tuned_accuracy is None
 
 
 @pytest.mark.parametrize(
@@ -122,3 +134,71 @@ def test_a_processor_is_named_with_what_matters_to_formats(tmp_path: Path) -> No
     info.write_text("model name\t: A Chip\nflags\t\t: fpu avx2 sse2 avx512_bf16\n", encoding="utf-8")
     assert processor_name(info) == "A Chip avx2 avx512_bf16"
     assert processor_name(tmp_path / "none")
+
+
+def test_another_number_is_taken_only_when_it_is_clearly_faster() -> None:
+    assert best_of({256: 104.0, 512: 100.0, 1024: 90.0}, usual=512) == 512
+    assert best_of({256: 90.0, 512: 100.0, 1024: 106.0}, usual=512) == 1024
+    assert best_of({1: 60.0, 2: 100.0}, usual=2) == 2
+
+
+@pytest.mark.parametrize(
+    ("granted", "tried"), [(1, [1]), (3, [1, 2, 3]), (8, list(range(1, 9))), (48, [1, 2, 4, 8, 16, 24, 32, 48])]
+)
+def test_every_number_of_threads_is_tried_on_small_machines_and_some_on_large_ones(
+    granted: int, tried: list[int]
+) -> None:
+    assert threads_to_try(granted) == tried
+
+
+def test_what_was_measured_of_a_file_comes_with_it(store: ModelStore) -> None:
+    target = tuned_file(store.folder, ENTRY, "q8_0")
+    write_record(store.folder, ENTRY, record(sha256=sha256_of(target), granted_cpus=4, threads=2, batch_tokens=256))
+    best = store.best(ENTRY.name, machine=HERE)
+    assert best.batch_tokens == 256
+    assert threads_for(tier(), best, None) <= 4
+    write_record(store.folder, ENTRY, record(format="shipped", sha256=ENTRY.sha256, batch_tokens=1024))
+    assert store.best(ENTRY.name, machine=HERE).batch_tokens == 1024
+    assert store.best(ENTRY.name, machine="another").batch_tokens is None
+    assert store.path(ENTRY.name).batch_tokens is None
+
+
+def tier(**changes: Any) -> Tier:  # noqa: ANN401 — fields of the tier
+    return Tier.model_validate(
+        {"name": "small", "engine": "llama", "model": ENTRY.name, "chat_template": "chatml", **changes}
+    )
+
+
+@pytest.mark.parametrize(
+    ("granted_then", "says", "share", "expected"),
+    [(4, None, None, 2), (4, None, 1, 1), (4, None, 4, 2), (4, 3, 1, 3), (8, None, None, 4), (None, None, 3, 3)],
+    ids=["measured", "a smaller share", "a larger share", "the tier says", "another machine", "not measured"],
+)
+def test_the_measured_threads_are_a_most_that_a_tier_may_override(
+    monkeypatch: pytest.MonkeyPatch,
+    store: ModelStore,
+    granted_then: int | None,
+    says: int | None,
+    share: int | None,
+    expected: int,
+) -> None:
+    monkeypatch.setattr(engines, "granted_cpus", lambda: 4)
+    measured = record(sha256=sha256_of(tuned_file(store.folder, ENTRY, "q8_0")), granted_cpus=granted_then, threads=2)
+    write_record(store.folder, ENTRY, measured)
+    assert threads_for(tier(threads=says), store.best(ENTRY.name, machine=HERE), share) == expected
+
+
+def test_a_tuned_file_answers_under_another_name_so_that_no_calibration_of_the_shipped_one_fits_it(
+    monkeypatch: pytest.MonkeyPatch, store: ModelStore
+) -> None:
+    """Ledger, attempts and calibrations know a model by this name: the job's, and the hash of the very file."""
+    loaded: list[dict[str, Any]] = []
+    monkeypatch.setattr("pipeline.adapters.llama.engine.LlamaEngine", lambda _, **how: loaded.append(how))
+    target = tuned_file(store.folder, ENTRY, "q8_0")
+    write_record(store.folder, ENTRY, record(sha256=sha256_of(target), batch_tokens=1024))
+    for model in (store.path(ENTRY.name), store.best(ENTRY.name, machine=HERE)):
+        engines.llama_engine(tier(), model)
+    shipped, tuned = loaded
+    assert shipped["model_name"] == f"{ENTRY.name}@{ENTRY.sha256[:12]}"
+    assert tuned["model_name"] == f"{ENTRY.name}@{sha256_of(target)[:12]}" != shipped["model_name"]
+    assert (shipped["batch_tokens"], tuned["batch_tokens"]) == (512, 1024)

@@ -14,6 +14,7 @@ from pipeline.domain.errors import EngineUnavailable, ModelError
 from pipeline.domain.trie import Logits
 
 BATCH_TOKENS = 512
+"""Tokens read at once, unless a measurement of the machine says that another number is faster."""
 _NO_SLOT = 1
 
 
@@ -47,13 +48,14 @@ class Context:
         sequences: int,
         threads: int,
         vocab_size: int,
+        batch_tokens: int = BATCH_TOKENS,
         hidden: HiddenStates | None = None,
     ) -> None:
         """Take the memory; raises ModelError where there is not enough of it. `hidden` listens to every reading."""
         lib = self._lib = llama()
         params = lib.llama_context_default_params()
         params.n_ctx = cells
-        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.n_batch = params.n_ubatch = batch_tokens
         params.n_seq_max = params.n_outputs_max = sequences
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
@@ -65,19 +67,24 @@ class Context:
         self.sequences = sequences
         self.tokens_read = 0
         """By all readings so far."""
+        self.batch_tokens = batch_tokens
         self._vocab_size = vocab_size
         self._pointer = lib.llama_init_from_model(model, params)
         if not self._pointer:
             raise ModelError(f"no memory for a context of {cells} tokens: set a smaller context_tokens for this tier")
         self.cells: int = lib.llama_n_ctx(self._pointer)
         self._memory = lib.llama_get_memory(self._pointer)
-        self._batch = _Batch(lib)
+        self._batch = _Batch(lib, batch_tokens)
 
     def close(self) -> None:
         """Give the memory back."""
         if self._pointer:
             self._lib.llama_free(self._pointer)
             self._pointer = None
+
+    def use_threads(self, threads: int) -> None:
+        """Go on with another number of threads."""
+        self._lib.llama_set_n_threads(self._pointer, threads, threads)
 
     def fork(self, source: int, target: int) -> None:
         """Let an empty sequence begin with all that another holds; costs no cells."""
@@ -95,7 +102,7 @@ class Context:
         """
         stuck: set[int] = set()
         batch: list[_Slice] = []
-        room = BATCH_TOKENS
+        room = self.batch_tokens
         for number, row in enumerate(rows):
             begin = 0
             while begin < len(row.tokens):
@@ -105,7 +112,7 @@ class Context:
                 begin = end
                 if not room:
                     self._decode(rows, batch, take, stuck)
-                    batch, room = [], BATCH_TOKENS
+                    batch, room = [], self.batch_tokens
         self._decode(rows, batch, take, stuck)
         return sorted(stuck)
 
@@ -141,15 +148,15 @@ class Context:
 class _Batch:
     """llama.cpp's batch over arrays of our own, which are filled slice by slice."""
 
-    def __init__(self, lib: Any) -> None:  # noqa: ANN401 — a module
+    def __init__(self, lib: Any, size: int) -> None:  # noqa: ANN401 — a module
         number = ctypes.POINTER(ctypes.c_int32)
-        self._tokens = np.zeros(BATCH_TOKENS, dtype=np.int32)
-        self._positions = np.zeros(BATCH_TOKENS, dtype=np.int32)
-        self._sequences = np.zeros(BATCH_TOKENS, dtype=np.int32)
-        self._wanted = np.zeros(BATCH_TOKENS, dtype=np.int8)
-        self._counts = np.ones(BATCH_TOKENS, dtype=np.int32)
+        self._tokens = np.zeros(size, dtype=np.int32)
+        self._positions = np.zeros(size, dtype=np.int32)
+        self._sequences = np.zeros(size, dtype=np.int32)
+        self._wanted = np.zeros(size, dtype=np.int8)
+        self._counts = np.ones(size, dtype=np.int32)
         step = self._sequences.itemsize
-        addresses = self._sequences.ctypes.data + step * np.arange(BATCH_TOKENS, dtype=np.uintp)
+        addresses = self._sequences.ctypes.data + step * np.arange(size, dtype=np.uintp)
         self._addresses = addresses.astype(np.uintp)  # must stay referenced, like all of these
         self.struct = lib.llama_batch(
             n_tokens=0,

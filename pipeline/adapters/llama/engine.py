@@ -51,14 +51,16 @@ class LlamaEngine:
         chat_template: str | None = None,
         hidden_states: bool = False,
         reproducible: bool = False,
+        batch_tokens: int = BATCH_TOKENS,
     ) -> None:
         """Load the model; raises ModelError for a file that is missing, damaged, or no chat model.
 
         `context_tokens` is the window of one item (a model trained on less has less). `gpu_layers`: -1 is all of them,
         None all where this build knows a GPU. `chat_template` is for a file that has none: a built-in's name or a text.
         An answer has at most `max_answer_tokens`, and never more than half the window. With `hidden_states` asks may
-        want them. With `reproducible` every ask is read by itself, so that its answer does not depend on the others.
-        The file has been through the model store's reader: over some lies llama.cpp ends the process.
+        want them; `batch_tokens` are read at once. With `reproducible` every ask is read by itself, so that its answer
+        does not depend on the others. The file has been through the model store's reader: over some lies llama.cpp ends
+        the process.
         """
         self._name = model_name
         self._lib = llama()
@@ -78,6 +80,7 @@ class LlamaEngine:
                 sequences=SEQUENCES,
                 threads=threads,
                 vocab_size=self._vocab.size,
+                batch_tokens=batch_tokens,
                 hidden=HiddenStates(self._lib.llama_model_n_embd(self._model)) if hidden_states else None,
             )
             self._reader = Reader(self._context)
@@ -136,11 +139,17 @@ class LlamaEngine:
         """Tokens that the model has read so far, each as often as it was read: what all the work consists of."""
         return 0 if self._context is None else self._context.tokens_read
 
-    def read_tokens_per_s(self) -> float:
-        """Measure how fast this machine reads 512 tokens at once: what all reading is held against."""
-        tokens = tuple(self._vocab.plain("the quick brown fox " * 512)[:BATCH_TOKENS])
+    def use_threads(self, threads: int) -> None:
+        """Go on with another number of threads, to measure which is best."""
+        if self._context is not None:
+            self._context.use_threads(threads)
+
+    def read_tokens_per_s(self, *, sequences: int = 1, each: int = BATCH_TOKENS) -> float:
+        """Measure how fast this machine reads, by default 512 tokens at once: what all reading is held against."""
+        tokens = tuple(self._vocab.plain("the quick brown fox " * each)[:each])
         self._reader.time_reading(tokens[:64])
-        return BATCH_TOKENS / statistics.median(self._reader.time_reading(tokens) for _ in range(3))
+        seconds = statistics.median(self._reader.time_reading(tokens, sequences=sequences) for _ in range(3))
+        return sequences * each / seconds
 
     def write_tokens_per_s(self) -> float:
         """Measure how fast it decodes one token for each of 16 sequences at once."""

@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.adapters.llama.context import BATCH_TOKENS, Context, Row
+from pipeline.adapters.llama.context import Context, Row
 from pipeline.adapters.llama.lanes import Extend, Family, Forks, Watching
 from pipeline.adapters.llama.strands import Base, Group, Strand
 from pipeline.domain.errors import EngineUnavailable
@@ -123,7 +123,7 @@ class Reader:
 
     def _admit(self, waiting: deque[Group], active: list[Group], most: int) -> None:
         """Start items while there is room; one is always let in, if need be at the cost of other prefixes."""
-        room = BATCH_TOKENS - sum(group.size for group in active)
+        room = self._context.batch_tokens - sum(group.size for group in active)
         cells = self._context.cells - sum(group.cells for group in active)
         spare = self._context.sequences - _PREFIXES_KEPT - sum(group.width for group in active)
         while waiting and len(active) < most:

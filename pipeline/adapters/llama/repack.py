@@ -6,7 +6,7 @@ from typing import Final
 from pipeline.adapters.llama.library import forget_errors, last_error, llama
 from pipeline.domain.errors import ModelError
 
-FORMATS: Final = {"q4_0": 2, "iq4_nl": 25, "q8_0": 7, "f16": 1, "bf16": 32}
+FORMATS: Final = {"q4_0": 2, "q4_1": 3, "iq4_nl": 25, "q8_0": 7, "f16": 1, "bf16": 32}
 """Name → llama.cpp's file type. Which one a processor reads fastest has to be measured."""
 
 

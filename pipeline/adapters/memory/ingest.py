@@ -34,6 +34,7 @@ class IngestPart:
                 name=new.name,
                 job=Job.model_validate_json(new.job.model_dump_json()),
                 price_book=PriceBook.model_validate_json(new.price_book.model_dump_json()),
+                prompt_digests=dict(new.prompt_digests),
                 created_at=self._tables.clock.now(),
             )
             self._tables.runs[run.id] = run

@@ -139,6 +139,7 @@ class RunRow:
     name: str
     job: Job
     price_book: PriceBook
+    prompt_digests: Mapping[str, str]
     created_at: dt.datetime
     state: RunState = RunState.INGESTING
     reason: str | None = None
@@ -168,6 +169,7 @@ class RunRow:
             name=self.name,
             job=self.job,
             price_book=self.price_book,
+            prompt_digests=self.prompt_digests,
             state=self.state,
             reason=self.reason,
             rows_read=self.rows_read,

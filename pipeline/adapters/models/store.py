@@ -1,5 +1,6 @@
 """The models on this machine: which are there, whether they are the ones they should be, and where they lie."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +13,7 @@ from pipeline.adapters.models.hub import HubSource
 from pipeline.adapters.models.index import IndexSource
 from pipeline.adapters.models.pull import pull_model, sha256_of, staging_of
 from pipeline.adapters.models.sources import ModelSource, Progress, silent
-from pipeline.adapters.models.tuned import read_record, tuned_file
+from pipeline.adapters.models.tuned import TunedRecord, read_record, tuned_file
 from pipeline.domain.errors import ModelError
 
 SUFFIX: Final = ".gguf"
@@ -51,6 +52,13 @@ class ResolvedModel:
     #: None for a file of the user's own.
     entry: CatalogueEntry | None
     header: GgufHeader
+    #: What was measured of this file on this machine; None: nothing.
+    tuned: TunedRecord | None = None
+
+    @property
+    def batch_tokens(self) -> int | None:
+        """Tokens that are best read at once; None where that was not measured."""
+        return None if self.tuned is None else self.tuned.batch_tokens
 
 
 class ModelStore:
@@ -124,11 +132,14 @@ class ModelStore:
         """
         entry = self.catalogue.find(name_or_path)
         record = None if entry is None else read_record(self.folder, entry)
-        if entry is not None and record is not None and record.machine == machine and record.format != SHIPPED:
-            path = tuned_file(self.folder, entry, record.format)
-            if path.is_file() and _hash(path) == record.sha256:
-                return ResolvedModel(path=path, sha256=record.sha256, entry=entry, header=_loadable(path))
-        return self.path(name_or_path)
+        if entry is None or record is None or record.machine != machine:
+            return self.path(name_or_path)
+        if record.format == SHIPPED:
+            return dataclasses.replace(self.verify(entry.name), tuned=record)
+        path = tuned_file(self.folder, entry, record.format)
+        if path.is_file() and _hash(path) == record.sha256:
+            return ResolvedModel(path=path, sha256=record.sha256, entry=entry, header=_loadable(path), tuned=record)
+        return self.verify(entry.name)
 
     def pull(self, name: str, progress: Progress = silent) -> ResolvedModel:
         """Bring a model of the catalogue to this machine, going on from an interrupted pull.

@@ -1,13 +1,12 @@
 """Tuned files: a catalogue's model written again in this machine's fastest format, and the evidence for using it."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.adapters.models.catalogue import CatalogueEntry
-from pipeline.domain.errors import ModelError
+from pipeline.adapters.models.records import keep, kept
 
 FOLDER: Final = "tuned"
 
@@ -23,6 +22,26 @@ class FormatSpeed(BaseModel):
     """512 tokens at once, median of three."""
     write_tokens_per_s: float
     """16 sequences at once."""
+
+
+class ThreadSpeed(BaseModel):
+    """How fast a number of threads is, in the format that was chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    threads: int
+    read_tokens_per_s: float
+    write_tokens_per_s: float
+
+
+class BatchSpeed(BaseModel):
+    """How fast so many tokens at once are, in the format and with the threads that were chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    batch_tokens: int
+    read_tokens_per_s: float
+    """Of 16 sequences of 64 tokens: what many short items come to."""
 
 
 class Agreement(BaseModel):
@@ -57,6 +76,16 @@ class TunedRecord(BaseModel):
     speeds: tuple[FormatSpeed, ...]
     agreement: Agreement | None
     tuned_at: str
+    granted_cpus: int | None = None
+    """When it was measured; None, here and below: the record is older than that measurement."""
+    threads: int | None = None
+    batch_tokens: int | None = None
+    thread_speeds: tuple[ThreadSpeed, ...] = ()
+    batch_speeds: tuple[BatchSpeed, ...] = ()
+
+    def threads_of(self, granted_cpus: int) -> int | None:
+        """Return the best number of threads; None where it was not measured with this many CPUs."""
+        return self.threads if self.granted_cpus == granted_cpus else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the script contract."""
@@ -74,20 +103,10 @@ def _record_file(folder: Path, entry: CatalogueEntry) -> Path:
 
 def write_record(folder: Path, entry: CatalogueEntry, record: TunedRecord) -> None:
     """Keep a record, whole or not at all; raises ModelError."""
-    path = _record_file(folder, entry)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".json.partial")
-        partial.write_text(json.dumps(record.as_json(), indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written: {error.strerror}") from None
+    keep(_record_file(folder, entry), record)
 
 
 def read_record(folder: Path, entry: CatalogueEntry) -> TunedRecord | None:
     """Return what is known of a model's tuning; None without a record, or with one of another source file."""
-    try:
-        record = TunedRecord.model_validate_json(_record_file(folder, entry).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return record if record.source_sha256 == entry.sha256 else None
+    record = kept(_record_file(folder, entry), TunedRecord)
+    return record if record is not None and record.source_sha256 == entry.sha256 else None

@@ -34,6 +34,7 @@ def run_record(row: "sa.Row[Any] | None", name: object) -> RunRecord:
         name=row.name,
         job=_job(json.dumps(row.job)),
         price_book=_price_book(json.dumps(row.price_book)),
+        prompt_digests=row.prompt_digests,
         state=RunState(row.state),
         reason=row.reason,
         rows_read=row.rows_read,

@@ -1,0 +1,128 @@
+"""A model in its number formats: written, timed and asked, one after the other. Tuning and comparing share it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.adapters.cpu import granted_cpus
+from pipeline.adapters.llama.context import BATCH_TOKENS
+from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.adapters.llama.repack import FORMATS, repack
+from pipeline.adapters.models import ResolvedModel, read_header
+from pipeline.adapters.models.store import SHIPPED
+from pipeline.adapters.models.tuned import BatchSpeed, FormatSpeed, ThreadSpeed
+from pipeline.flow.samples import Answers, Sample, ask_sample
+
+LEAST_GAIN = 1.05
+"""How many times as fast another number of threads, or of tokens at once, must be to be taken: runs differ by less."""
+_BATCHES = (256, 512, 1024)
+_ITEMS, _ITEM_TOKENS = 16, 64
+_MOST_TRIED = 8
+"""Up to so many CPUs every number of threads is tried; of more, the powers of two, half of them and all."""
+_CONTEXT_TOKENS = 4096
+
+__all__ = ["FORMATS", "Say", "Show", "Written", "ask", "best_batch", "best_threads", "time_format", "written"]
+
+Say = Callable[[str], None]
+Show = Callable[[str, int, int, str], None]
+"""Called with (title, done, of how many, a note)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A model's file in one format."""
+
+    format: str
+    path: Path
+
+
+def written(shipped: ResolvedModel, formats: Iterable[str], name: Callable[[str], Path], say: Say) -> Iterator[Written]:
+    """Yield the shipped file, then the model in each format, each written when it is asked for; raises ModelError."""
+    yield Written(format=SHIPPED, path=shipped.path)
+    for to in formats:
+        path = name(to)
+        say(f"{to}: writing {path.name}")
+        repack(shipped.path, path, to=to, threads=granted_cpus())
+        yield Written(format=to, path=path)
+
+
+def time_format(one: Written, say: Say) -> FormatSpeed:
+    """Measure how fast a format is, with all CPUs."""
+    with closing(engine_over(one.path)) as engine:
+        speed = FormatSpeed(
+            format=one.format,
+            size_bytes=one.path.stat().st_size,
+            read_tokens_per_s=round(engine.read_tokens_per_s(), 1),
+            write_tokens_per_s=round(engine.write_tokens_per_s(), 1),
+        )
+    say(f"{one.format}: reads {speed.read_tokens_per_s:,.0f} tokens/s, writes {speed.write_tokens_per_s:,.0f}")
+    return speed
+
+
+def ask(one: Written, sample: Sample, show: Show) -> Answers:
+    """Put a sample to a file."""
+    with closing(engine_over(one.path)) as engine:
+        return ask_sample(engine, sample, lambda done, of: show(f"{one.format}: answering {sample.name}", done, of, ""))
+
+
+def best_threads(path: Path, say: Say) -> tuple[int, list[ThreadSpeed]]:
+    """Measure numbers of threads up to the CPUs that are granted; returns the best for reading, and all that was seen.
+
+    All CPUs, unless fewer are clearly faster: two threads of one core can be in each other's way.
+    """
+    granted = granted_cpus()
+    speeds: list[ThreadSpeed] = []
+    with closing(engine_over(path)) as engine:
+        for threads in threads_to_try(granted):
+            engine.use_threads(threads)
+            speed = ThreadSpeed(
+                threads=threads,
+                read_tokens_per_s=round(engine.read_tokens_per_s(), 1),
+                write_tokens_per_s=round(engine.write_tokens_per_s(), 1),
+            )
+            say(f"{threads} threads: reads {speed.read_tokens_per_s:,.0f} tokens/s")
+            speeds.append(speed)
+    best = best_of({one.threads: one.read_tokens_per_s for one in speeds}, usual=granted)
+    return best, speeds
+
+
+def best_batch(path: Path, threads: int, say: Say) -> tuple[int, list[BatchSpeed]]:
+    """Measure how many tokens are best read at once; returns that number, and all that was seen."""
+    speeds: list[BatchSpeed] = []
+    for batch_tokens in _BATCHES:
+        with closing(engine_over(path, threads=threads, batch_tokens=batch_tokens)) as engine:
+            rate = round(engine.read_tokens_per_s(sequences=_ITEMS, each=_ITEM_TOKENS), 1)
+        say(f"{batch_tokens} tokens at once: reads {rate:,.0f} tokens/s")
+        speeds.append(BatchSpeed(batch_tokens=batch_tokens, read_tokens_per_s=rate))
+    best = best_of({one.batch_tokens: one.read_tokens_per_s for one in speeds}, usual=BATCH_TOKENS)
+    return best, speeds
+
+
+def best_of(rates: dict[int, float], *, usual: int) -> int:
+    """Return the number with the highest rate; the usual one unless another is clearly faster."""
+    fastest = max(rates, key=rates.__getitem__)
+    return fastest if rates[fastest] > LEAST_GAIN * rates[usual] else usual
+
+
+def threads_to_try(granted: int) -> list[int]:
+    """Return numbers of threads, fewest first, all CPUs among them."""
+    if granted <= _MOST_TRIED:
+        return list(range(1, granted + 1))
+    powers = {1 << power for power in range(granted.bit_length())}
+    return sorted(powers | {granted // 2, granted})
+
+
+def engine_over(path: Path, *, threads: int | None = None, batch_tokens: int = BATCH_TOKENS) -> LlamaEngine:
+    """Load a file as a tier that says nothing of the machine would."""
+    read_header(path)  # what llama.cpp is to load goes through our own reader first
+    return LlamaEngine(
+        path,
+        model_name=path.stem,
+        context_tokens=_CONTEXT_TOKENS,
+        max_text_tokens=512,
+        max_answer_tokens=64,
+        gpu_layers=None,
+        threads=threads or granted_cpus(),
+        batch_tokens=batch_tokens,
+    )

@@ -1,0 +1,75 @@
+"""Samples from files: a user's own labelled lines, or a job's steps over its inputs with gold answers."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pipeline.asking import asked_apart
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.items import Item
+from pipeline.domain.job import Job
+from pipeline.flow.samples import Sample, gold_sample, labelled_sample
+from pipeline.flow.scoring import GoldLine, gold_lines
+from pipeline.ports.source import SourceOptions
+from pipeline.settings import Settings
+from pipeline.wiring.inputs import opened_source
+
+__all__ = ["Sample", "items_of", "job_sample", "own_sample", "read_gold"]
+
+
+def own_sample(path: Path) -> Sample:
+    """Read a sample of the user's own: JSON Lines of `text` and perhaps `label`; raises ConfigError with the line."""
+    return labelled_sample(path.name, _lines(path))
+
+
+def job_sample(
+    job: Job,
+    inputs: Sequence[str],
+    gold: Path | None,
+    settings: Settings,
+    *,
+    name: str,
+    kinds: Iterable[str] | None = None,
+    most_items: int | None = None,
+) -> Sample:
+    """Make a sample of a job's steps, each asked alone, over its inputs; with gold, of the items that have some.
+
+    `kinds`: of these steps only. Raises ConfigError for inputs or gold answers that cannot be used.
+    """
+    wanted = [step for step in job.steps if kinds is None or step.kind in kinds]
+    right = None if gold is None else read_gold(gold)
+    keys = None if right is None else {line.key for line in right}
+    with opened_source(inputs, job, SourceOptions(), settings) as source:
+        items = (row for row in source.rows() if isinstance(row, Item) and (keys is None or row.key in keys))
+        return gold_sample(
+            name, {step.name: asked_apart(step) for step in wanted}, itertools.islice(items, most_items), right
+        )
+
+
+def items_of(job: Job, inputs: Sequence[str], settings: Settings, *, most_items: int) -> list[Item]:
+    """Read a job's first items as a run would: identical texts once; raises ConfigError where there are none."""
+    found: dict[str, Item] = {}
+    with opened_source(inputs, job, SourceOptions(), settings) as source:
+        for row in source.rows():
+            if isinstance(row, Item):
+                found.setdefault(row.text, row)
+            if len(found) >= most_items:
+                break
+    if not found:
+        raise ConfigError("the input has no items: try it with headrace run, which lists what is wrong with its rows")
+    return list(found.values())
+
+
+def read_gold(path: Path) -> list[GoldLine]:
+    """Read gold answers; raises ConfigError naming the line."""
+    return list(gold_lines(_lines(path)))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from file
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path.name} is not UTF-8: save it so") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
