@@ -30,10 +30,10 @@ __all__ = ["TunedRecord", "compared", "holds", "shipped_model", "tune"]
 
 def shipped_model(store: ModelStore, name: str) -> tuple[ResolvedModel, CatalogueEntry]:
     """Return a catalogue's model as it was pulled, its hash checked; raises ModelError."""
-    shipped = store.verify(name)
-    if shipped.entry is None:
-        raise ModelError(f"{name} is no model of the catalogue: only those are tuned; see headrace models list")
-    return shipped, shipped.entry
+    entry = store.catalogue.find(name)
+    if entry is None:
+        raise ModelError(f"{store.catalogue.unknown(name)}; only these are tuned and compared, no file by its path")
+    return store.verify(name), entry
 
 
 def tune(

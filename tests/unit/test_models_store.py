@@ -11,6 +11,7 @@ import pytest
 from pipeline.adapters.models import CatalogueEntry, IndexPart, ModelCatalogue, ModelState, ModelStore, Progress
 from pipeline.adapters.models.sources import SourceUnavailable
 from pipeline.domain.errors import ModelError
+from pipeline.wiring.tuning import shipped_model
 
 
 def gguf(*, tensors: int = 1, split_count: int = 1) -> bytes:
@@ -191,8 +192,15 @@ def test_a_path_to_something_else_is_refused(tmp_path: Path, content: bytes, com
 def test_a_path_that_is_not_there_and_an_unknown_name_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no model file at"):
         store(tmp_path).path("./tiny-2.gguf")
-    with pytest.raises(ModelError, match=r"no model is called 'tinny': did you mean tiny\?"):
+    with pytest.raises(ModelError, match=r"no model is called 'tinny': did you mean tiny\?.*path of a GGUF file works"):
         store(tmp_path).path("tinny")
+
+
+def test_what_takes_names_only_does_not_offer_a_path(tmp_path: Path) -> None:
+    for refused in (lambda: store(tmp_path).pull("tinny"), lambda: shipped_model(store(tmp_path), "./tiny.gguf")):
+        with pytest.raises(ModelError, match="no model is called") as raised:
+            refused()
+        assert "works too" not in str(raised.value)
 
 
 def test_a_second_pull_waits_for_the_first_and_then_finds_the_model(tmp_path: Path) -> None:

@@ -101,14 +101,14 @@ class ModelCatalogue:
         """
         found = self.find(name)
         if found is None:
-            close = difflib.get_close_matches(name.lower(), self._entries, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            msg = (
-                f"no model is called {name!r}: {hint}the catalogue has {', '.join(self._entries)}; "
-                "a path to a GGUF file works too"
-            )
-            raise ModelError(msg)
+            raise ModelError(self.unknown(name))
         return found
+
+    def unknown(self, name: str) -> str:
+        """Say that no model is called so, and what there is."""
+        close = difflib.get_close_matches(name.lower(), self._entries, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"no model is called {name!r}: {hint}the catalogue has {', '.join(self._entries)}"
 
 
 class _CatalogueFile(BaseModel):

@@ -98,8 +98,7 @@ class ModelStore:
                 msg = f"there is no model file at {path}: give the path of a GGUF file or a name of the catalogue"
                 raise ModelError(msg)
             return ResolvedModel(path=path, sha256=_hash(path), entry=None, header=_loadable(path))
-        self.catalogue.entry(name_or_path)  # raises, and says what there is
-        msg = f"no model is called {name_or_path!r}"
+        msg = f"{self.catalogue.unknown(name_or_path)}; the path of a GGUF file works too"
         raise ModelError(msg)
 
     def verify(self, name: str) -> ResolvedModel:
