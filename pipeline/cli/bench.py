@@ -8,8 +8,10 @@ from rich.table import Table
 
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
-from pipeline.cli.terminal import err, examples, json_option, out, print_json
+from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
+from pipeline.domain.fusing import LEAST_ANSWERS
 from pipeline.flow.bench import Rate, Timed
+from pipeline.ports.source import SourceOptions
 from pipeline.settings import load_settings
 from pipeline.wiring.benching import Benched, bench_engine, tier_to_bench
 from pipeline.wiring.inputs import job_from
@@ -29,6 +31,7 @@ def bench() -> None:
 @bench.command()
 @click.argument("job_file", metavar="JOB", type=_FILE)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@input_options
 @click.option("--tier", help="Which tier [default: the first with a llama engine].")
 @click.option("--items", "most_items", type=click.IntRange(min=1), default=256, show_default=True, help="At most.")
 @click.option("--gold", type=_FILE, help="The right answers: JSON Lines of `key` and an answer for each step.")
@@ -36,11 +39,13 @@ def bench() -> None:
 @examples(
     "headrace bench engine job.toml tickets.csv",
     "headrace bench engine job.toml tickets.csv --gold gold.jsonl",
-    "headrace bench engine job.toml tickets.csv --tier small --items 64 --json",
+    "headrace bench engine job.toml tickets.csv --tier small --items 32    a quick look: below 100 no evidence",
 )
 def engine(
     job_file: Path,
     inputs: tuple[str, ...],
+    input_format: str | None,
+    encoding: str,
     tier: str | None,
     most_items: int,
     gold: Path | None,
@@ -48,11 +53,17 @@ def engine(
 ) -> None:
     """Ask a tier's steps of the first items, and show items/s, tokens/s and how near that is to what can be read.
 
-    The model is loaded as a worker would, with all CPUs; no servers are needed and nothing is stored but the evidence
-    for `fuse = "auto"`: steps are asked apart and in one reading, and a step holds when one reading costs it no more
-    than a point of accuracy (with --gold), or when 99 % of its answers stay the same. From then on new runs of the job
-    with this model read a text once for the steps that hold, if there are two or more and that is faster. It takes 100
-    answers of a step to be evidence; the latest counts. Let nothing else run meanwhile.
+    The model is loaded as a worker alone on the machine would: with the tier's `threads`, else with as many as `models
+    tune` found best, else with all CPUs. No servers are needed and nothing is stored but the evidence for `fuse =
+    "auto"`: steps are asked apart and in one reading, and a step holds when one reading costs it no more than a point
+    of accuracy (with --gold), or when 99 % of its answers stay the same. From then on new runs of the job with this
+    very model file read a text once for the steps that hold, if there are two or more and that is faster: so tune
+    first, then measure. It takes 100 answers of a step to be evidence; the latest counts. Let nothing else run
+    meanwhile.
+
+    A line of --gold is, say, {"key": "T-1", "category": "billing", "mood": "neutral"}, with any of the job's steps. Its
+    `key` is the value of the job's `key` column as a string; without one the line's number, "7", or with several inputs
+    "2:7", the second one's line 7.
     """
     settings = load_settings()
     job = job_from(job_file)
@@ -62,6 +73,7 @@ def engine(
             job,
             tier_no,
             inputs,
+            SourceOptions(format=input_format, encoding=encoding),
             settings,
             most_items=most_items,
             gold=gold,
@@ -83,6 +95,12 @@ def _show(found: Benched) -> None:
     out.print(f"{found.model} reads 512 tokens at {rate:,.0f} tokens/s here", markup=False, soft_wrap=True)
     out.print(_speeds(found))
     out.print("tokens/s; shared: not read again; of best: read/s by the speed of 512 tokens just then", soft_wrap=True)
+    if not found.trials and any(share is not None for share in found.accuracy.values()):
+        table = Table("step")
+        table.add_column("right", justify="right")
+        for step, accuracy in found.accuracy.items():
+            table.add_row(step, _share(accuracy))
+        out.print(table)
     for trial, _ in found.trials:
         table = Table()
         table.add_column("in one reading")
@@ -94,13 +112,15 @@ def _show(found: Benched) -> None:
                 f"{one.same:.1%}",
                 _share(one.apart_accuracy),
                 _share(one.fused_accuracy),
-                "yes" if one.holds else "no",
+                "too few" if one.answers < LEAST_ANSWERS else "yes" if one.holds else "no",
             )
         out.print(table)
     if found.decision is not None:
         steps = ", ".join(found.decision.steps) or "none"
         if found.evidence is None:
-            out.print("too few items to decide anything by: what was measured before still counts")
+            out.print(
+                f"too few items to be evidence ({LEAST_ANSWERS} are needed): what was measured before still counts"
+            )
         out.print(f'fuse = "auto" reads together: {steps} ({found.decision.reason})', markup=False, soft_wrap=True)
 
 

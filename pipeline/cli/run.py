@@ -10,7 +10,7 @@ from pipeline.cli.exports import check_output, write_results
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
 from pipeline.cli.sweeping import Sweeper, Tools, open_tools
-from pipeline.cli.terminal import err, examples, json_option, out, print_json, run_argument
+from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json, run_argument
 from pipeline.cli.views import run_table
 from pipeline.domain.errors import ConfigError, RunFailed
 from pipeline.domain.job import Job
@@ -29,20 +29,12 @@ from pipeline.wiring.servers import Role, servers
 
 _JOB = click.argument("job_file", metavar="JOB", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-_FORMAT = click.option(
-    "--format",
-    "input_format",
-    type=click.Choice(["csv", "tsv", "jsonl", "lines"]),
-    help="How the input is written [default: by the file's ending].",
-)
-_ENCODING = click.option("--encoding", default="utf-8", show_default=True, help="Of the input.")
 
 
 @commands.command()
 @_JOB
 @_INPUTS
-@_FORMAT
-@_ENCODING
+@input_options
 @click.option("--output", type=click.Path(path_type=Path), help="Write results here; .jsonl, .csv or .parquet.")
 @click.option("--pull", is_flag=True, help="Fetch missing models of the catalogue first.")
 @json_option
@@ -62,7 +54,9 @@ def run(
 ) -> None:
     """Run a job over inputs from start to end: servers, workers, progress, results.
 
-    The same command again takes up where an interrupted one stopped, and adds no item twice.
+    The same command again takes up where an interrupted one stopped, and adds no item twice. That holds while the
+    job's values and the inputs' bytes are the same: with any change it is a new run, which asks and pays for everything
+    again. Beside `headrace up` use `submit` and `watch`, since `run` starts workers of its own.
     """
     settings = load_settings()
     job = job_from(job_file)
@@ -155,8 +149,7 @@ def conclude(final: RunProgress, *, as_json: bool) -> None:
 @commands.command("submit")
 @_JOB
 @_INPUTS
-@_FORMAT
-@_ENCODING
+@input_options
 @json_option
 @examples("headrace submit job.toml tickets.csv", "headrace watch last")
 def submit_command(
@@ -166,7 +159,10 @@ def submit_command(
     encoding: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Put inputs into a run and return; workers started by `up` or `worker` answer it."""
+    """Put inputs into a run and return; workers started by `up` or `worker` answer it.
+
+    For a table that grows submit a file of its new rows only: a changed file is a new run over all of its rows.
+    """
     settings = load_settings()
     job = job_from(job_file)
     warn_of_gaps(job, settings)
@@ -201,7 +197,10 @@ def _print_submitted(done: Submitted, *, as_json: bool) -> None:
 @json_option
 @examples("headrace watch last", "headrace watch support-tickets-3fa9")
 def watch(run: str, as_json: bool) -> None:  # noqa: FBT001
-    """Follow a run until it ends; Ctrl-C stops the watching, not the run."""
+    """Follow a run until it ends; Ctrl-C stops the watching, not the run.
+
+    RUN is a name, its beginning (then the latest such run) or `last`, which is the default.
+    """
     settings = load_settings()
     with open_tools(settings, Role.REPORT) as tools, Display() as display:
         record: RunRecord = tools.store.find_run(run)

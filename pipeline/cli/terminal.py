@@ -43,10 +43,13 @@ err = Console(stderr=True, highlight=False)
 EXIT_CODES = """\
 \b
 Exit codes:
-  0  done, or a pipe closed   3  Redis or Postgres does not answer
-  1  failed, see the message  4  no such run
-  2  the job, the input or    5  the run ended cancelled or failed
-     the settings are wrong   130  interrupted; the same command goes on
+  0    done, or the reader of a pipe has enough
+  1    failed: the message says why
+  2    yours to mend: job, input, settings, model, or what `doctor` found
+  3    Redis or Postgres does not answer, or a process of ours keeps ending
+  4    no such run
+  5    the run ended cancelled or failed
+  130  interrupted: nothing is lost
 """
 
 
@@ -55,8 +58,16 @@ def json_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document for scripts.")(command)
 
 
+def input_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add --format and --encoding, for what is read as `run` reads it."""
+    kinds = click.Choice(["csv", "tsv", "jsonl", "lines"])
+    text = "How the input is written [default: by the file's ending]."
+    command = click.option("--encoding", default="utf-8", show_default=True, help="Of the input.")(command)
+    return click.option("--format", "input_format", type=kinds, help=text)(command)
+
+
 def run_argument(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the RUN argument."""
+    """Add the RUN argument, which may be left out."""
     return click.argument("run", default="last")(command)
 
 

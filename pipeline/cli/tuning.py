@@ -10,8 +10,9 @@ from rich.table import Table
 from pipeline import samples
 from pipeline.cli.models import models
 from pipeline.cli.progress import Display
-from pipeline.cli.terminal import err, examples, json_option, out, print_json
+from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
+from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings, load_settings
 from pipeline.wiring.comparing import FormatFigures, StepFigures, compare
 from pipeline.wiring.formats import FORMATS
@@ -42,7 +43,7 @@ def ticket_sample(settings: Settings, kinds: Sequence[str] | None = None) -> Sam
 
 
 def _formats_option(command: Callable[P, R]) -> Callable[P, R]:
-    text = "To try, separated by commas."
+    text = "Number formats to try, separated by commas."
     return click.option("--formats", default=",".join(FORMATS), show_default=True, help=text)(command)
 
 
@@ -67,7 +68,7 @@ def _say(what: str) -> None:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME")
 @_formats_option
 @_sample_option
 @json_option
@@ -81,9 +82,13 @@ def tune(name: str, formats: str, sample_file: Path | None, as_json: bool) -> No
 
     The model is written again in each format and timed. The fastest answers the sample, and is taken when it is no more
     than a point worse than the shipped file by the gold answers (without these, when 90 % are the same). In that format
-    the best number of threads and of tokens read at once is measured, and used too. Takes minutes, a machine with
-    nothing else to do, and some room on the disk. A tuned file has a hash of its own, so that nothing that was
-    calibrated for another file is used with it.
+    the best number of threads and of tokens read at once is measured, and used too. A tuned file has a hash of its own,
+    so that nothing that was calibrated for another file is used with it: tune first, then `bench engine`.
+
+    NAME is one of the catalogue, with a chat template in its file. Let nothing else run meanwhile. It takes minutes for
+    a 0.5B, and longer in proportion for larger models. All formats lie on the disk until it is done:
+    about 7 bytes for each parameter in all, of which --formats spares what you leave out. Texts are cut at 512 tokens.
+    To undo it, delete NAME.json in the folder `tuned` of the models, and NAME.FORMAT.gguf beside it.
     """
     wanted = _wanted(formats)
     settings = load_settings()
@@ -135,6 +140,7 @@ def _show_tuned(record: TunedRecord) -> None:
 @click.option("--job", "job_file", type=_FILE, help="Compare on this job's steps, over INPUT.")
 @click.option("--gold", type=_FILE, help="The right answers to INPUT: JSON Lines of `key` and an answer per step.")
 @click.option("--items", "most_items", type=click.IntRange(min=1), default=256, show_default=True, help="Of INPUT.")
+@input_options
 @json_option
 @examples(
     "headrace models compare qwen2.5-coder-0.5b-instruct --formats q4_0,f16",
@@ -149,13 +155,22 @@ def compare_command(
     job_file: Path | None,
     gold: Path | None,
     most_items: int,
+    input_format: str | None,
+    encoding: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Show what each number format of a model costs and gives, step by step: size, speed, accuracy, calibration.
 
-    By default on the sample tickets. Nothing is kept: `models tune` is the command that puts a format to use. ECE is
-    the expected calibration error of the model's own probabilities over ten bins of equally many answers; `excess` is
-    how much of it chance does not explain, since even true probabilities miss a little in so few answers.
+    By default on the sample tickets. Nothing is kept: `models tune` is the command that puts a format to use. NAME is
+    one of the catalogue, with a chat template in its file. Texts are cut at 512 tokens, whatever the job says, and a
+    step is asked by itself. Every format is timed and answers all of the sample, which takes minutes each for a 0.5B;
+    one at a time lies on the disk, up to 2 bytes for each parameter.
+
+    A line of --gold is, say, {"key": "T-1", "category": "billing"}: the job's `key` as a string, or without one the
+    line's number ("7", with several inputs "2:7"), and an answer to any of the steps.
+
+    ECE is the expected calibration error of the model's own probabilities over ten bins of equally many answers;
+    `excess` is how much of it chance does not explain, since even true probabilities miss a little in so few answers.
     """
     wanted = _wanted(formats)
     settings = load_settings()
@@ -165,7 +180,8 @@ def compare_command(
         raise ConfigError("--job needs its INPUT, and no --sample beside it")
     if job_file is not None:
         job = job_from(job_file)
-        sample = job_sample(job, inputs, gold, settings, name=f"job {job.name}", most_items=most_items)
+        options = SourceOptions(format=input_format, encoding=encoding)
+        sample = job_sample(job, inputs, gold, settings, name=f"job {job.name}", most_items=most_items, options=options)
     else:
         sample = ticket_sample(settings) if sample_file is None else own_sample(sample_file)
     with Display() as display:

@@ -13,10 +13,11 @@ from pipeline.domain.job import Job
 from pipeline.flow.bench import Bench, Timed, fuse_trials, step_accuracy
 from pipeline.flow.samples import gold_by_key
 from pipeline.ports.clock import Clock
+from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings
 from pipeline.wiring.engines import llama_engine, model_for
 from pipeline.wiring.formats import Say, Show
-from pipeline.wiring.fusing import keep_evidence
+from pipeline.wiring.fusing import keep_evidence, kept_evidence
 from pipeline.wiring.samples import items_of, read_gold
 
 
@@ -32,7 +33,7 @@ class Benched:
     trials: tuple[tuple[Trial, Timed], ...]
     """Steps in one reading; empty where the tier has one step."""
     decision: FuseDecision | None
-    """What `fuse = "auto"` comes to; None where the tier has one step."""
+    """What `fuse = "auto"` comes to, by this or by what was measured before; None where the tier has one step."""
     evidence: Path | None
     """Where it was kept; None: too few items to be evidence."""
 
@@ -78,6 +79,7 @@ def bench_engine(
     job: Job,
     tier_no: int,
     inputs: Sequence[str],
+    options: SourceOptions,
     settings: Settings,
     *,
     most_items: int,
@@ -91,7 +93,7 @@ def bench_engine(
     Raises ConfigError for inputs, gold answers or a model that cannot be used.
     """
     right = None if gold is None else gold_by_key(read_gold(gold))
-    items = items_of(job, inputs, settings, most_items=most_items)
+    items = items_of(job, inputs, options, settings, most_items=most_items)
     if right is not None and not any(item.key in right for item in items):
         raise ConfigError("no item's key stands in the gold answers: see the job's `key` and the gold file")
     tier = job.tiers[tier_no]
@@ -118,10 +120,11 @@ def bench_engine(
             measured_at=clock.now().isoformat(timespec="seconds"),
             trials=tuple(trial for trial, _ in trials),
         )
-        decision = decide_fusing(found)
-        # A quick look at a few items takes nothing away from a measurement that was made before.
         if len(items) >= LEAST_ANSWERS:
             evidence = keep_evidence(job, tier_no, model.sha256, found, settings)
+            decision = decide_fusing(found)
+        else:  # a quick look takes nothing away from a measurement that was made before
+            decision = decide_fusing(kept_evidence(job, tier_no, model.sha256, settings))
     return Benched(
         tier=tier.name,
         model=name,

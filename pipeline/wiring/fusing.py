@@ -33,6 +33,11 @@ def keep_evidence(job: Job, tier_no: int, model_sha256: str, evidence: FuseEvide
     return path
 
 
+def kept_evidence(job: Job, tier_no: int, model_sha256: str, settings: Settings) -> FuseEvidence | None:
+    """Return what was measured of a tier's steps on a model file; None: nothing."""
+    return kept(evidence_file(job, tier_no, model_sha256, settings), FuseEvidence)
+
+
 def fuse_decisions(job: Job, settings: Settings) -> dict[int, FuseDecision]:
     """Return what `auto` comes to in each tier that leaves it to evidence and has two steps or more."""
     wanted = [
@@ -49,7 +54,7 @@ def _evidence(job: Job, tier_no: int, settings: Settings) -> FuseEvidence | None
         model = model_store(settings).best(job.tiers[tier_no].model, machine=processor_name())
     except ModelError:
         return None
-    return kept(evidence_file(job, tier_no, model.sha256, settings), FuseEvidence)
+    return kept_evidence(job, tier_no, model.sha256, settings)
 
 
 def fused_numbers(job: Job, decisions: Mapping[int, FuseDecision]) -> dict[int, frozenset[int]]:

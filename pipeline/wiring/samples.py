@@ -31,6 +31,7 @@ def job_sample(
     name: str,
     kinds: Iterable[str] | None = None,
     most_items: int | None = None,
+    options: SourceOptions | None = None,
 ) -> Sample:
     """Make a sample of a job's steps, each asked alone, over its inputs; with gold, of the items that have some.
 
@@ -39,17 +40,19 @@ def job_sample(
     wanted = [step for step in job.steps if kinds is None or step.kind in kinds]
     right = None if gold is None else read_gold(gold)
     keys = None if right is None else {line.key for line in right}
-    with opened_source(inputs, job, SourceOptions(), settings) as source:
+    with opened_source(inputs, job, options or SourceOptions(), settings) as source:
         items = (row for row in source.rows() if isinstance(row, Item) and (keys is None or row.key in keys))
         return gold_sample(
             name, {step.name: asked_apart(step) for step in wanted}, itertools.islice(items, most_items), right
         )
 
 
-def items_of(job: Job, inputs: Sequence[str], settings: Settings, *, most_items: int) -> list[Item]:
+def items_of(
+    job: Job, inputs: Sequence[str], options: SourceOptions, settings: Settings, *, most_items: int
+) -> list[Item]:
     """Read a job's first items as a run would: identical texts once; raises ConfigError where there are none."""
     found: dict[str, Item] = {}
-    with opened_source(inputs, job, SourceOptions(), settings) as source:
+    with opened_source(inputs, job, options, settings) as source:
         for row in source.rows():
             if isinstance(row, Item):
                 found.setdefault(row.text, row)
