@@ -15,13 +15,13 @@ from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
 from pipeline.cli.run import run_job
 from pipeline.cli.terminal import err, examples, json_option, out, print_json
-from pipeline.cli.views import costs_table, run_table
+from pipeline.cli.views import COMMONEST, accuracy_table, costs_table, run_table
 from pipeline.domain.answers import Plain
 from pipeline.domain.errors import ConfigError, RunFailed
 from pipeline.domain.items import RejectedRow
 from pipeline.domain.job import Job
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
-from pipeline.flow.scoring import Accuracy, GoldLine, Score, Tally, gold_lines, score
+from pipeline.flow.scoring import Accuracy, GoldLine, gold_lines, score
 from pipeline.ports.source import SourceOptions
 from pipeline.ports.store import Store
 from pipeline.settings import Settings, load_settings
@@ -141,9 +141,7 @@ def _keep_samples(folder: Path) -> None:
 def _show(final: RunProgress, found: Gathered, job: Job, keep: Path | None) -> None:
     out.print(examples_table(found.examples))
     out.print(accuracy_table(found.accuracy, [tier.name for tier in job.tiers]))
-    out.print(
-        "commonest: what always giving the commonest answer would score; (n): answers of that tier", soft_wrap=True
-    )
+    out.print(COMMONEST, soft_wrap=True)
     out.print()
     if found.rejected:
         out.print("rejected rows")
@@ -180,37 +178,6 @@ def written(value: Plain) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {given}" for name, given in value.items() if given is not None) or "nothing found"
     return "-" if value is None else str(value)
-
-
-def accuracy_table(accuracy: Accuracy, tiers: Iterable[str]) -> Table:
-    """Return the shares of right answers: by step and field, by difficulty, and by the tier that answered."""
-    tiers = list(tiers)
-    groups = sorted({group for step in accuracy.steps.values() for group in step.by_group})
-    table = Table(
-        title=f"right answers, of {accuracy.items:,} tickets",
-        title_justify="left",
-    )
-    table.add_column("step", no_wrap=True)
-    for name in ("all", "commonest", *groups, *tiers):
-        table.add_column(name, justify="right")
-    for step, total in accuracy.steps.items():
-        rows = [(step, total), *((f"  {name}", field) for name, field in total.fields.items())]
-        for name, counted in rows:
-            table.add_row(name, *_shares(counted, groups, tiers))
-    return table
-
-
-def _shares(counted: Score, groups: Iterable[str], tiers: Iterable[str]) -> Iterator[str]:
-    yield _percent(counted.total)
-    yield _percent(counted.commonest)
-    yield from (_percent(counted.by_group.get(group)) for group in groups)
-    for tier in tiers:
-        tally = counted.by_tier.get(tier)
-        yield "-" if tally is None else f"{_percent(tally)} ({tally.of:,})"
-
-
-def _percent(tally: Tally | None) -> str:
-    return "-" if tally is None or tally.share is None else f"{tally.share:.0%}"
 
 
 def _next(keep: Path | None) -> str:

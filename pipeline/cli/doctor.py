@@ -23,8 +23,10 @@ _LEVEL_WIDTH = 9
 def doctor(job_file: Path | None, as_json: bool) -> None:  # noqa: FBT001 — click passes options by name
     """Check everything a run needs, and say how to mend what is amiss; exit code 2 when a run would fail.
 
-    With JOB, its models, keys, endpoints, prices and thresholds too. Nothing is changed, no text is sent anywhere, and
-    a running `up` is left alone; where none runs, the embedded servers are started for a moment.
+    With JOB, its models, keys, endpoints, prices and thresholds too: models are hashed, endpoints are asked which
+    models they have, the functions of `python` checks are imported. No text is sent anywhere and a running `up` is left
+    alone. Where none runs, the embedded servers are started for a moment, as any command does: that makes the home if
+    it is not there, and brings its tables up to this release.
     """
     findings: list[Finding] = []
     for finding in checkup(load_settings(), job_file):

@@ -10,13 +10,15 @@ import click
 from pipeline.cli.exports import FORMATS, check_output, write_results
 from pipeline.cli.main import commands
 from pipeline.cli.terminal import examples, json_option, out, print_json, print_json_list, run_argument
-from pipeline.cli.views import costs_table, run_table, runs_table
-from pipeline.domain.errors import NothingToCancel
+from pipeline.cli.views import COMMONEST, accuracy_table, costs_table, run_table, runs_table
+from pipeline.domain.errors import ConfigError, NothingToCancel
 from pipeline.domain.items import RejectedRow
 from pipeline.domain.runs import RunState, usd
+from pipeline.flow.scoring import score
 from pipeline.ports.store import Store
 from pipeline.settings import load_settings
 from pipeline.wiring import store_and_queue
+from pipeline.wiring.samples import read_gold
 from pipeline.wiring.servers import Role, servers
 
 
@@ -35,7 +37,10 @@ def opened_store() -> Iterator[Store]:
 @json_option
 @examples("headrace status", "headrace status last --json", "headrace status support-tickets-3fa9")
 def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """Count a run, or list all. RUN is a name, its beginning, or `last`."""
+    """Count a run, or without RUN list the latest 50.
+
+    RUN is a name, its beginning (then the latest such run) or `last`.
+    """
     with opened_store() as store:
         if run is not None:
             now = store.progress(store.find_run(run).id)
@@ -49,17 +54,54 @@ def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 @run_argument
 @click.option("--format", "style", type=click.Choice(FORMATS), help="[default: by the output's ending, else jsonl]")
 @click.option("--output", type=click.Path(path_type=Path), help="File to write [default: standard output].")
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Count right answers instead: JSON Lines of `key` and the right answer to each step.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --gold: print one JSON document for scripts.")
 @examples(
     "headrace results last > answers.jsonl",
     "headrace results last --format csv --output answers.csv",
     "headrace results support-tickets-3fa9 --output answers.parquet",
+    "headrace results last --gold gold.jsonl",
 )
-def results(run: str, style: str | None, output: Path | None) -> None:
-    """Write one line per valid row, in the input's order."""
-    style = check_output(output, style)
+def results(run: str, style: str | None, output: Path | None, gold: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Write one line per valid row, in the input's order; with --gold, say how many answers are right.
+
+    RUN is a name, its beginning (then the latest such run) or `last`, which is the default. A line of --gold is, say,
+    {"key": "T-1", "category": "billing", "details": {"amount": 64.9, "due": null}}: a step that it lacks is not counted
+    for that item, and an unresolved answer is not right. `key` is that of the results: the job's, or a line's number.
+    """
+    if gold is None:
+        if as_json:
+            raise ConfigError("results are JSON Lines as they are: --json goes with --gold")
+        style = check_output(output, style)
+        with opened_store() as store:
+            record = store.find_run(run)
+            write_results(store.results(record.id), record.job, output, style)
+    elif output is not None or style is not None:
+        raise ConfigError("--gold counts answers and writes none: leave out --output and --format")
+    else:
+        _show_accuracy(run, gold, as_json=as_json)
+
+
+def _show_accuracy(run: str, gold: Path, *, as_json: bool) -> None:
+    right = read_gold(gold)
     with opened_store() as store:
         record = store.find_run(run)
-        write_results(store.results(record.id), record.job, output, style)
+        found = score(right, store.results(record.id), [step.name for step in record.job.steps])
+    if found.missing == found.items:
+        raise ConfigError(
+            f"no key of {gold} is an item of {record.name}: see the job's `key`, and `key` in the results"
+        )
+    if as_json:
+        print_json({"run": record.name, **found.as_json()})
+        return
+    out.print(accuracy_table(found, [tier.name for tier in record.job.tiers]))
+    out.print(COMMONEST, soft_wrap=True)
+    if found.missing:
+        out.print(f"{found.missing:,} of them are not in the run, and count as wrong")
 
 
 @commands.command()
@@ -69,7 +111,8 @@ def results(run: str, style: str | None, output: Path | None) -> None:
 def rejects(run: str, as_json: bool) -> None:  # noqa: FBT001
     """List the input lines that are no items: file, line, reason, what to do.
 
-    --json prints one document, a row a line: {"run": …, "rows": [{"source", "line", "reason", "detail"}, …]}.
+    RUN is a name, its beginning (then the latest such run) or `last`, which is the default. --json prints one document,
+    a row a line: {"run": …, "rows": [{"source", "line", "reason", "detail"}, …]}.
     """
     with opened_store() as store:
         record = store.find_run(run)
@@ -94,7 +137,10 @@ def _rejected_json(row: RejectedRow) -> dict[str, object]:
 @json_option
 @examples("headrace costs last --by step,tier", "headrace costs --by day,model --json")
 def costs(run: str | None, by: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show what calls cost, of one run or of all. The sum is the ledger's, to the last unit."""
+    """Show what calls cost, of one run or, without RUN, of all. The sum is the ledger's, to the last unit.
+
+    RUN is a name, its beginning (then the latest such run) or `last`.
+    """
     groups = [name.strip() for name in by.split(",") if name.strip()]
     with opened_store() as store:
         run_id = None if run is None else store.find_run(run).id
@@ -124,7 +170,11 @@ def costs(run: str | None, by: str, as_json: bool) -> None:  # noqa: FBT001
 @json_option
 @examples("headrace retry last", "headrace retry support-tickets-3fa9 --no-unresolved")
 def retry(run: str, unresolved: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Take up a cancelled or failed run, and ask again what stayed unresolved. What is answered stays."""
+    """Take up a cancelled or failed run, and ask again what stayed unresolved. What is answered stays.
+
+    This starts no worker: run the job once more over the same input, or have workers up. RUN is a name, its beginning
+    (then the latest such run) or `last`, which is the default.
+    """
     with opened_store() as store:
         record = store.find_run(run)
         asked = store.retry(record.id, unresolved=unresolved)
@@ -137,13 +187,14 @@ def retry(run: str, unresolved: bool, as_json: bool) -> None:  # noqa: FBT001
 
 
 @commands.command()
-@run_argument
+@click.argument("run")
 @json_option
-@examples("headrace cancel last")
+@examples("headrace cancel support-tickets-3fa9", "headrace cancel last")
 def cancel(run: str, as_json: bool) -> None:  # noqa: FBT001
     """Stop a run. What was answered stays; `retry` takes it up again.
 
-    A run that is done or failed stays so, and the exit code is 1; cancelling twice does no harm.
+    RUN is a name, its beginning (then the latest such run) or `last`: here it must be given. A run that is done or
+    failed stays so, and the exit code is 1; cancelling twice does no harm.
     """
     with opened_store() as store:
         record = store.find_run(run)
@@ -161,6 +212,9 @@ def cancel(run: str, as_json: bool) -> None:  # noqa: FBT001
 @commands.command()
 @examples("HEADRACE_DATABASE_URL=postgresql://… HEADRACE_REDIS_URL=redis://… headrace migrate")
 def migrate() -> None:
-    """Bring the tables of Postgres up to this release."""
+    """Bring the tables of your own Postgres up to this release, before workers of your own start.
+
+    `run` and `up` do it by themselves, and embedded tables are always brought up to date.
+    """
     with servers(load_settings(), Role.REPORT, migrated=True):
         out.print("tables are up to date")

@@ -32,7 +32,8 @@ from pipeline.wiring.servers import Role, running_servers, servers
 def up(job_file: Path | None, pull: bool) -> None:  # noqa: FBT001
     """Start everything for a job in the foreground: Redis, Postgres, one worker per tier, Flower. Ctrl-C stops it.
 
-    Without JOB only the servers run, for `submit`, `watch` and workers of your own.
+    Without JOB only the servers run, for `submit`, `watch` and workers of your own. One `up` or `run` holds a home: for
+    several jobs at once give each its HEADRACE_HOME, or start a `worker` for each of their tiers.
     """
     settings = load_settings()
     job = None if job_file is None else job_from(job_file)
@@ -82,7 +83,10 @@ def _loop(sweeper: Sweeper, found: Servers, poll: Callable[[], None] | None = No
 @click.option("--job", "job_file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--tier", required=True, help="Which tier of the job to serve.")
 @click.option(
-    "--threads", type=click.IntRange(1, MAX_THREADS), help="llama: threads [default: what the cgroup grants]."
+    "--threads",
+    type=click.IntRange(1, MAX_THREADS),
+    help="llama: threads at most; `threads` in the tier goes before it [default: all CPUs that are granted]. Fewer are "
+    "used where `models tune` found fewer to be faster.",
 )
 @examples("headrace worker --job job.toml --tier small", "headrace worker --job job.toml --tier large --threads 8")
 def worker(job_file: Path, tier: str, threads: int | None) -> None:

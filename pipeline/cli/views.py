@@ -1,6 +1,6 @@
 """Tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group
 from rich.table import Table
@@ -9,6 +9,10 @@ from rich.text import Text
 from pipeline.cli.progress import money
 from pipeline.domain.ledger import saved_ratio
 from pipeline.domain.runs import Costs, RunProgress
+from pipeline.flow.scoring import UNGROUPED, Accuracy, Score, Tally
+
+COMMONEST = "commonest: what always giving the commonest answer would score; (n): answers of that tier"
+"""Says what the columns of `accuracy_table` mean."""
 
 
 def run_table(now: RunProgress) -> Group:
@@ -68,3 +72,31 @@ def costs_table(costs: Costs, by: Sequence[str]) -> Table:
         names = (row.group[name] or "(no answer kept)" for name in by)
         table.add_row(*names, *(f"{count:,}" for count in counts), f"{row.seconds:,.1f}", cost)
     return table
+
+
+def accuracy_table(accuracy: Accuracy, tiers: Iterable[str]) -> Table:
+    """Return the shares of right answers: by step and field, by difficulty, and by the tier that answered."""
+    tiers = list(tiers)
+    groups = sorted({group for step in accuracy.steps.values() for group in step.by_group} - {UNGROUPED})
+    table = Table(title=f"right answers, of {accuracy.items:,} items", title_justify="left")
+    table.add_column("step", no_wrap=True)
+    for name in ("all", "commonest", *groups, *tiers):
+        table.add_column(name, justify="right")
+    for step, total in accuracy.steps.items():
+        rows = [(step, total), *((f"  {name}", field) for name, field in total.fields.items())]
+        for name, counted in rows:
+            table.add_row(name, *_shares(counted, groups, tiers))
+    return table
+
+
+def _shares(counted: Score, groups: Iterable[str], tiers: Iterable[str]) -> Iterator[str]:
+    yield _percent(counted.total)
+    yield _percent(counted.commonest)
+    yield from (_percent(counted.by_group.get(group)) for group in groups)
+    for tier in tiers:
+        tally = counted.by_tier.get(tier)
+        yield "-" if tally is None else f"{_percent(tally)} ({tally.of:,})"
+
+
+def _percent(tally: Tally | None) -> str:
+    return "-" if tally is None or tally.share is None else f"{tally.share:.0%}"

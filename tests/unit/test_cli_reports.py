@@ -12,6 +12,7 @@ import pytest
 from pipeline.adapters.memory import FakeClock, MemoryStore
 from pipeline.cli import demo, reports
 from pipeline.cli import run as run_module
+from pipeline.domain.runs import RunState
 from pipeline.ports.store import Store
 from tests.contract.store_cases import Rig, items, rejected
 
@@ -53,26 +54,33 @@ def never(*_: object, **__: object) -> Never:
     raise AssertionError("work began before the output was looked at")
 
 
+def test_cancel_takes_no_run_unasked(rig: Rig, exit_code: ExitCode, capsys: Told) -> None:
+    run = rig.filled("ab")
+    assert exit_code("cancel") == 2
+    assert "Missing argument 'RUN'" in capsys.readouterr().err
+    assert rig.store.run(run.id).state is not RunState.CANCELLED
+
+
 def test_cancel_says_how_much_was_open(rig: Rig, exit_code: ExitCode, capsys: Told) -> None:
     run = rig.filled("ab")
-    assert exit_code("cancel") == 0
+    assert exit_code("cancel", "last") == 0
     assert capsys.readouterr().out == f"{run.name} is cancelled; 1 chunks were open\n"
 
 
 def test_cancelling_twice_says_so_and_does_no_harm(rig: Rig, exit_code: ExitCode, capsys: Told) -> None:
     run = rig.filled("ab")
-    assert exit_code("cancel") == 0
+    assert exit_code("cancel", "last") == 0
     capsys.readouterr()
-    assert exit_code("cancel") == 0
+    assert exit_code("cancel", run.name) == 0
     assert capsys.readouterr().out.startswith(f"{run.name} is cancelled already")
-    assert exit_code("cancel", "--json") == 0
+    assert exit_code("cancel", "last", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"run": run.name, "state": "cancelled", "stopped_chunks": 0}
 
 
 def test_a_run_that_is_done_is_not_called_cancelled(rig: Rig, exit_code: ExitCode, capsys: Told) -> None:
     run = rig.filled("ab")
     rig.finish(run)
-    assert exit_code("cancel") == 1
+    assert exit_code("cancel", "last") == 1
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == f"headrace: {run.name} is done already: there is nothing left to cancel\n"
@@ -81,7 +89,7 @@ def test_a_run_that_is_done_is_not_called_cancelled(rig: Rig, exit_code: ExitCod
 def test_scripts_are_told_the_state_of_what_they_could_not_cancel(rig: Rig, exit_code: ExitCode, capsys: Told) -> None:
     run = rig.filled("ab")
     rig.finish(run)
-    assert exit_code("cancel", "--json") == 1
+    assert exit_code("cancel", "last", "--json") == 1
     assert json.loads(capsys.readouterr().out) == {"run": run.name, "state": "done", "stopped_chunks": 0}
 
 
@@ -152,3 +160,42 @@ def test_an_instant_tier_that_states_no_score_is_refused_by_submit(
     monkeypatch.setattr(run_module, "open_tools", never)
     assert exit_code("submit", str(job_file), str(job_file.parent / "in.log")) == 2
     assert "tiers.small.model" in capsys.readouterr().err
+
+
+def gold_file(folder: Path, *keys: str) -> str:
+    path = folder / "gold.jsonl"
+    path.write_text("".join(json.dumps({"key": key, "mood": "neutral"}) + "\n" for key in keys), encoding="utf-8")
+    return str(path)
+
+
+def test_results_are_held_against_gold_by_their_keys(
+    rig: Rig, tmp_path: Path, exit_code: ExitCode, capsys: Told
+) -> None:
+    run = rig.filled("ab")
+    rig.finish(run)
+    gold = gold_file(tmp_path, "k0", "k1", "elsewhere")
+    assert exit_code("results", "--gold", gold, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["run"], found["items"], found["missing"]) == (run.name, 3, 1)
+    assert (found["steps"]["mood"]["right"], found["steps"]["mood"]["of"]) == (2, 3)
+    assert exit_code("results", "last", "--gold", gold) == 0
+    shown = capsys.readouterr().out
+    assert "67%" in shown
+    assert "1 of them are not in the run, and count as wrong" in shown
+
+
+def test_gold_that_fits_no_item_of_the_run_is_refused(
+    rig: Rig, tmp_path: Path, exit_code: ExitCode, capsys: Told
+) -> None:
+    rig.filled("ab")
+    assert exit_code("results", "--gold", gold_file(tmp_path, "T-1")) == 2
+    assert "no key of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--gold", "GOLD", "--format", "csv"], ["--gold", "GOLD", "--output"]])
+def test_counting_and_writing_of_answers_do_not_go_together(
+    words: list[str], tmp_path: Path, exit_code: ExitCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "opened_store", never)
+    named = [gold_file(tmp_path, "k0") if word == "GOLD" else word for word in words]
+    assert exit_code("results", *named, *(["out.csv"] if words[-1] == "--output" else [])) == 2

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from pipeline.cli.demo import accuracy_table, chosen, examples_table, written
-from pipeline.cli.views import costs_table, run_table, runs_table
+from pipeline.cli.demo import chosen, examples_table, written
+from pipeline.cli.views import accuracy_table, costs_table, run_table, runs_table
 from pipeline.domain.runs import CostRow, Costs, ResultLine, RunProgress, RunState, StepCounts, StepResult
 from pipeline.flow.scoring import GoldLine, score
 
@@ -135,3 +135,9 @@ def test_accuracy_stands_beside_what_the_commonest_answer_would_score() -> None:
     table = shown(accuracy_table(found, ["small", "large"]))
     (row,) = [text for text in table.splitlines() if "mood" in text]
     assert [cell.strip() for cell in row.strip("│").split("│")] == ["mood", "25%", "75%", "25%", "25% (4)", "-"]
+
+
+def test_accuracy_of_items_without_groups_has_no_column_for_the_only_one() -> None:
+    found = score([GoldLine(key="0", answers={"mood": "positive"}, group="all")], [line("0", result())], ["mood"])
+    (row,) = [text for text in shown(accuracy_table(found, ["small"])).splitlines() if "mood" in text]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["mood", "100%", "100%", "100% (1)"]
