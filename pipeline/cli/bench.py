@@ -39,7 +39,7 @@ def bench() -> None:
 @examples(
     "headrace bench engine job.toml tickets.csv",
     "headrace bench engine job.toml tickets.csv --gold gold.jsonl",
-    "headrace bench engine job.toml tickets.csv --tier small --items 32    a quick look: below 100 no evidence",
+    "headrace bench engine job.toml tickets.csv --tier small --items 32  # a quick look, no evidence",
 )
 def engine(
     job_file: Path,

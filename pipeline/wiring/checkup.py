@@ -1,7 +1,7 @@
-"""The check-up of a machine: everything that any run needs. Each check looks at one thing and changes nothing.
+"""The check-up of a machine: everything that any run needs. Each check looks at one thing.
 
 Servers that already run are asked and left alone. Only where none runs are the embedded ones started, in the home that
-a run would use and under its lock, and stopped again.
+a run would use and under its lock, and stopped again; that makes the home if need be and migrates its tables.
 """
 
 import shutil

@@ -11,6 +11,7 @@ import pytest
 from pipeline.cli.main import commands
 from pipeline.domain.job import Job
 from pipeline.domain.runs import RunState
+from pipeline.domain.tiers import Tier
 from pipeline.settings import PREFIX, Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -23,6 +24,20 @@ def blocks(language: str) -> list[str]:
 def test_the_job_file_of_the_readme_is_valid() -> None:
     (shown,) = blocks("toml")
     assert Job.model_validate(tomllib.loads(shown)).name == "support-tickets"
+
+
+def test_every_setting_of_a_tier_is_explained() -> None:
+    (shown,) = blocks("toml")
+    assert [name for name in Tier.model_fields if f"`{name}`" not in README and f"\n{name} " not in shown] == []
+
+
+def test_the_defaults_of_the_readme_are_those_of_the_code() -> None:
+    tier = Tier(name="small", engine="llama", model="m")
+    assert f"| {tier.chunk_items}, {tier.context_tokens} (" in README
+    assert f"), {tier.max_answer_tokens} |" in README
+    assert f"| {tier.concurrency}, {tier.timeout_s:g}, {tier.retries} |" in README
+    assert f'`"{tier.on_long}"`: one tier up' in README
+    assert f'| `"{tier.on_unknown_confidence}"`; or' in README
 
 
 def test_the_python_of_the_readme_parses() -> None:
