@@ -6,9 +6,22 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.domain.answers import Fields, Label
 from pipeline.domain.outcomes import Given
 from pipeline.ports.engine import Ask
-from tests.integration.llama_cases import DETAILS, SENTIMENT, SMALL, TEXTS, TOPIC, answers, engine_for
+from pipeline.prompts import fused, whole
+from tests.integration.llama_cases import (
+    CODE,
+    DETAILS,
+    SENTIMENT,
+    SMALL,
+    STEPS,
+    TEXTS,
+    TOPIC,
+    answers,
+    engine_for,
+    question,
+)
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
@@ -59,8 +72,62 @@ def _tokens_in(given: Given | None) -> int | None:
     return given.usage.tokens_in
 
 
-def test_a_reproducible_engine_gives_the_same_score_to_the_last_bit_in_any_company(alone: LlamaEngine) -> None:
-    text = TEXTS[3]
+def test_long_letters_that_begin_alike_and_do_not_fit_together_are_read_all_the_same(engine: LlamaEngine) -> None:
+    texts = [LETTER + f"{text} " * 45 for text in TEXTS[:16]]
+    given = answers(engine, SENTIMENT, texts)
+    assert all(isinstance(one.answer, Label) for one in given)
+
+
+def test_many_records_of_letters_that_begin_alike_find_sequences_enough(model_path: Callable[[str], Path]) -> None:
+    steps = [
+        STEPS.validate_python({"name": f"step{number}", "kind": "extract", "fields": {"amount": {"type": "number"}}})
+        for number in range(8)
+    ]
+    engine = engine_for(model_path(SMALL), context_tokens=2048)
+    asked = fused([whole(step) for step in steps])
+    texts = [f"{LETTER} I paid {number}.50 and 12.30 for it." for number in range(16)]
+    reply = engine.answer([Ask(question=one, text=text) for one in asked for text in texts])
+    engine.close()
+    assert all(one is not None and isinstance(one.answer, Fields) for one in reply.given)
+
+
+def test_questions_cut_a_text_for_themselves_alone(model_path: Callable[[str], Path]) -> None:
+    """A long answer leaves less room for the text; the question beside it still sees all that fits."""
+    roomy, tight = fused(
+        [
+            whole(STEPS.validate_python({"name": "mood", "kind": "sentiment"})),
+            whole(STEPS.validate_python({"name": "details", "kind": "extract", "fields": {"q": {"type": "integer"}}})),
+        ]
+    )
+    engine = engine_for(model_path(SMALL), context_tokens=512, max_answer_tokens=200)
+    text = "Order 4711 was charged twice. " * 34
+    both = engine.answer([Ask(question=one, text=text, on_long="truncate") for one in (roomy, tight)]).given
+    singly = [engine.answer([Ask(question=one, text=text, on_long="truncate")]).given[0] for one in (roomy, tight)]
+    engine.close()
+    assert [one.truncated for one in both if one is not None] == [False, True]
+    assert [_tokens_in(one) for one in both] == [_tokens_in(one) for one in singly]
+
+
+def test_places_in_a_text_that_was_cut_are_places_in_the_whole(model_path: Callable[[str], Path]) -> None:
+    text = "Order 4711 costs EUR 64.90 altogether. " * 8
+    asked = question(kind="extract", fields={"q": {"type": "integer"}, "m": {"type": "money"}})
+    engine = engine_for(model_path(SMALL), max_text_tokens=32)
+    given = engine.answer([Ask(question=asked, text=text, on_long="truncate")]).given[0]
+    engine.close()
+    assert given is not None
+    assert given.truncated
+    assert isinstance(given.answer, Fields)
+    said = {name: text[slice(*place)] for name, place in given.answer.spans.items()}
+    assert said
+    assert said.items() <= {"q": "4711", "m": "EUR 64.90"}.items()
+
+
+@pytest.mark.parametrize("length", [1, 9, 20, 31])
+def test_a_reproducible_engine_gives_the_same_score_to_the_last_bit_in_any_company(
+    alone: LlamaEngine, length: int
+) -> None:
+    """Whatever else is asked, before it or with it, however many cells the text takes."""
+    text = f"{TEXTS[3]} " * length
     companies = [
         [text],
         [*TEXTS[5:15], text],
@@ -69,8 +136,8 @@ def test_a_reproducible_engine_gives_the_same_score_to_the_last_bit_in_any_compa
     ]
     for asked in (SENTIMENT, TOPIC):
         scores = set()
-        for company in companies:
-            answers(alone, DETAILS, TEXTS[:1])  # another question in between
+        for before, company in zip([DETAILS, SENTIMENT, CODE, TOPIC], companies, strict=True):
+            answers(alone, before, TEXTS[:2])
             given = answers(alone, asked, company)[company.index(text)]
             assert given.raw_score is not None
             scores.add((str(given.answer), given.raw_score.value))

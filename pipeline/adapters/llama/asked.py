@@ -3,11 +3,12 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from pipeline.adapters.llama.choice import FORKS
 from pipeline.adapters.llama.constraint import Grammar
 from pipeline.adapters.llama.record import is_chosen, is_held
 from pipeline.adapters.llama.template import ChatTemplate, Prompt
 from pipeline.adapters.llama.vocab import Vocab
-from pipeline.adapters.llama.writing import SlotPlan
+from pipeline.adapters.llama.writing import EXPECTED_TOKENS, SlotPlan
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.grammar import slots
 from pipeline.domain.steps import Choice, Record
@@ -27,6 +28,13 @@ class Asked:
     """Tokens kept free for the answer."""
     trie: LabelTrie | None = None
     plan: tuple[SlotPlan, ...] = ()
+
+    @property
+    def expected(self) -> int:
+        """Tokens behind the prompt that are expected to be in the cache at once."""
+        if self.trie is not None:
+            return FORKS * self.trie.longest
+        return sum(len(slot.lead) + EXPECTED_TOKENS for slot in self.plan)
 
     def close(self) -> None:
         """Give its grammars back."""

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from pipeline.adapters.llama.lanes import Extend, Forks, Want
 from pipeline.domain.trie import LabelTrie, Logits, Search, Tokens, log_sum_exp
 
-_FORKS = 3
+FORKS = 3
+"""Branches of labels that are read at once."""
 
 
 class ChoiceLane:
@@ -29,6 +30,8 @@ class ChoiceLane:
         self._first = tokens + trie.stem
         self._end_ids = end_ids
         self._asked: list[int] = []
+        self.is_unsound = False
+        """Nowhere among a branch's tokens was a number: no answer of this model is to be believed."""
         self.wants_hidden = wants_hidden
         self.hidden: NDArray[np.float32] | None = None
         """The hidden state behind the last token before labels part, once it is read; shape (width,)."""
@@ -41,7 +44,7 @@ class ChoiceLane:
     @property
     def width(self) -> int:
         """Sequences at once."""
-        return 1 if len(self._trie.branches) <= 1 else 1 + _FORKS
+        return 1 if len(self._trie.branches) <= 1 else 1 + FORKS
 
     def next(self) -> Want | None:
         """Ask for the branches that the search wants."""
@@ -58,6 +61,7 @@ class ChoiceLane:
         """Score a branch."""
         number = self._asked[path]
         tokens = list(self._trie.branches[number].tokens)
+        self.is_unsound = self.is_unsound or not bool(np.isfinite(logits[tokens]).any())
         self._search.score(number, logits[tokens], log_sum_exp(logits[self._end_ids].astype(np.float64)))
 
     @property

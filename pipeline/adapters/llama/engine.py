@@ -183,6 +183,7 @@ class LlamaEngine:
         started = time.perf_counter()
         try:
             if self._reproducible:
+                self._reader.keep_only(prefix)
                 fresh = sum(self._reader.run(prefix, [family]) for family in self._layout.apart(items))
             else:
                 fresh = self._reader.run(prefix, self._layout.together(items))

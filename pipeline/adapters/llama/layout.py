@@ -8,7 +8,7 @@ from pipeline.adapters.llama.asked import Asked
 from pipeline.adapters.llama.choice import ChoiceLane
 from pipeline.adapters.llama.lanes import Family, Lane
 from pipeline.adapters.llama.record import Recording, record_of
-from pipeline.adapters.llama.sharing import Cluster, clusters
+from pipeline.adapters.llama.sharing import Cluster, Size, clusters
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.answers import Defect, Label, Malformed, Usage
 from pipeline.domain.outcomes import Given
@@ -52,7 +52,7 @@ class Item:
                 call_no=call_no,
             )
         if isinstance(lane, ChoiceLane):
-            return self._label(lane, call_no)
+            return self._unsound(call_no) if lane.is_unsound else self._label(lane, call_no)
         answer, scores = lane.answer, lane.field_scores
         sure = not isinstance(answer, Malformed)
         return Given(
@@ -60,6 +60,15 @@ class Item:
             raw_score=min(scores.values()) if sure else None,
             field_scores=scores if sure else {},
             usage=Usage(tokens_in=self.tokens_in, tokens_cached=self.cached, tokens_out=lane.tokens_out),
+            call_no=call_no,
+            truncated=self.truncated,
+        )
+
+    def _unsound(self, call_no: int) -> Given:
+        return Given(
+            answer=Malformed(defect=Defect.MALFORMED, detail="the model's numbers are none: its file is damaged"),
+            raw_score=None,
+            usage=Usage(tokens_in=self.tokens_in, tokens_cached=self.cached, tokens_out=0),
             call_no=call_no,
             truncated=self.truncated,
         )
@@ -86,6 +95,15 @@ class _Text:
     tokens: Tokens
     items: Sequence[Item]
 
+    @property
+    def size(self) -> Size:
+        """What it takes of the context, about."""
+        behind = sum(len(item.asked.prompt.suffix) + item.asked.expected for item in self.items)
+        return Size(
+            cells=len(self.tokens) + behind,
+            sequences=(len(self.items) > 1) + sum(1 if item.asked.plan else 0 for item in self.items) + 1,
+        )
+
 
 class Layout:
     """Lays out asks for one model."""
@@ -105,30 +123,31 @@ class Layout:
         members: dict[tuple[str, str], list[Item]] = {}
         for item in items:
             members.setdefault((item.ask.text, item.ask.on_long), []).append(item)
-        texts = [text for asked in members.values() if (text := self._text(asked)) is not None]
-        families = [self._cluster(cluster, texts) for cluster in clusters([text.tokens for text in texts])]
+        texts = [text for asked in members.values() for text in self._texts(asked)]
+        found = clusters([text.tokens for text in texts], [text.size for text in texts])
+        families = [self._cluster(cluster, texts) for cluster in found]
         return sorted(families, key=lambda family: -family.size)  # the short fill the batches up
 
     def apart(self, items: Sequence[Item]) -> list[Family]:
         """Return a family for every item, which shares nothing but the prefix."""
-        texts = [text for item in items if (text := self._text([item])) is not None]
-        return [self._family(text, 0) for text in texts]
+        return [self._family(text, 0) for item in items for text in self._texts([item])]
 
-    def _text(self, members: Sequence[Item]) -> _Text | None:
-        """Tokenise one text and leave out the questions that it is too long for."""
+    def _texts(self, members: Sequence[Item]) -> list[_Text]:
+        """Tokenise one text, once for each length to which questions must cut it, without those it is too long for.
+
+        A text that was cut begins the whole one, and so is not read twice.
+        """
         prompt = members[0].asked.prompt
         tokens = tuple(self._vocab.plain(prompt.lead + members[0].ask.text))
-        cut = min(self._room(item.asked) for item in members)
-        asked = []
+        by_length: dict[int, list[Item]] = {}
         for item in members:
-            if len(tokens) <= self._room(item.asked):
-                asked.append(item)
-            elif item.ask.on_long == "truncate" and cut > 0:
+            room = self._room(item.asked)
+            if len(tokens) <= room:
+                by_length.setdefault(len(tokens), []).append(item)
+            elif item.ask.on_long == "truncate" and room > 0:
                 item.truncated = True
-                asked.append(item)
-        if any(item.truncated for item in asked):
-            tokens = tokens[:cut]
-        return _Text(tokens, asked) if asked else None
+                by_length.setdefault(room, []).append(item)
+        return [_Text(tokens[:length], asked) for length, asked in by_length.items()]
 
     def _room(self, asked: Asked) -> int:
         """Return how many tokens of text a question leaves room for."""
@@ -169,12 +188,17 @@ class Layout:
             return item.answering
         item.answering = record_of(
             asked.plan,
-            self._vocab.text(text.tokens) if item.truncated else item.ask.text,
+            self._read_of(item, text) if item.truncated else item.ask.text,
             vocab=self._vocab,
             end_ids=self._vocab.end_ids,
             max_answer_tokens=self._max_answer_tokens,
         )
         return Family(body=tokens, members=item.answering.lanes)
+
+    def _read_of(self, item: Item, text: _Text) -> str:
+        """Return what is left of a text that was cut; places in it are places in the whole."""
+        read = self._vocab.text(text.tokens).removeprefix(item.asked.prompt.lead)
+        return item.ask.text[: len(read)]
 
 
 def _share_out(items: Sequence[Item], text: int) -> None:

@@ -67,6 +67,12 @@ class Reader:
                 self._retire(group)
         return fresh
 
+    def keep_only(self, prefix: Tokens) -> None:
+        """Forget all other prefixes: this one then lies in the first cells, whatever was asked before."""
+        if list(self._prefixes) != [prefix]:
+            while self._prefixes:
+                self._forget_prefix()
+
     def time_reading(self, tokens: Tokens, *, sequences: int = 1) -> float:
         """Return the seconds that it takes to read some tokens in each of several sequences; leaves nothing behind."""
         taken = [self._free.pop() for _ in range(sequences)]

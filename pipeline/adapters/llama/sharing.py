@@ -13,8 +13,18 @@ from pipeline.domain.trie import Tokens
 
 LEAST_SHARED: Final = 16
 """Tokens; a shorter beginning is not worth the round that it is read in before the texts."""
-MOST_TOGETHER: Final = 16
-"""Texts on one beginning: each takes sequences of the context."""
+MOST_CELLS: Final = 2048
+MOST_SEQUENCES: Final = 32
+"""Of the context, that the texts on one beginning may come to: they are read as one, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a text takes of the context, with all that is asked of it."""
+
+    cells: int
+    """The text's own tokens included."""
+    sequences: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +37,11 @@ class Cluster:
     """Which of the texts, in no particular order."""
 
 
-def clusters(texts: Sequence[Tokens]) -> list[Cluster]:
+def clusters(texts: Sequence[Tokens], sizes: Sequence[Size]) -> list[Cluster]:
     """Return every text's place in exactly one cluster.
 
-    Neighbours in sorted order are joined as long as that saves more: `n` texts on `shared` tokens save
-    `(n - 1) * shared`.
+    Neighbours in sorted order are joined as long as that saves more, and room is left: `n` texts on `shared` tokens
+    save `(n - 1) * shared`.
     """
     order = sorted(range(len(texts)), key=lambda place: texts[place])
     found: list[Cluster] = []
@@ -40,7 +50,7 @@ def clusters(texts: Sequence[Tokens]) -> list[Cluster]:
         common = _common(texts[before], texts[place])
         together = common if len(members) == 1 else min(shared, common)
         grows = together * len(members) > shared * (len(members) - 1)
-        if together >= LEAST_SHARED and grows and len(members) < MOST_TOGETHER:
+        if together >= LEAST_SHARED and grows and _fits([sizes[one] for one in (*members, place)], together):
             shared = together
             members.append(place)
             continue
@@ -49,6 +59,11 @@ def clusters(texts: Sequence[Tokens]) -> list[Cluster]:
     if members:
         found.append(Cluster(shared if len(members) > 1 else 0, tuple(members)))
     return found
+
+
+def _fits(sizes: Sequence[Size], shared: int) -> bool:
+    cells = sum(size.cells - shared for size in sizes) + shared
+    return cells <= MOST_CELLS and sum(size.sequences for size in sizes) <= MOST_SEQUENCES
 
 
 def _common(one: Tokens, other: Tokens) -> int:

@@ -13,7 +13,8 @@ from pipeline.domain.grammar import Slot
 from pipeline.domain.scores import RawScore
 from pipeline.domain.trie import Logits, Tokens
 
-_EXPECTED_TOKENS = 24  # of one field; for the cells that are set aside, no limit
+EXPECTED_TOKENS = 24
+"""Of one field: for the cells that are set aside, no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ class WriteLane:
     @property
     def cells(self) -> int:
         """Tokens that it is expected to come to."""
-        return len(self._plan.lead) + min(self._most, _EXPECTED_TOKENS)
+        return len(self._plan.lead) + min(self._most, EXPECTED_TOKENS)
 
     @property
     def width(self) -> int:
