@@ -91,14 +91,19 @@ class Server:
 
     def close(self) -> None:
         """End it."""
-        for connection in self._connections.values():
-            connection.close()
+        self._hang_up()
         self._process.kill()
         self._process.wait()
         self._log.close()
 
+    def _hang_up(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
     def complete_all(self, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Ask all, as many at once as there are slots; answers in order."""
+        self._hang_up()  # the server ends connections that were idle for five seconds
         free = list(range(self.slots))
         with ThreadPoolExecutor(self.slots) as pool:
 
