@@ -17,7 +17,7 @@ from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings
 from pipeline.wiring.engines import llama_engine, model_for
 from pipeline.wiring.formats import Say, Show
-from pipeline.wiring.fusing import keep_evidence, kept_evidence
+from pipeline.wiring.fusing import keep_evidence, kept_decision
 from pipeline.wiring.samples import items_of, read_gold
 
 
@@ -124,7 +124,7 @@ def bench_engine(
             evidence = keep_evidence(job, tier_no, model.sha256, found, settings)
             decision = decide_fusing(found)
         else:  # a quick look takes nothing away from a measurement that was made before
-            decision = decide_fusing(kept_evidence(job, tier_no, model.sha256, settings))
+            decision = kept_decision(job, tier_no, model.sha256, settings)
     return Benched(
         tier=tier.name,
         model=name,

@@ -7,6 +7,7 @@ from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.adapters.models.store import ResolvedModel
 from pipeline.domain.errors import ConfigError
+from pipeline.domain.fusing import MODEL_DIGITS
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine, TimedEngine
@@ -66,7 +67,7 @@ def llama_engine(tier: Tier, model: ResolvedModel, *, threads: int | None = None
     return LlamaEngine(
         model.path,
         # The file's own hash: what was calibrated for another format of the same model is not taken for this one.
-        model_name=f"{tier.model}@{model.sha256[:12]}",
+        model_name=f"{tier.model}@{model.sha256[:MODEL_DIGITS]}",
         context_tokens=tier.context_tokens,
         max_text_tokens=tier.max_text_tokens,
         max_answer_tokens=tier.max_answer_tokens,
