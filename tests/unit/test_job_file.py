@@ -13,6 +13,7 @@ from pipeline.adapters.entry_points import load_entry_points
 from pipeline.adapters.user_files import load_job
 from pipeline.adapters.user_files.positions import Positions
 from pipeline.domain.errors import ConfigError, JobError
+from workers.lifecycle import read_job
 
 SUPPORT = r"""
 name = "support-tickets"
@@ -55,6 +56,16 @@ api_key_env = "SOME_KEY"
 on_unknown_confidence = "accept"
 price = "some-price"
 """.lstrip()
+
+
+@pytest.mark.parametrize("written", ["[" * 100_000, "{}", "no json"])
+def test_a_job_in_json_that_headrace_did_not_write_is_refused_by_name(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "job.json"
+    with pytest.raises(ConfigError, match=r"job\.json cannot be read"):
+        read_job(str(path))
+    path.write_text(written, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"job\.json is no job that headrace wrote"):
+        read_job(str(path))
 
 
 def load(tmp_path: Path, text: str) -> str:
