@@ -58,6 +58,13 @@ def threads_for(tier: Tier, model: ResolvedModel, share: int | None) -> int:
     return tier.threads or min(share or granted, best or granted)
 
 
+def too_many_threads(tier: Tier, granted: int) -> str | None:
+    """Say that a tier asks for more threads than there are CPUs; it gets them, as its workers may run elsewhere."""
+    if tier.threads is None or tier.threads <= granted:
+        return None
+    return f"threads = {tier.threads}, and this machine grants {granted}: more threads than CPUs make a model slower"
+
+
 def llama_engine(tier: Tier, model: ResolvedModel, *, threads: int | None = None) -> TimedEngine:
     """Load a llama tier's engine over a file that was checked."""
     # Heavy native code: loaded only in the process that answers with it.
