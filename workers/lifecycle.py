@@ -39,9 +39,14 @@ class _Process:
 
 
 def read_job(path: str) -> Job:
-    """Read a job: TOML as users write it, or the JSON that `headrace` hands to its own workers."""
+    """Read a job: TOML as users write it, or the JSON that `headrace` hands to its own workers; raises ConfigError."""
     if path.endswith(".json"):
-        return Job.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        try:
+            return Job.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigError(f"the job {path} cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise ConfigError(f"{path} is no job that headrace wrote: write jobs as TOML") from None
     return load_job(Path(path))
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import click
 
 from pipeline import telemetry
+from pipeline.cli.standard_error import lasting_errors
 from pipeline.cli.standard_output import ReaderGone, translated_output
 from pipeline.cli.terminal import EXIT_CODES, err, examples
 from pipeline.domain.errors import HeadraceError
@@ -58,7 +59,9 @@ def commands() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: errors of ours are one line, never a traceback."""
-    sys.exit(_exit_code(argv))
+    with lasting_errors():
+        code = _exit_code(argv)
+    sys.exit(code)
 
 
 def _exit_code(argv: Sequence[str] | None) -> int:

@@ -20,6 +20,11 @@ CODES = frozenset(
 """The ISO 4217 codes of currencies in use."""
 WORDS = frozenset(("ALL", "COP", "CUP", "GEL", "MAD", "MOP", "PEN", "SOS", "TOP", "TRY"))
 """Codes that are ordinary words when those are written large."""
+LOOSE = frozenset(("AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK", "USD"))
+"""Codes that are taken in small letters too: no others are so common, and no words."""
+_LOOSE_WORDS = frozenset(("CAD", "NOK", "SEK"))  # computer-aided design; enough; seconds
+LAKHS = frozenset(("BDT", "INR", "LKR", "NPR", "PKR"))
+"""Currencies whose figures are grouped 1,00,000."""
 DOLLARS = frozenset(
     (  # noqa: SIM905 — as above
         "ARS AUD BBD BMD BND BSD BZD CAD CLP COP DOP FJD GYD HKD JMD KYD LRD MXN NAD NZD SBD SGD SRD TTD TWD USD UYU "
@@ -82,13 +87,15 @@ _NAMES = (
     (r"reais", ("BRL",)),
 )
 _CODE = "|".join(sorted(CODES))
+_LOOSE = "|".join(sorted(LOOSE))
 _SIGN = "|".join(sorted(map(re.escape, _SIGNS), key=len, reverse=True))
 _NAME = "|".join(f"(?P<n{number}>{name})" for number, (name, _) in enumerate(_NAMES))
 MARK = re.compile(
-    rf"(?<![A-Za-z])(?:(?P<code>{_CODE})(?: ?[$€£¥])?(?![A-Za-z])|(?P<sign>{_SIGN})(?![A-Za-z])|(?i:{_NAME})(?!\w))"
+    rf"(?<![A-Za-z])(?:(?P<code>{_CODE}|(?ai:{_LOOSE}))(?: ?[$€£¥])?(?![A-Za-z])|"
+    rf"(?P<sign>{_SIGN})(?![A-Za-z])|(?i:{_NAME})(?!\w))"
 )
 """Whatever names a currency."""
-Mark: TypeAlias = "re.Match[str]"
+Mark: TypeAlias = re.Match[str]
 
 
 def is_name(mark: Mark) -> bool:
@@ -96,10 +103,18 @@ def is_name(mark: Mark) -> bool:
     return mark["code"] is None and mark["sign"] is None
 
 
+def is_word(mark: Mark, *, before: bool) -> bool:
+    """Tell whether a mark is an ordinary word as well, and names a currency only beside figures as money has them."""
+    code = mark["code"]
+    if code is None:
+        return False
+    return (before and code in WORDS) or (not code.isupper() and code.upper() in _LOOSE_WORDS)
+
+
 def currencies(mark: Mark) -> tuple[str, ...]:
     """Return the codes of the currencies that a mark may mean, the likeliest first."""
     if mark["code"] is not None:
-        return (mark["code"],)
+        return (mark["code"].upper(),)
     if mark["sign"] is not None:
         return _SIGNS[mark["sign"]]
     return next(codes for number, (_, codes) in enumerate(_NAMES) if mark[f"n{number}"] is not None)

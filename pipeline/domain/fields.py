@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from pipeline.domain.answers import FieldValue
 from pipeline.domain.money import PATTERN as _MONEY
@@ -36,7 +36,7 @@ class FieldSpec(BaseModel):
     """Allowed values of `one_of`."""
     of: ScalarType | None = None
     """Type of a list's values; None is string."""
-    copied: bool = Field(default=True, validation_alias=AliasChoices("copy", "copied"))
+    copied: StrictBool = Field(default=True, validation_alias=AliasChoices("copy", "copied"))
     """Strings, numbers, dates and money must stand in the text; otherwise the answer is null."""
     minimum: float | None = Field(default=None, allow_inf_nan=False)
     maximum: float | None = Field(default=None, allow_inf_nan=False)

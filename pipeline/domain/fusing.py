@@ -5,7 +5,9 @@ of the answers stay the same. Where some do not hold, the others are tried again
 in a prompt bears on all its answers: only what was measured is put to use.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,8 +17,14 @@ LEAST_SAME = 0.99
 """Share of answers that must stay the same where there is no gold."""
 LEAST_ANSWERS = 100
 """Answers of a step that must have been compared: of fewer, one more wrong is more than a point."""
+MODEL_DIGITS = 12
+"""Digits of a model file's hash behind the model's name."""
+_MOST_ANSWERS = 1_000_000_000
 _ROUNDING = 1e-9
 NOT_MEASURED = "no measurement of this job on this model yet: headrace bench engine JOB INPUT"
+NOT_USABLE = "what was measured of this job on this model is not usable: headrace bench engine JOB INPUT measures again"
+_Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+_Speed: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Frozen(BaseModel):
@@ -27,12 +35,12 @@ class StepEvidence(_Frozen):
     """One step, asked by itself and in one reading with others."""
 
     step: str
-    answers: int
+    answers: Annotated[int, Field(ge=0, le=_MOST_ANSWERS)]
     """That were compared; with gold answers, those that have one."""
-    same: float = Field(ge=0, le=1)
+    same: _Share
     """Share of answers that are the same both ways."""
-    apart_accuracy: float | None = None
-    fused_accuracy: float | None = None
+    apart_accuracy: _Share | None = None
+    fused_accuracy: _Share | None = None
     """Against gold answers; None where there are none."""
 
     @property
@@ -59,8 +67,8 @@ class Trial(_Frozen):
     """Some steps read together, all others apart, against all apart."""
 
     steps: tuple[StepEvidence, ...]
-    apart_items_per_s: float
-    fused_items_per_s: float
+    apart_items_per_s: _Speed
+    fused_items_per_s: _Speed
 
     @property
     def holding(self) -> tuple[str, ...]:
@@ -81,6 +89,13 @@ class FuseEvidence(_Frozen):
     measured_at: str
     trials: tuple[Trial, ...] = Field(min_length=1)
     """All steps first, then each time those that held."""
+
+    def fits(self, steps: Collection[str], model_sha256: str) -> bool:
+        """Whether it can be a measurement of these steps, at least two of them each time, on this model file."""
+        tried = [[one.step for one in trial.steps] for trial in self.trials]
+        return self.model.endswith(f"@{model_sha256[:MODEL_DIGITS]}") and all(
+            len(names) > 1 and len(set(names)) == len(names) and set(names) <= set(steps) for names in tried
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

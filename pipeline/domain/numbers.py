@@ -1,10 +1,11 @@
-"""Numbers in running text, in the notations of different countries: 1,249.50 and 1.249,50 and 1 249.5 and 1'249.50."""
+"""Numbers in running text, in different countries' notations: 1,249.50, 1.249,50, 1 249.5, 1'249.50 and 1,00,000."""
 
 import re
 from collections.abc import Iterator
 
 FIGURES = (
-    r"(?P<whole>[0-9]{1,3}(?:(?P<group>[.,'\u2019\u00a0\u202f ])[0-9]{3})(?:(?P=group)[0-9]{3})*|[0-9]+)"
+    r"(?P<whole>(?P<lakhs>[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3})(?![0-9])|"
+    r"[0-9]{1,3}(?:(?P<group>[.,'\u2019\u00a0\u202f ])[0-9]{3})(?:(?P=group)[0-9]{3})*|[0-9]+)"
     r"(?:(?P<point>[.,])(?P<part>[0-9]{1,9}))?"
 )
 """A number without its sign, as a regular expression; what may stand around it is the caller's."""
@@ -12,7 +13,7 @@ _MOST_DIGITS = 15  # what a double holds
 _GROUP = 3
 # A number stands by itself: not in an order number, a date, a time, a version or an address.
 _NUMBER = re.compile(rf"(?<![\w.,:/-])(?<![A-Za-z0-9][-/:.,])(?P<sign>[-+]?){FIGURES}(?![.,]?[0-9])(?![-/:]\w)")
-_CURRENCY = re.compile(r"(?<![A-Za-z])(?:EUR|USD|GBP|CHF|CAD|AUD|JPY|SEK|NOK|DKK|PLN|INR|Rs\.?)(?=[0-9])")
+_CURRENCY = re.compile(r"(?<![A-Za-z])(?:(?i:EUR|USD|GBP|CHF|CAD|AUD|JPY|SEK|NOK|DKK|PLN|CZK|INR)|Rs\.?)(?=[0-9])")
 
 
 def numbers_in(text: str) -> Iterator[tuple[str, int, int]]:
@@ -27,6 +28,8 @@ def numbers_in(text: str) -> Iterator[tuple[str, int, int]]:
 def readings(found: "re.Match[str]") -> Iterator[str]:
     """Yield what matched `FIGURES` may mean, as JSON writes it, the likelier reading first."""
     whole, group, point, part = found["whole"], found["group"], found["point"], found["part"]
+    if found["lakhs"] is not None:
+        group = ","
     if group is not None and group == point:  # 1.249.00 is neither
         return
     if group is None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 
 from pipeline.domain.steps import Name
 
@@ -41,7 +41,7 @@ class Tier(BaseModel):
     """What to do when the engine gives no probabilities."""
     max_answer_tokens: int = Field(default=256, ge=8, le=8192)
 
-    fuse: Literal["auto"] | bool = "auto"
+    fuse: Literal["auto"] | StrictBool = "auto"
     """llama: whether a text is read once for all steps, whose instructions then stand together before it.
 
     `auto` does so for the steps whose answers hold by a measurement of this job on the model at hand; without one, and
@@ -55,7 +55,7 @@ class Tier(BaseModel):
     A job file names a `.jinja` file instead, whose text the loader puts here: the job's digest covers it, and workers
     elsewhere need no such file.
     """
-    reproducible: bool = False
+    reproducible: StrictBool = False
     """llama: read every question by itself, so that its answer does not depend on what else is asked; much slower."""
     threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
     """llama: None takes what the cgroup grants this worker."""

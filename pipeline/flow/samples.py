@@ -146,7 +146,7 @@ def _sample_step(name: str, asking: Asking, items: Sequence[Item], gold: Mapping
     return SampleStep(name=name, asking=asking, texts=[item.text for item in chosen], gold=right)
 
 
-def labelled_lines(lines: Iterable[str]) -> list[Labelled]:
+def labelled_lines(name: str, lines: Iterable[str]) -> list[Labelled]:
     """Read a sample of the user's own: a JSON object a line, with `text` and, on every line or on none, `label`.
 
     Raises ConfigError naming the line.
@@ -154,9 +154,9 @@ def labelled_lines(lines: Iterable[str]) -> list[Labelled]:
     found: list[Labelled] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
-            found.append(_labelled(number, line))
+            found.append(_labelled(f"{name}, line {number}", line))
             if (found[-1].label is None) is not (found[0].label is None):
-                raise _faulty(number, "give every line a `label`, or none")
+                raise _faulty(f"{name}, line {number}", "give every line a `label`, or none")
     if not found:
         raise ConfigError("the sample is empty: write one JSON object a line, with `text` and perhaps `label`")
     labels = {one.label for one in found}
@@ -170,7 +170,7 @@ def labelled_sample(name: str, lines: Iterable[str]) -> Sample:
 
     Raises ConfigError naming the line.
     """
-    found = labelled_lines(lines)
+    found = labelled_lines(name, lines)
     labels = tuple(dict.fromkeys(one.label for one in found if one.label is not None))
     step = (
         ClassifyStep(name="label", kind="classify", labels=dict.fromkeys(labels, ""))
@@ -182,20 +182,22 @@ def labelled_sample(name: str, lines: Iterable[str]) -> Sample:
     return Sample(name=name, steps=[asked])
 
 
-def _labelled(number: int, line: str) -> Labelled:
+def _labelled(place: str, line: str) -> Labelled:
     try:
         row = json.loads(line)
     except ValueError:
-        raise _faulty(number, 'this is no JSON; write {"text": …, "label": …}') from None
+        raise _faulty(place, 'this is no JSON; write {"text": …, "label": …}') from None
+    except RecursionError:
+        raise _faulty(place, 'this is nested too deeply; write {"text": …, "label": …}') from None
     if not isinstance(row, dict):
-        raise _faulty(number, 'this is no JSON object; write {"text": …, "label": …}')
+        raise _faulty(place, 'this is no JSON object; write {"text": …, "label": …}')
     text, label = row.get("text"), row.get("label")
     if not isinstance(text, str) or not text.strip():
-        raise _faulty(number, "`text` must be there, as a string that says something")
+        raise _faulty(place, "`text` must be there, as a string that says something")
     if label is not None and not (isinstance(label, str) and is_speakable(label)):
-        raise _faulty(number, f"`label` must be a string, {SPEAKABLE}")
+        raise _faulty(place, f"`label` must be a string, {SPEAKABLE}")
     return Labelled(text=text, label=label)
 
 
-def _faulty(number: int, what: str) -> ConfigError:
-    return ConfigError(f"sample, line {number}: {what}")
+def _faulty(place: str, what: str) -> ConfigError:
+    return ConfigError(f"sample {place}: {what}")

@@ -85,7 +85,7 @@ class Accuracy:
         return {"items": self.items, "missing": self.missing, "steps": steps}
 
 
-def gold_lines(lines: Iterable[str]) -> Iterator[GoldLine]:
+def gold_lines(lines: Iterable[str], name: str = "gold answers") -> Iterator[GoldLine]:
     """Read gold answers: a JSON object a line with `key`, perhaps `difficulty`, and an answer for each step.
 
     Raises ConfigError naming the line.
@@ -94,8 +94,8 @@ def gold_lines(lines: Iterable[str]) -> Iterator[GoldLine]:
         try:
             found = dict(json.loads(line))
             key, group = str(found.pop("key")), str(found.pop("difficulty", UNGROUPED))
-        except (ValueError, TypeError, KeyError):
-            message = f"gold answers, line {number}: write a JSON object with `key` and an answer for each step"
+        except (ValueError, TypeError, KeyError, RecursionError):  # the last: nested too deeply
+            message = f"{name}, line {number}: write a JSON object with `key` and an answer for each step"
             raise ConfigError(message) from None
         yield GoldLine(key=key, answers=found, group=group)
 

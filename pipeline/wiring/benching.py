@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.cpu import granted_cpus
 from pipeline.asking import laid_out
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.fusing import LEAST_ANSWERS, FuseDecision, FuseEvidence, Trial, decide_fusing
@@ -15,9 +16,9 @@ from pipeline.flow.samples import gold_by_key
 from pipeline.ports.clock import Clock
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings
-from pipeline.wiring.engines import llama_engine, model_for
+from pipeline.wiring.engines import llama_engine, model_for, too_many_threads
 from pipeline.wiring.formats import Say, Show
-from pipeline.wiring.fusing import keep_evidence, kept_evidence
+from pipeline.wiring.fusing import keep_evidence, kept_decision
 from pipeline.wiring.samples import items_of, read_gold
 
 
@@ -98,6 +99,8 @@ def bench_engine(
         raise ConfigError("no item's key stands in the gold answers: see the job's `key` and the gold file")
     tier = job.tiers[tier_no]
     model = model_for(tier, settings)
+    if too_many := too_many_threads(tier, granted_cpus()):
+        say(f"tier {tier.name}: {too_many}")
     say(f"loading {tier.model} for tier {tier.name}, {len(items)} items")
     with closing(llama_engine(tier, model)) as engine:
         bench = Bench(
@@ -124,7 +127,7 @@ def bench_engine(
             evidence = keep_evidence(job, tier_no, model.sha256, found, settings)
             decision = decide_fusing(found)
         else:  # a quick look takes nothing away from a measurement that was made before
-            decision = decide_fusing(kept_evidence(job, tier_no, model.sha256, settings))
+            decision = kept_decision(job, tier_no, model.sha256, settings)
     return Benched(
         tier=tier.name,
         model=name,

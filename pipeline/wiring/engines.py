@@ -7,6 +7,7 @@ from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.adapters.models.store import ResolvedModel
 from pipeline.domain.errors import ConfigError
+from pipeline.domain.fusing import MODEL_DIGITS
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine, TimedEngine
@@ -57,6 +58,13 @@ def threads_for(tier: Tier, model: ResolvedModel, share: int | None) -> int:
     return tier.threads or min(share or granted, best or granted)
 
 
+def too_many_threads(tier: Tier, granted: int) -> str | None:
+    """Say that a tier asks for more threads than there are CPUs; it gets them, as its workers may run elsewhere."""
+    if tier.threads is None or tier.threads <= granted:
+        return None
+    return f"threads = {tier.threads}, and this machine grants {granted}: more threads than CPUs make a model slower"
+
+
 def llama_engine(tier: Tier, model: ResolvedModel, *, threads: int | None = None) -> TimedEngine:
     """Load a llama tier's engine over a file that was checked."""
     # Heavy native code: loaded only in the process that answers with it.
@@ -66,7 +74,7 @@ def llama_engine(tier: Tier, model: ResolvedModel, *, threads: int | None = None
     return LlamaEngine(
         model.path,
         # The file's own hash: what was calibrated for another format of the same model is not taken for this one.
-        model_name=f"{tier.model}@{model.sha256[:12]}",
+        model_name=f"{tier.model}@{model.sha256[:MODEL_DIGITS]}",
         context_tokens=tier.context_tokens,
         max_text_tokens=tier.max_text_tokens,
         max_answer_tokens=tier.max_answer_tokens,

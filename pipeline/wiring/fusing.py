@@ -9,7 +9,7 @@ from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models.records import keep, kept
 from pipeline.asking import laid_out
 from pipeline.domain.errors import ModelError
-from pipeline.domain.fusing import FuseDecision, FuseEvidence, decide_fusing
+from pipeline.domain.fusing import NOT_USABLE, FuseDecision, FuseEvidence, decide_fusing
 from pipeline.domain.job import Job
 from pipeline.settings import Settings
 from pipeline.telemetry import logger
@@ -33,9 +33,16 @@ def keep_evidence(job: Job, tier_no: int, model_sha256: str, evidence: FuseEvide
     return path
 
 
-def kept_evidence(job: Job, tier_no: int, model_sha256: str, settings: Settings) -> FuseEvidence | None:
-    """Return what was measured of a tier's steps on a model file; None: nothing."""
-    return kept(evidence_file(job, tier_no, model_sha256, settings), FuseEvidence)
+def kept_decision(job: Job, tier_no: int, model_sha256: str, settings: Settings) -> FuseDecision:
+    """Return what follows from what was measured of a tier's steps on a model file, if anything was."""
+    path = evidence_file(job, tier_no, model_sha256, settings)
+    if not path.exists():
+        return decide_fusing(None)
+    evidence = kept(path, FuseEvidence)
+    steps = [job.steps[number].name for number in laid_out(job, tier_no, ())]
+    if evidence is None or not evidence.fits(steps, model_sha256):
+        return FuseDecision(steps=(), reason=NOT_USABLE)
+    return decide_fusing(evidence)
 
 
 def fuse_decisions(job: Job, settings: Settings) -> dict[int, FuseDecision]:
@@ -43,18 +50,18 @@ def fuse_decisions(job: Job, settings: Settings) -> dict[int, FuseDecision]:
     wanted = [
         number for number, tier in enumerate(job.tiers) if tier.fuses_by_evidence and len(laid_out(job, number, ())) > 1
     ]
-    return {number: decide_fusing(_evidence(job, number, settings)) for number in wanted}
+    return {number: _decision(job, number, settings) for number in wanted}
 
 
-def _evidence(job: Job, tier_no: int, settings: Settings) -> FuseEvidence | None:
+def _decision(job: Job, tier_no: int, settings: Settings) -> FuseDecision:
     # Without any measurement no model has to be found and hashed: commands that only submit may have none.
     if not (settings.models_folder / FOLDER).is_dir():
-        return None
+        return decide_fusing(None)
     try:
         model = model_store(settings).best(job.tiers[tier_no].model, machine=processor_name())
     except ModelError:
-        return None
-    return kept_evidence(job, tier_no, model.sha256, settings)
+        return decide_fusing(None)
+    return kept_decision(job, tier_no, model.sha256, settings)
 
 
 def fused_numbers(job: Job, decisions: Mapping[int, FuseDecision]) -> dict[int, frozenset[int]]:

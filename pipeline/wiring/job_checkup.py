@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.entry_points import load_entry_points
 from pipeline.adapters.llama.templates import refuse_template
 from pipeline.adapters.machine import processor_name
@@ -15,7 +16,7 @@ from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
 from pipeline.settings import PREFIX, Settings, secret_from
-from pipeline.wiring.engines import check_instant_models, model_store, need_of
+from pipeline.wiring.engines import check_instant_models, model_store, need_of, too_many_threads
 from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, together_bytes
 from pipeline.wiring.parts import price_book_for
 
@@ -42,6 +43,9 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
             finding, model = _model(tier, settings)
             yield finding
             found += [] if model is None else [(tier, model)]
+            if too_many := too_many_threads(tier, granted_cpus()):
+                mend = "leave `threads` out, and all CPUs that are granted are used"
+                yield warning(f"threads of {tier.name}", too_many, mend)
         elif tier.engine == "openai":
             yield _endpoint(tier)
     if found:

@@ -65,7 +65,7 @@ def items_of(
 
 def read_gold(path: Path) -> list[GoldLine]:
     """Read gold answers; raises ConfigError naming the line."""
-    return list(gold_lines(_lines(path)))
+    return list(gold_lines(_lines(path), f"gold answers {path.name}"))
 
 
 def _lines(path: Path) -> Iterator[str]:

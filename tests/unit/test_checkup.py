@@ -22,8 +22,11 @@ from pipeline.wiring.checkup import (
     redis_finding,
     settings_finding,
 )
+from pipeline.wiring.engines import too_many_threads
 from pipeline.wiring.fit import Room
 from pipeline.wiring.job_checkup import job_findings, threshold_findings
+
+SLOWER = "more threads than CPUs make a model slower"
 
 
 def level(finding: Finding) -> Level:
@@ -149,6 +152,24 @@ def test_a_tier_that_believes_from_the_default_on_is_named_with_its_steps() -> N
     (found,) = threshold_findings(job([tier(), tier("large")]))
     assert level(found) is Level.WARNING
     assert "small believes topic, mood from 0.85" in found.seen
+
+
+@pytest.mark.parametrize(("threads", "warned"), [(None, False), (2, False), (3, True), (1024, True)])
+def test_more_threads_than_cpus_are_told_of(threads: int | None, *, warned: bool) -> None:
+    said = too_many_threads(job([tier(threads=threads)]).tiers[0], 2)
+    assert said == (f"threads = {threads}, and this machine grants 2: {SLOWER}" if warned else None)
+
+
+def test_the_checkup_of_a_job_tells_of_too_many_threads(tmp_path: Path) -> None:
+    path = tmp_path / "job.toml"
+    path.write_text(
+        'name = "j"\nsteps = [{ name = "mood", kind = "sentiment" }]\n'
+        'tiers = [{ name = "t", engine = "llama", model = "no-such-model", threads = 1024 }]\n'
+    )
+    settings = load_settings({"HEADRACE_HOME": str(tmp_path), "HEADRACE_MODELS": str(tmp_path)})
+    found = {one.name: one for one in job_findings(path, settings, Room(host_bytes=1 << 34, gpu_bytes=None), up=False)}
+    assert level(found["threads of t"]) is Level.WARNING
+    assert SLOWER in found["threads of t"].seen
 
 
 def test_a_threshold_for_one_step_only_leaves_the_others_at_the_default() -> None:

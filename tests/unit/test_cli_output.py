@@ -1,6 +1,7 @@
 """What is printed arrives whole, or the command says why it did not: pipes that close, full disks, narrow pages."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -120,6 +121,13 @@ def test_why_a_command_failed_counts_for_more_than_that_it_could_not_be_printed(
     monkeypatch.setattr(sys, "stdout", full)
     assert exit_code("fail") == 5
     assert capsys.readouterr().err == "headrace: run r ended cancelled\n"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])
+def test_an_exit_code_does_not_depend_on_whether_its_reason_can_be_printed(closed: str, tmp_path: Path) -> None:
+    shown = f"{shlex.join([*PROGRAM, 'results', 'nosuch'])} {closed}"
+    environment = {**os.environ, "HEADRACE_HOME": str(tmp_path)}
+    assert subprocess.run(["sh", "-c", shown], timeout=60, check=False, env=environment).returncode == 4
 
 
 def test_pages_that_nobody_looks_at_are_as_wide_as_need_be(tmp_path: Path) -> None:

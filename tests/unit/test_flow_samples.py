@@ -53,7 +53,8 @@ def test_a_sample_without_labels_asks_for_the_mood_and_has_no_gold() -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["{"], "line 1: this is no JSON;"),
+        (["{"], "sample mine, line 1: this is no JSON;"),
+        (["[" * 100_000], "sample mine, line 1: this is nested too deeply"),
         ([{"text": "a"}, [1]], "line 2: this is no JSON object"),
         ([{"text": "a"}, {"label": "x"}], "line 2: `text` must be there"),
         ([{"text": " "}], "line 1: `text` must be there"),

@@ -14,7 +14,7 @@ from pipeline.adapters.memory import FakeClock, MemoryQueue, MemoryStore
 from pipeline.asking import askings, frozen_auto, laid_out, prompt_digests
 from pipeline.domain.answers import Label
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.fusing import NOT_MEASURED, FuseEvidence, StepEvidence, Trial, decide_fusing
+from pipeline.domain.fusing import NOT_MEASURED, NOT_USABLE, FuseEvidence, StepEvidence, Trial, decide_fusing
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
@@ -46,7 +46,7 @@ def step(name: str, same: float = 1.0, apart: float | None = None, fused: float 
 
 def evidence(*trials: tuple[StepEvidence, ...], gain: float = 2.0) -> FuseEvidence:
     made = tuple(Trial(steps=steps, apart_items_per_s=1.0, fused_items_per_s=gain) for steps in trials)
-    return FuseEvidence(model="m@0", items=100, measured_at="2026-01-01T00:00:00+00:00", trials=made)
+    return FuseEvidence(model="m@000000000000", items=100, measured_at="2026-01-01T00:00:00+00:00", trials=made)
 
 
 @pytest.mark.parametrize(
@@ -225,8 +225,54 @@ def test_evidence_counts_for_its_model_and_words_only(settings: Settings, monkey
     other = job().model_copy(update={"steps": job().steps[:2]})
     assert fuse_decisions(other, settings)[0].steps == ()
     assert evidence_file(job(), 0, "1" * 64, settings) != path
-    path.write_text("{", encoding="utf-8")
-    assert fuse_decisions(job(), settings)[0].reason == NOT_MEASURED
+
+
+def numbers(step: str = "mood", **measured: Any) -> dict[str, Any]:  # noqa: ANN401 — fields of the evidence
+    return {"step": step, "answers": 200, "same": 1.0, **measured}
+
+
+def measured(*steps: dict[str, Any], model: str = "m@000000000000", apart: float = 1.0, fused: float = 2.0) -> str:
+    trial = {"steps": steps or [numbers("topic"), numbers()], "apart_items_per_s": apart, "fused_items_per_s": fused}
+    return json.dumps({"model": model, "items": 200, "measured_at": "x", "trials": [trial]})
+
+
+def test_evidence_that_can_be_true_is_used(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decided_by(measured(), settings, monkeypatch) == ("topic", "mood")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{",
+        "[" * 100_000,
+        measured(apart=0.0),
+        measured(apart=-2.0, fused=-1.0),
+        measured(apart=float("nan")),
+        measured(fused=float("inf")),
+        measured(numbers("topic"), numbers(same=1.1)),
+        measured(numbers("topic"), numbers(apart_accuracy=float("nan"), fused_accuracy=0.5)),
+        measured(numbers("topic"), numbers(apart_accuracy=0.5, fused_accuracy=50.0)),
+        measured(numbers("topic"), numbers(answers=10**400)),
+        measured(numbers()),
+        measured(numbers(), numbers()),
+        measured(numbers(), numbers("foreign")),
+        measured(model="m@111111111111"),
+        measured(model="other"),
+    ],
+)
+def test_evidence_that_cannot_be_true_leaves_the_steps_apart_and_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    assert decided_by(written, settings, monkeypatch) == NOT_USABLE
+
+
+def decided_by(written: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str | tuple[str, ...]:
+    monkeypatch.setattr("pipeline.wiring.fusing.model_store", lambda _: Store())
+    path = evidence_file(job(), 0, Store.sha256, settings)
+    path.parent.mkdir(parents=True)
+    path.write_text(written, encoding="utf-8")
+    decision = fuse_decisions(job(), settings)[0]
+    return decision.steps or decision.reason
 
 
 class Store:

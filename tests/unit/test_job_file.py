@@ -13,6 +13,8 @@ from pipeline.adapters.entry_points import load_entry_points
 from pipeline.adapters.user_files import load_job
 from pipeline.adapters.user_files.positions import Positions
 from pipeline.domain.errors import ConfigError, JobError
+from pipeline.domain.job import Job
+from workers.lifecycle import read_job
 
 SUPPORT = r"""
 name = "support-tickets"
@@ -55,6 +57,16 @@ api_key_env = "SOME_KEY"
 on_unknown_confidence = "accept"
 price = "some-price"
 """.lstrip()
+
+
+@pytest.mark.parametrize("written", ["[" * 100_000, "{}", "no json"])
+def test_a_job_in_json_that_headrace_did_not_write_is_refused_by_name(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "job.json"
+    with pytest.raises(ConfigError, match=r"job\.json cannot be read"):
+        read_job(str(path))
+    path.write_text(written, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"job\.json is no job that headrace wrote"):
+        read_job(str(path))
 
 
 def load(tmp_path: Path, text: str) -> str:
@@ -285,6 +297,22 @@ def test_what_is_wrong_is_said_in_words_of_toml_and_not_of_python(tmp_path: Path
         ("[steps.fields]", "[steps.fields]\nsum = 5", "steps.details.fields.sum: should be a table"),
         ('{ type = "date" }', '{ type = "date", kopy = true }', "did you mean `copy`?"),
         (
+            '{ type = "date" }',
+            '{ type = "date", copy = "yes" }',
+            "steps.details.fields.due.copy: should be true or false",
+        ),
+        ('{ type = "date" }', '{ type = "date", copy = 1 }', "steps.details.fields.due.copy: should be true or false"),
+        (
+            'engine = "llama"',
+            'engine = "llama"\nreproducible = "true"',
+            "tiers.small.reproducible: should be true or false",
+        ),
+        (
+            'engine = "llama"',
+            'engine = "llama"\nfuse = "yes"',
+            "tiers.small.fuse: not allowed; allowed: auto, true, false",
+        ),
+        (
             'engine = "llama"',
             'engine = "llama"\nfuse = "maybe"',
             "tiers.small.fuse: not allowed; allowed: auto, true, false",
@@ -301,6 +329,17 @@ def test_an_error_says_what_the_file_takes(tmp_path: Path, old: str, new: str, s
     text = message(tmp_path, SUPPORT.replace(old, new))
     assert said in text
     assert "1 error\n" in text
+
+
+@pytest.mark.parametrize("said", ["true", "false"])
+def test_true_and_false_load_from_the_file_and_from_the_json_that_a_run_keeps(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "job.toml"
+    text = SUPPORT.replace('engine = "llama"', f'engine = "llama"\nfuse = {said}\nreproducible = {said}')
+    path.write_text(text.replace('{ type = "date" }', f'{{ type = "date", copy = {said} }}'), encoding="utf-8")
+    job = load_job(path)
+    assert (job.tiers[0].fuse, job.tiers[0].reproducible) == (said == "true",) * 2
+    kept = Job.model_validate_json(job.model_dump_json())
+    assert (kept, kept.digest) == (job, job.digest)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"[" * 5000, b"x = 1\n" * 3])

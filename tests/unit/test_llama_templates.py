@@ -1,15 +1,45 @@
 """Built-in chat templates print every turn once and in order, and a file and a job make exactly one template."""
 
+from typing import cast
+
 import pytest
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from pipeline.adapters.llama.template import ChatTemplate
 from pipeline.adapters.llama.templates import TEMPLATES, refuse_template, template_text
+from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.tiers import BUILT_IN_TEMPLATES, Tier
 
 EDGES = {"bos_token": "<s>", "eos_token": "</s>"}
 TALK = [("system", "S"), ("user", "A"), ("assistant", "B"), ("user", "C")]
+
+
+class Words:
+    """As much of a vocabulary as a template that fails gets to see."""
+
+    def named(self, _name: str) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{{ 'a' * (2 ** 62) }}",
+        "{{ 2.0 ** 9999 }}",
+        "{{ 'a'.encode('none') }}",
+        "{{" + "(" * 100_000 + "1" + ")" * 100_000 + "}}",
+    ],
+)
+def test_a_template_that_recurses_or_takes_memory_without_end_is_a_model_error(source: str) -> None:
+    with pytest.raises(ModelError, match="chat template does not"):
+        ChatTemplate(source, cast("Vocab", Words()))
+    with pytest.raises(ModelError, match=r"chat template (failed|does not compile): [A-Za-z]+Error$"):
+        ChatTemplate(
+            f"{{% if messages|length > 2 %}}{source}{{% endif %}}{TEMPLATES['chatml']}", cast("Vocab", Words())
+        ).render([{"role": role, "content": content} for role, content in TALK])
 
 
 def printed(name: str, turns: list[tuple[str, str]]) -> str:

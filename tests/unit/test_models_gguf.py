@@ -1,5 +1,6 @@
 """The GGUF reader tells what a file says, and refuses every file that lies with a ModelError and nothing else."""
 
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.adapters.models import read_header
 from pipeline.domain.errors import ModelError
 
-Value = int | str | list[str] | list[int]
+Value = int | float | str | list[str] | list[int] | list[float]
 KEYS: dict[str, Value] = {
     "general.architecture": "llama",
     "general.name": "Tiny",
@@ -19,7 +20,7 @@ KEYS: dict[str, Value] = {
     "llama.context_length": 2048,
     "tokenizer.chat_template": "{{ messages }}",
     "tokenizer.ggml.tokens": ["a", "b", "longer"],
-    "tokenizer.ggml.scores": [1, 2, 3],
+    "tokenizer.ggml.scores": [1.0, 2.0, 3.0],
 }
 
 
@@ -32,10 +33,14 @@ def encoded(value: Value) -> bytes:
     match value:
         case int():
             return struct.pack("<II", 4, value)
+        case float():
+            return struct.pack("<If", 6, value)
         case str():
             return struct.pack("<I", 8) + text(value)
         case [str(), *_]:
             return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(text(str(item)) for item in value)
+        case [float(), *_]:
+            return struct.pack("<IIQ", 9, 6, len(value)) + b"".join(struct.pack("<f", item) for item in value)
         case _:
             return struct.pack("<IIQ", 9, 4, len(value)) + b"".join(struct.pack("<I", item) for item in value)
 
@@ -95,10 +100,11 @@ def test_the_measures_that_decide_the_memory_are_read_from_numbers_for_all_layer
     assert (measures.layers, measures.embedding, measures.heads, measures.cell_values) == (2, 32, 4, 2 * 2 * 16)
     assert (measures.feed_forward, measures.vocabulary) == (96, 3)
     per_layer: dict[str, Value] = {
-        **MODEL,
-        "llama.attention.head_count_kv": [0, 1],
-        "llama.attention.key_length": 5,
-        "llama.feed_forward_length": [7, 9],
+        **{key.replace("llama.", "lfm2."): value for key, value in MODEL.items()},
+        "general.architecture": "lfm2",  # of which layers may have no attention
+        "lfm2.attention.head_count_kv": [0, 1],
+        "lfm2.attention.key_length": 5,
+        "lfm2.feed_forward_length": [7, 9],
     }
     measures = read_header(written(gguf(per_layer))).measures
     assert (measures.cell_values, measures.feed_forward) == (5 + 8, 9)
@@ -169,8 +175,35 @@ LIES = {
     "predicting with layers that it lacks": gguf({**MODEL, "llama.nextn_predict_layers": 3}),
     "positions scaled in an unknown way": gguf({**MODEL, "llama.rope.scaling.type": "magic"}),
     "a vocabulary of numbers": gguf({**MODEL, "tokenizer.ggml.tokens": [1, 2, 3]}),
-    "scores for other tokens": gguf({**MODEL, "tokenizer.ggml.scores": [1]}),
+    "scores for other tokens": gguf({**MODEL, "tokenizer.ggml.scores": [1.0]}),
+    "scores of no sign": gguf({**MODEL, "tokenizer.ggml.scores": [1, 2, 3]}),
+    "a layer without attention among layers that all have it": gguf({**MODEL, "llama.attention.head_count_kv": [2, 0]}),
+    "a negative epsilon": gguf({**MODEL, "llama.attention.layer_norm_rms_epsilon": -1.0}),
+    "an epsilon that is no number": gguf({**MODEL, "llama.attention.layer_norm_epsilon": math.nan}),
+    "positions that do not turn": gguf({**MODEL, "llama.rope.freq_base": 0.0}),
+    "positions that turn by no number": gguf({**MODEL, "llama.rope.freq_base": math.nan}),
+    "positions scaled by nothing": gguf({**MODEL, "llama.rope.scaling.factor": 0.0}),
+    "positions scaled backwards": gguf({**MODEL, "llama.rope.scaling.factor": -4.0}),
+    "positions scaled without end": gguf({**MODEL, "llama.rope.scale_linear": math.inf}),
+    "a token that stands there twice": gguf({**MODEL, "tokenizer.ggml.tokens": ["a", "b", "a"]}),
+    "tokens that differ behind a zero byte only": gguf({**MODEL, "tokenizer.ggml.tokens": ["a\0b", "b", "a"]}),
+    "a tokenizer that spells, without bytes": gguf({**MODEL, "tokenizer.ggml.model": "llama"}),
+    "no vocabulary": gguf({**MODEL, "tokenizer.ggml.model": "none"}),
+    "no vocabulary in other words": gguf({**MODEL, "tokenizer.ggml.model": "no_vocab"}),
+    "norms in whole numbers": gguf(MODEL, (tensor("blk.0.attn_norm.weight", (8,), kind=26),)),
+    "norms in half the precision": gguf(MODEL, (tensor("output_norm.weight", (8,), kind=1),)),
 }  # fmt: skip
+
+
+SPELT = [chr(byte) if byte in range(0x20, 0x7F) else f"<0x{byte:02X}>" for byte in range(256)]
+
+
+def test_a_vocabulary_that_can_spell_every_letter_is_taken(written: Callable[[bytes], Path]) -> None:
+    keys: dict[str, Value] = {**MODEL, "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["", *SPELT, "\0"]}
+    keys["tokenizer.ggml.scores"] = [0.0] * 258
+    keys["llama.attention.layer_norm_rms_epsilon"] = 0.0
+    keys["llama.rope.freq_base"] = 10_000.0
+    assert read_header(written(gguf(keys))).measures.vocabulary == 258
 
 
 @pytest.mark.parametrize("lie", LIES)

@@ -102,7 +102,7 @@ def test_two_gold_lines_with_one_key_are_refused() -> None:
         score([gold("1"), gold("1")], [], [])
 
 
-@pytest.mark.parametrize("text", ["no json", "[1]", '{"mood": "neutral"}', "7", ""])
+@pytest.mark.parametrize("text", ["no json", "[1]", '{"mood": "neutral"}', "7", "", "[" * 100_000])
 def test_a_gold_line_that_cannot_be_read_is_named_by_its_number_and_not_quoted(text: str) -> None:
     with pytest.raises(ConfigError, match="line 2") as caught:
         list(gold_lines(['{"key": "1", "mood": "neutral"}', text]))

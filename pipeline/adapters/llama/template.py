@@ -18,6 +18,17 @@ _DAY = dt.date(2024, 7, 26)  # for templates that print today's date: a prompt m
 _SLOT = re.compile("\ue000([0-9]+)\ue001")  # private-use characters: no template contains or changes them
 # Marks what a model is trained to say, in templates written for training; prints nothing.
 _GENERATION = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
+# A template is a program of somebody else's: RuntimeError is recursion without end, too.
+_FAILURES = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +61,8 @@ class ChatTemplate:
             self._template = environment.from_string(_GENERATION.sub(_plain_block, source))
         except TemplateError as error:
             raise ModelError(f"the chat template does not compile: {error}") from None
+        except _FAILURES as error:
+            raise ModelError(f"the chat template does not compile: {type(error).__name__}") from None
         self._takes_system = self._places(["system", "user"]) is not None
         if self._places(["user"]) is None:
             raise ModelError("the chat template does not print a user's turn: use an instruction model")
@@ -66,7 +79,7 @@ class ChatTemplate:
                 documents=None,
                 enable_thinking=False,
             )
-        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        except _FAILURES as error:
             raise ModelError(f"the chat template failed: {type(error).__name__}") from None
 
     def _places(self, roles: Sequence[str]) -> list[str] | None:

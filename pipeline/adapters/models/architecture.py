@@ -4,6 +4,7 @@ llama.cpp ends the whole process over some of these numbers (a count of layers b
 scaling positions); others make it take memory without end. So they are looked at before it sees the file.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,17 +12,19 @@ from typing import Final
 
 from pipeline.adapters.models.ggml_types import COPIED, copied_bytes
 from pipeline.adapters.models.gguf_layout import Array, Tensor, Value
+from pipeline.adapters.models.vocabulary import vocabulary_size
 from pipeline.domain.errors import ModelError
 
 MAX_LAYERS: Final = 512  # llama.cpp's tables end here
 MAX_EXPERTS: Final = 1024  # the same
 MAX_WIDTH: Final = 1 << 20
 MAX_CONTEXT: Final = 1 << 27
-MAX_VOCABULARY: Final = 1 << 22
 ENDINGS: Final = (
     ".attention.head_count",
     ".attention.head_count_kv",
     ".attention.key_length",
+    ".attention.layer_norm_epsilon",
+    ".attention.layer_norm_rms_epsilon",
     ".attention.value_length",
     ".block_count",
     ".context_length",
@@ -30,14 +33,26 @@ ENDINGS: Final = (
     ".expert_used_count",
     ".feed_forward_length",
     ".nextn_predict_layers",
+    ".rope.freq_base",
+    ".rope.freq_base_swa",
+    ".rope.scale_linear",
+    ".rope.scaling.factor",
     ".rope.scaling.type",
 )
 """Endings of the keys that are read here; before each stands the architecture's name."""
-KEYS: Final = frozenset({"tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type"})
+_PLAIN: Final = frozenset({
+    "baichuan", "chatglm", "codeshell", "cohere2", "command-r", "deepseek", "exaone", "exaone4", "falcon", "gemma",
+    "gemma2", "gemma3", "glm4", "gpt2", "gptneox", "granite", "granitemoe", "internlm2", "llama", "minicpm", "minicpm3",
+    "mistral3", "mpt", "nemotron", "olmo", "olmo2", "olmoe", "orion", "phi2", "phi3", "phimoe", "qwen", "qwen2",
+    "qwen2moe", "qwen3", "qwen3moe", "refact", "seed_oss", "smollm3", "stablelm", "starcoder", "starcoder2", "xverse",
+})  # fmt: skip
+"""Architectures with attention in each layer. Others have layers without, in which they count no heads."""
 _SCALINGS: Final = frozenset({"none", "linear", "yarn", "longrope"})
 _BLOCK: Final = re.compile(r"blk\.(\d{1,9})\.")
 _EMBEDDING: Final = "token_embd.weight"
 _OUTPUT: Final = "output.weight"
+_NORM: Final = re.compile(r"norm\.(?:weight|bias)$")
+_F32: Final = 0
 
 Refuse = Callable[[str], ModelError]
 
@@ -71,6 +86,8 @@ def architecture_of(name: str, values: Mapping[str, Value], tensors: Iterable[Te
     context_tokens = read.one("context_length", least=1, most=MAX_CONTEXT)
     heads = read.per_layer("attention.head_count", layers)
     groups = read.per_layer("attention.head_count_kv", layers) or heads
+    if name in _PLAIN and 0 in (*(heads or ()), *(groups or ())):
+        raise refuse("it has layers without attention, which its architecture has not")
     head = embedding // max(heads) if embedding and heads and max(heads) else None
     key = read.one("attention.key_length", least=1, most=MAX_WIDTH) or head
     value = read.one("attention.value_length", least=1, most=MAX_WIDTH) or head
@@ -82,6 +99,10 @@ def architecture_of(name: str, values: Mapping[str, Value], tensors: Iterable[Te
         raise refuse("it predicts with more layers than it has")
     if read.text("rope.scaling.type") not in {None, *_SCALINGS}:
         raise refuse("its way of scaling positions is unknown")
+    for measure in ("attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"):
+        read.real(measure, lambda number: number >= 0)
+    for measure in ("rope.freq_base", "rope.freq_base_swa", "rope.scale_linear", "rope.scaling.factor"):
+        read.real(measure, lambda number: number > 0)
     wide = read.per_layer("feed_forward_length", layers)
     mapped, copied, vocabulary = _weights(tensors, layers, embedding, refuse)
     return Architecture(
@@ -91,7 +112,7 @@ def architecture_of(name: str, values: Mapping[str, Value], tensors: Iterable[Te
         feed_forward=max(wide) * max(1, used) if wide else None,
         heads=max(heads) if heads else None,
         cell_values=sum(groups) * (key + value) if groups and key and value else None,
-        vocabulary=_vocabulary(values, refuse) or vocabulary,
+        vocabulary=vocabulary_size(values, refuse) or vocabulary,
         mapped_bytes=mapped,
         copied_bytes=copied,
     )
@@ -113,6 +134,11 @@ class _Measures:
             raise self._refuse(f"its {key} is {value!r:.40}, which is not from {least} to {most}")
         return value
 
+    def real(self, key: str, believable: Callable[[float], bool]) -> None:
+        value = self._values.get(f"{self._name}.{key}")
+        if isinstance(value, float) and not (math.isfinite(value) and believable(value)):
+            raise self._refuse(f"its {key} is {value!r}, which nothing can be computed with")
+
     def text(self, key: str) -> str | None:
         value = self._values.get(f"{self._name}.{key}")
         return value if isinstance(value, str) else None
@@ -127,19 +153,6 @@ class _Measures:
         if numbers is None or len(numbers) != layers or not all(0 <= number <= MAX_WIDTH for number in numbers):
             raise self._refuse(f"its {key} is no list of believable numbers, one for each layer")
         return numbers
-
-
-def _vocabulary(values: Mapping[str, Value], refuse: Refuse) -> int | None:
-    tokens = values.get("tokenizer.ggml.tokens")
-    if tokens is None:
-        return None
-    if not isinstance(tokens, Array) or not tokens.of_text or not 0 < tokens.length <= MAX_VOCABULARY:
-        raise refuse("its vocabulary is no list of texts")
-    for key in ("tokenizer.ggml.scores", "tokenizer.ggml.token_type"):
-        beside = values.get(key)
-        if beside is not None and not (isinstance(beside, Array) and beside.length == tokens.length):
-            raise refuse(f"its {key} does not go with its {tokens.length} tokens")
-    return tokens.length
 
 
 def _weights(
@@ -158,6 +171,8 @@ def _weights(
             if len(tensor.shape) != 2 or embedding not in {None, tensor.shape[0]}:  # noqa: PLR2004 — a matrix
                 raise refuse(f"its embeddings are no matrix of width {embedding}")
             tied, vocabulary = tensor, tensor.shape[1]
+        if _NORM.search(tensor.name) and tensor.kind != _F32:
+            raise refuse("its norms are not in F32, which llama.cpp cannot compute with")
         has_output = has_output or tensor.name == _OUTPUT
         if tensor.kind in COPIED and len(tensor.shape) > 1 and tensor.name != _EMBEDDING:
             copied += copied_bytes(tensor.kind, tensor.size_bytes)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.adapters.models.architecture import ENDINGS, KEYS, Architecture, architecture_of
+from pipeline.adapters.models.architecture import ENDINGS, Architecture, architecture_of
 from pipeline.adapters.models.ggml_types import FILE_TYPES
 from pipeline.adapters.models.gguf_layout import Cursor, Value, read_key, read_tensor
+from pipeline.adapters.models.vocabulary import KEYS
 from pipeline.domain.errors import ModelError
 
 MAGIC: Final = b"GGUF"

@@ -6,7 +6,7 @@ lies costs an error and no memory.
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -17,6 +17,8 @@ MAX_NAME_BYTES: Final = 65_535
 MAX_KEPT_NAME_CHARS: Final = 128
 MAX_KEPT_BYTES: Final = 1 << 20
 MAX_KEPT_NUMBERS: Final = 1024
+MAX_KEPT_TEXTS: Final = 1 << 20
+MAX_KEPT_TEXT_BYTES: Final = 1 << 26
 MAX_STRING_BYTES: Final = 1 << 26
 MAX_ARRAY_LENGTH: Final = 1 << 24
 MAX_ARRAY_DEPTH: Final = 3
@@ -27,6 +29,9 @@ _SCALARS: Final[Mapping[int, str]] = {
 }  # fmt: skip
 _WHOLE: Final = frozenset({0, 1, 2, 3, 4, 5, 10, 11})
 _STRING: Final = 8
+UINT_32: Final = 4
+INT_32: Final = 5
+FLOAT_32: Final = 6
 _ARRAY: Final = 9
 
 Scalar = int | float | bool | str
@@ -37,9 +42,12 @@ class Array:
     """An array of a header, of which only what is needed is kept."""
 
     length: int
-    of_text: bool
-    numbers: tuple[int, ...] | None
+    kind: int
+    """GGUF's code of what is in it."""
+    numbers: tuple[int, ...] | None = None
     """The whole numbers in it; None for other things, and for more of them than a model has layers."""
+    texts: tuple[bytes, ...] | None = None
+    """The texts in it; None for other things, and for more of them than any vocabulary has."""
 
 
 Value = Scalar | Array
@@ -133,7 +141,10 @@ def _read_array(cursor: Cursor, *, keep: bool, depth: int) -> Array:
     kind = cursor.number("<I", "an array's type")
     length = cursor.length("an array's length", limit=MAX_ARRAY_LENGTH)
     numbers: tuple[int, ...] | None = None
-    if kind == _STRING:
+    texts: tuple[bytes, ...] | None = None
+    if kind == _STRING and keep and length <= MAX_KEPT_TEXTS:
+        texts = tuple(_read_texts(cursor, length))
+    elif kind == _STRING:
         for _ in range(length):
             cursor.skip(cursor.length("a string's length", limit=MAX_STRING_BYTES), "a string")
     elif kind == _ARRAY:
@@ -146,7 +157,15 @@ def _read_array(cursor: Cursor, *, keep: bool, depth: int) -> Array:
         numbers = struct.unpack(form, cursor.read(struct.calcsize(form), "an array"))
     else:
         cursor.skip(length * struct.calcsize(_SCALARS[kind]), "an array")
-    return Array(length=length, of_text=kind == _STRING, numbers=numbers)
+    return Array(length=length, kind=kind, numbers=numbers, texts=texts)
+
+
+def _read_texts(cursor: Cursor, length: int) -> Iterator[bytes]:
+    left = MAX_KEPT_TEXT_BYTES
+    for _ in range(length):
+        size = cursor.length("a string's length", limit=left)
+        left -= size
+        yield cursor.read(size, "a string")
 
 
 def read_tensor(cursor: Cursor) -> tuple[Tensor, int]:
