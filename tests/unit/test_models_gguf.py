@@ -182,7 +182,6 @@ LIES = {
     "an epsilon that is no number": gguf({**MODEL, "llama.attention.layer_norm_epsilon": math.nan}),
     "positions that do not turn": gguf({**MODEL, "llama.rope.freq_base": 0.0}),
     "positions that turn by no number": gguf({**MODEL, "llama.rope.freq_base": math.nan}),
-    "positions scaled by nothing": gguf({**MODEL, "llama.rope.scaling.factor": 0.0}),
     "positions scaled backwards": gguf({**MODEL, "llama.rope.scaling.factor": -4.0}),
     "positions scaled without end": gguf({**MODEL, "llama.rope.scale_linear": math.inf}),
     "a token that stands there twice": gguf({**MODEL, "tokenizer.ggml.tokens": ["a", "b", "a"]}),

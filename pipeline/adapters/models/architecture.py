@@ -101,8 +101,10 @@ def architecture_of(name: str, values: Mapping[str, Value], tensors: Iterable[Te
         raise refuse("its way of scaling positions is unknown")
     for measure in ("attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"):
         read.real(measure, lambda number: number >= 0)
-    for measure in ("rope.freq_base", "rope.freq_base_swa", "rope.scale_linear", "rope.scaling.factor"):
+    for measure in ("rope.freq_base", "rope.freq_base_swa"):
         read.real(measure, lambda number: number > 0)
+    for measure in ("rope.scale_linear", "rope.scaling.factor"):
+        read.real(measure, lambda number: number >= 0)  # 0 is llama.cpp's word for no scaling
     wide = read.per_layer("feed_forward_length", layers)
     mapped, copied, vocabulary = _weights(tensors, layers, embedding, refuse)
     return Architecture(
