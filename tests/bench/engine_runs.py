@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.domain.answers import Fields, Label
 from pipeline.domain.outcomes import Given
-from pipeline.domain.steps import Choice
+from pipeline.domain.steps import Choice, Record
 from pipeline.ports.engine import Ask
 from pipeline.prompts import Question
 from tests.bench.engine_peers import OneByOne, Prompts, Server, by_decidr, by_joint_answer, by_server, has_decidr
 from tests.bench.engine_tasks import Task, tickets
 
 SLOTS = (1, 8, 16, 32)
+SLOTS_OF_RECORDS = (8, 16, 32)
 CELLS = 16384
 ABOUT_CHARS = 100
 """An item of about 25 tokens."""
@@ -26,6 +27,7 @@ ALONE = 12
 """Items that are timed alone, and as many before them that are not."""
 MANY_LABELS = 50
 TRIAL = 32
+TRIAL_OF_RECORDS = 16
 """Items on which the server's best number of slots is found."""
 
 
@@ -109,14 +111,15 @@ Way: TypeAlias = Callable[[Server, Task], tuple[dict[str, list[Any]], float]]
 
 def best_server(start: Callable[[int], Server], ways: dict[str, Way], task: Task) -> tuple[int, str]:
     """Find the number of slots, and the way of asking, with the most items/s on a few items."""
-    trial = fewer(task, TRIAL)
+    slow = any(isinstance(question.form, Record) for question in task.questions)
+    trial = fewer(task, TRIAL_OF_RECORDS if slow else TRIAL)
     seconds: float
     rates: dict[tuple[int, str], float] = {}
-    for slots in SLOTS:
+    for slots in SLOTS_OF_RECORDS if slow else SLOTS:
         server = start(slots)
         try:
             for name, way in ways.items():
-                way(server, fewer(task, slots))  # every slot reads the instruction once
+                way(server, fewer(task, min(slots, len(trial.texts))))  # each slot reads the instruction once
                 _, seconds = way(server, trial)
                 rates[slots, name] = len(trial.texts) / seconds
         finally:
