@@ -33,6 +33,17 @@ FAVOUR = 100.0
 """Logit bias that leaves only the named tokens."""
 
 
+def peer_schema(form: Record) -> dict[str, Any]:
+    """Return a record's JSON schema with patterns as the job has them: the converters know no other groups."""
+    schema = object_schema(form.as_dict())
+    for name, spec in form.fields:
+        if spec.pattern is not None and spec.type == "string":
+            schema["properties"][name] = {
+                "anyOf": [{"type": "string", "pattern": f"^{spec.pattern}$"}, {"type": "null"}]
+            }
+    return schema
+
+
 class Prompts:
     """Questions as tokens, and the tokens that tell an answer."""
 
@@ -133,7 +144,7 @@ def server_bodies(prompts: Prompts, question: Question, texts: Sequence[str]) ->
     """Return one request a text: a single token where that tells the label, a grammar or a schema elsewhere."""
     common: dict[str, Any] = {"temperature": 0, "top_k": 1, "cache_prompt": True, "samplers": ["top_k"]}
     if isinstance(question.form, Record):
-        schema = object_schema(question.form.as_dict())
+        schema = peer_schema(question.form)
         common |= {"json_schema": schema, "n_predict": ANSWER_TOKENS}
     elif (first := prompts.first_tokens(question)) is not None:
         common |= {"n_predict": 1, "logit_bias": [[token, FAVOUR] for token in first]}
@@ -221,7 +232,7 @@ def joint_question(steps: Sequence[Step]) -> tuple[str, dict[str, Any]]:
         question = question_of(step)
         asked.append(f'"{step.name}": {question.system}')
         if isinstance(question.form, Record):
-            properties[step.name] = object_schema(question.form.as_dict())
+            properties[step.name] = peer_schema(question.form)
         else:
             properties[step.name] = {"type": "string", "enum": list(question.form.options)}
     schema = {
@@ -285,7 +296,7 @@ class OneByOne:
         messages.append({"role": "user", "content": question.framed(text)})
         extra: dict[str, Any]
         if isinstance(question.form, Record):
-            schema = object_schema(question.form.as_dict())
+            schema = peer_schema(question.form)
             extra = {"response_format": {"type": "json_object", "schema": schema}, "max_tokens": ANSWER_TOKENS}
         else:
             ways = " | ".join(json.dumps(option, ensure_ascii=False) for option in question.form.options)

@@ -155,7 +155,10 @@ class Bench:
                 self.table.add(task, what, every, [len(task.texts) / seconds])
             if server is not None and isinstance(task.questions[0].form, Choice) and has_decidr():
                 answers, seconds = by_decidr(server, task)
-                self.table.add(task, f"decidr, {self.file}", answers, [len(task.texts) / seconds])
+                if any(
+                    one is not None for found in answers.values() for one in found
+                ):  # it refuses some sets of labels
+                    self.table.add(task, f"decidr, {self.file}", answers, [len(task.texts) / seconds])
         finally:
             if server is not None:
                 server.close()
