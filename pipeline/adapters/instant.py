@@ -1,7 +1,8 @@
-"""InstantEngine: answers at once without any model, always the same. For load tests and for trying out a deployment."""
+"""InstantEngine: answers without any model, always the same. For load tests and for trying out a deployment."""
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from time import perf_counter
 from uuid import uuid4
@@ -16,15 +17,23 @@ from pipeline.ports.engine import Ask, Reply
 from pipeline.prompts import Question
 
 _CHARS_PER_TOKEN = 4
+# Far above what a model takes for a chunk, far below a lease that its holder still renews.
+_LONGEST_WAIT_S = 60.0
 
 
 class InstantEngine:
     """Gives the first option, or a record of nulls, with a score that its model name states."""
 
     def __init__(self, *, model: str) -> None:
-        """Read the score from a model name such as `score=0.99`; `score=unknown` gives none, anything else 1.0."""
+        """Read score and wait from a model name such as `score=0.99 wait_s=0.05`.
+
+        `score=unknown` gives no score, a name without one 1.0. `wait_s` is how long each call takes, as a model would:
+        with it a run lasts long enough to be watched, or stopped on its way.
+        """
         self._model = model
-        self._score = _score_in(model)
+        said = dict(word.split("=", 1) for word in model.split() if "=" in word)
+        self._score = _score_in(said)
+        self._wait_s = _wait_in(said)
 
     def __repr__(self) -> str:
         """Name the model."""
@@ -40,6 +49,8 @@ class InstantEngine:
         if not asks:
             return Reply(given=(), calls=())
         started = perf_counter()
+        if self._wait_s:
+            time.sleep(self._wait_s)
         given = [self._given(ask) for ask in asks]
         call = Call(
             id=uuid4(),
@@ -65,20 +76,30 @@ class InstantEngine:
         return Given(answer=answer, raw_score=self._score, field_scores=scores, usage=usage, call_no=0)
 
 
-def _score_in(model: str) -> RawScore | None:
-    name, _, value = model.partition("=")
-    if name.strip() != "score":
-        return RawScore(1.0)
-    if value.strip() == "unknown":
+def _score_in(said: Mapping[str, str]) -> RawScore | None:
+    score = said.get("score", "1")
+    if score == "unknown":
         return None
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
+    number = _number(score)
     if not 0.0 <= number <= 1.0:
         msg = "engine instant: model must be score=NUMBER with a number from 0 to 1, or score=unknown"
         raise ConfigError(msg)
     return RawScore(number)
+
+
+def _wait_in(said: Mapping[str, str]) -> float:
+    wait_s = _number(said.get("wait_s", "0"))
+    if not 0.0 <= wait_s <= _LONGEST_WAIT_S:
+        msg = f"engine instant: wait_s=SECONDS in the model must be a number from 0 to {_LONGEST_WAIT_S:.0f}"
+        raise ConfigError(msg)
+    return wait_s
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 @lru_cache(maxsize=256)

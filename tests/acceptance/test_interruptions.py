@@ -6,7 +6,10 @@ import pytest
 
 from tests.acceptance.conftest import Shell, lines_of
 
-ITEMS = 3000
+ITEMS = 1600
+# 200 chunks of 8 take a tier 20 seconds or more: no machine is through before a test has stopped what it means to.
+CHUNK = 8
+SLOWLY = "wait_s=0.1"
 
 
 def _is_whole(shell: Shell, items: int) -> None:
@@ -23,7 +26,9 @@ def _is_whole(shell: Shell, items: int) -> None:
 
 def test_a_worker_killed_in_mid_run_costs_time_and_no_item(shell: Shell) -> None:
     source = shell.file("in.log", lines_of(ITEMS))
-    running = shell.start("run", shell.job(small="score=0.10", chunk=8), source, "--json")
+    running = shell.start(
+        "run", shell.job(small=f"score=0.10 {SLOWLY}", large=f"score=0.99 {SLOWLY}", chunk=CHUNK), source, "--json"
+    )
     shell.wait_until(lambda: shell.answered() > ITEMS // 10, "a tenth is answered")
     shell.worker_child("small").kill()
     shell.worker("large").kill()
@@ -34,7 +39,7 @@ def test_a_worker_killed_in_mid_run_costs_time_and_no_item(shell: Shell) -> None
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
 def test_a_run_that_was_stopped_goes_on_where_it_was(shell: Shell, how: signal.Signals) -> None:
     source = shell.file("in.log", lines_of(ITEMS))
-    job = shell.job(chunk=8)
+    job = shell.job(small=f"score=0.99 {SLOWLY}", chunk=CHUNK)
     running = shell.start("run", job, source)
     shell.wait_until(lambda: shell.answered() > ITEMS // 10, "a tenth is answered")
     running.send_signal(how)
