@@ -2,7 +2,8 @@
 
     python tests/bench/accuracy.py DATA [--model NAME_OR_PATH] [--limit N] [--json]
 
-DATA is a folder with `sst2/dev.jsonl` (text, label) and `hwu64/dev.jsonl` (text, domain). Rows are taken evenly spaced.
+DATA is a folder with `sst2/dev.jsonl` and others (text, label or domain). Rows are taken evenly spaced. The plain
+implementation reads one item at a time, and keeps the beginning that its prompt shares with the one before.
 Exit code 1 when the two differ by more than one point on a set.
 """
 
@@ -32,6 +33,10 @@ from tests.integration.llama_reference import Reference
 SETS = {
     "sst2": ("label", "Is this sentence of a film review positive or negative?"),
     "hwu64": ("domain", "Which domain does this request to a home assistant belong to?"),
+    "banking77": ("label", "What does this customer of a bank want?"),
+    "clinc150_oos": ("label", "What does this user want? `oos` is anything that no other label fits."),
+    "frugalgpt_headlines": ("label", "Where does this headline say that the price of gold goes?"),
+    "senti4sd": ("label", "What is the mood of this post by a developer?"),
 }
 ALLOWED_POINTS = 1.0
 
@@ -102,13 +107,13 @@ def main(data: Path, model: str, only: str | None, limit: int | None, threads: i
     engine = LlamaEngine(
         path,
         model_name=model,
-        context_tokens=2048,
+        context_tokens=4096,
         max_text_tokens=None,
         max_answer_tokens=64,
         gpu_layers=0,
         threads=threads,
     )
-    reference = Reference(path, threads=threads)
+    reference = Reference(path, threads=threads, context_tokens=4096, rewind=True)
     lines = []
     for name, (key, asked) in SETS.items():
         if only not in {None, name}:

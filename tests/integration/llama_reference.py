@@ -1,7 +1,8 @@
-"""The plain way to score labels: llama-cpp-python's high-level class, one item at a time, nothing shared or batched.
+"""The plain way to score labels: llama-cpp-python's high-level class, one item at a time, nothing batched.
 
 It asks the same Questions as the engine, rendered by llama-cpp-python's own chat formatter, and evaluates the whole
-prompt anew for every beginning of a label at which labels part. Slow, and short enough to be believed.
+prompt anew for every beginning of a label at which labels part. Slow, and short enough to be believed. With `rewind`,
+what the prompt before began with is kept, as that class's own completions do: 150 labels would take hours otherwise.
 """
 
 from pathlib import Path
@@ -21,9 +22,19 @@ _MARK = "\ue0ff"
 class Reference:
     """One model, one item at a time."""
 
-    def __init__(self, model: Path, *, threads: int, context_tokens: int = 2048, template: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Path,
+        *,
+        threads: int,
+        context_tokens: int = 2048,
+        template: str | None = None,
+        rewind: bool = False,
+    ) -> None:
         """Load the model a second time, through the high-level class; `template` is for a file without one."""
         self._template = template
+        self._rewind = rewind
+        self._read: list[int] = []
         self._llm = llama_cpp.Llama(
             str(model),
             n_ctx=context_tokens,
@@ -89,10 +100,20 @@ class Reference:
         return result
 
     def _shares(self, tokens: list[int], ways: set[int | None]) -> dict[int | None, float]:
-        self._llm.n_tokens = 0
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._llm.ctx), True)  # noqa: FBT003 — llama.cpp's own signature
-        self._llm.eval(tokens)
+        kept = self._kept(tokens)
+        if not kept:
+            llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._llm.ctx), True)  # noqa: FBT003 — llama.cpp's own signature
+        self._llm.n_tokens = kept  # `eval` drops what stands behind this
+        self._llm.eval(tokens[kept:])
+        self._read = tokens
         pointer = llama_cpp.llama_get_logits_ith(self._llm.ctx, -1)
         logits: NDArray[np.float64] = np.ctypeslib.as_array(pointer, (self._llm.n_vocab(),)).astype(np.float64)
         weights = {way: np.exp(logits[self._ends if way is None else [way]] - logits.max()).sum() for way in ways}
         return {way: float(weight / sum(weights.values())) for way, weight in weights.items()}
+
+    def _kept(self, tokens: list[int]) -> int:
+        """Return how many tokens need not be read again; the last one always is."""
+        if not self._rewind:
+            return 0
+        parted = (no for no, (old, new) in enumerate(zip(self._read, tokens, strict=False)) if old != new)
+        return min(next(parted, len(self._read)), len(tokens) - 1)
