@@ -234,7 +234,7 @@ def cramped(model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("pipeline.adapters.llama.engine.EXTRA_CELLS", 256)
     engine = engine_for(model_path(SMALL), context_tokens=512)
     for sequence in BLOCKED:
-        engine._reader._free.remove(sequence)
+        engine._reader._sequences._free.remove(sequence)
     yield engine
     engine.close()
 
@@ -243,7 +243,7 @@ def _block(engine: LlamaEngine, *, but: int) -> None:
     """Fill all cells but a few, without the reader's knowledge."""
     context = engine._context
     assert context is not None
-    used = sum(map(len, engine._reader._prefixes))
+    used = engine._reader._prefixes.cells
     share = (context.cells - used - but) // len(BLOCKED)
     rows = [Row(sequence=number, start=0, tokens=[9] * share, wants_logits=False) for number in BLOCKED]
     assert context.read(rows, lambda _number, _logits: None) == []
@@ -278,7 +278,7 @@ def test_a_cache_without_room_slows_down_and_changes_nothing(
 
 
 def test_a_cache_without_any_room_is_an_outage_and_leaves_no_trace(cramped: LlamaEngine) -> None:
-    free = len(cramped._reader._free)
+    free = len(cramped._reader._sequences)
     _block(cramped, but=60)
     with pytest.raises(EngineUnavailable, match="no room"):
         answers(cramped, CODE, [TEXTS[0] * 10 + " AB-1234"])
@@ -286,7 +286,7 @@ def test_a_cache_without_any_room_is_an_outage_and_leaves_no_trace(cramped: Llam
     assert context is not None
     for sequence in BLOCKED:
         context.drop(sequence)
-    assert len(cramped._reader._free) + len(cramped._reader._prefixes) == free
+    assert len(cramped._reader._sequences) + len(cramped._reader._prefixes) == free
     assert isinstance(answers(cramped, SENTIMENT, [TEXTS[0]])[0].answer, Label)
 
 

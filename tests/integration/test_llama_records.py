@@ -158,7 +158,7 @@ def test_questions_that_begin_alike_read_a_text_once_and_answer_as_they_do_alone
     pairs = zip(together.given, apart, strict=True)
     same = sum(fused is not None and fused.answer == alone.answer for fused, alone in pairs)
     assert same >= len(apart) - 4
-    assert len(engine._reader._free) + len(engine._reader._prefixes) == SEQUENCES
+    assert len(engine._reader._sequences) + len(engine._reader._prefixes) == SEQUENCES
 
 
 def test_many_records_at_once_are_the_same_as_one_by_one(engine: LlamaEngine) -> None:

@@ -1,11 +1,14 @@
 """What is read once: beginnings that texts share, and a mode that shares nothing because its answers must not move."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.adapters.llama.library import llama
 from pipeline.domain.answers import Fields, Label
 from pipeline.domain.outcomes import Given
 from pipeline.ports.engine import Ask
@@ -122,6 +125,56 @@ def test_places_in_a_text_that_was_cut_are_places_in_the_whole(model_path: Calla
     assert said.items() <= {"q": "4711", "m": "EUR 64.90"}.items()
 
 
+def test_two_steps_of_one_item_are_read_in_the_batches_of_one_and_answer_as_they_do_alone(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lib = llama()
+    decode = lib.llama_decode
+    batches: list[int] = []
+
+    def counted(context: Any, batch: Any) -> int:  # noqa: ANN401 — ctypes structures
+        batches.append(batch.n_tokens)
+        code: int = decode(context, batch)
+        return code
+
+    asks = [Ask(question=asked, text=TEXTS[4]) for asked in (SENTIMENT, TOPIC)]
+    engine.answer(asks)  # reads the instructions
+    monkeypatch.setattr(lib, "llama_decode", counted)
+    singly, apart = [], []
+    for ask in asks:
+        singly.append(engine.answer([ask]).given[0])
+        apart.append(batches.copy())
+        batches.clear()
+    both = engine.answer(asks)
+    assert batches[0] == apart[0][0] + apart[1][0]
+    assert len(batches) < len(apart[0]) + len(apart[1])
+    for one, other in zip(both.given, singly, strict=True):
+        assert one is not None
+        assert other is not None
+        assert one.raw_score is not None
+        assert other.raw_score is not None
+        assert one.usage == other.usage
+        assert one.answer == other.answer
+        assert one.raw_score.value == pytest.approx(other.raw_score.value, abs=0.1)
+
+
+@pytest.mark.parametrize("reproducible", [False, True], ids=["side by side", "reproducible"])
+def test_the_calls_of_several_steps_sum_to_the_time_and_the_tokens_that_were_read(
+    engine: LlamaEngine, alone: LlamaEngine, *, reproducible: bool
+) -> None:
+    asked = alone if reproducible else engine
+    choices = [question(labels=["hot", "cold"], question=f"Warm enough for number {number}?") for number in (1, 2)]
+    read = asked.tokens_read
+    started = time.perf_counter()
+    reply = asked.answer([Ask(question=choice, text=text) for text in TEXTS[:3] for choice in choices])
+    took = time.perf_counter() - started
+    assert len(reply.calls) == 2
+    assert all(call.seconds > 0 for call in reply.calls)
+    assert sum(call.seconds for call in reply.calls) <= took
+    paid = sum((call.tokens_in or 0) - (call.tokens_cached or 0) for call in reply.calls)
+    assert paid == asked.tokens_read - read
+
+
 @pytest.mark.parametrize("length", [1, 9, 20, 31])
 def test_a_reproducible_engine_gives_the_same_score_to_the_last_bit_in_any_company(
     alone: LlamaEngine, length: int
@@ -137,8 +190,10 @@ def test_a_reproducible_engine_gives_the_same_score_to_the_last_bit_in_any_compa
     for asked in (SENTIMENT, TOPIC):
         scores = set()
         for before, company in zip([DETAILS, SENTIMENT, CODE, TOPIC], companies, strict=True):
-            answers(alone, before, TEXTS[:2])
-            given = answers(alone, asked, company)[company.index(text)]
+            beside = [Ask(question=before, text=other) for other in TEXTS[:2]]
+            reply = alone.answer(beside + [Ask(question=asked, text=one) for one in company])
+            given = reply.given[len(beside) + company.index(text)]
+            assert given is not None
             assert given.raw_score is not None
             scores.add((str(given.answer), given.raw_score.value))
         assert len(scores) == 1

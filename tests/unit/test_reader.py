@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.adapters.llama.context import Context, Row
 from pipeline.adapters.llama.lanes import Extend, Family, Forks, Want
 from pipeline.adapters.llama.reader import Reader
+from pipeline.adapters.llama.strands import Work
 from pipeline.domain.errors import EngineUnavailable
 from pipeline.domain.trie import Logits, Tokens
 
@@ -25,6 +26,12 @@ class Cache:
     sequences: int = SEQUENCES
     batch_tokens: int = 512
     held: dict[int, Tokens] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    """Tokens of each reading that were read."""
+
+    @property
+    def tokens_read(self) -> int:
+        return sum(self.batches)
 
     def used(self) -> int:
         prefixes = {tokens[:end] for tokens in self.held.values() for end in range(1, len(tokens) + 1)}
@@ -39,7 +46,7 @@ class Cache:
 
     def read(self, rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
         assert len({row.sequence for row in rows}) == len(rows), "a sequence has one row in a reading"
-        stuck = []
+        stuck, read = [], 0
         for number, row in enumerate(rows):
             before = self.held.get(row.sequence, ())
             assert row.start == len(before), "tokens follow those that are there"
@@ -48,8 +55,11 @@ class Cache:
             if self.used() > self.cells:
                 self.held[row.sequence] = before
                 stuck.append(number)
-            elif row.wants_logits:
+                continue
+            read += len(row.tokens)
+            if row.wants_logits:
                 take(number, cast("Any", self.held[row.sequence]))
+        self.batches.append(read)
         return stuck
 
 
@@ -108,6 +118,11 @@ def families(draw: st.DrawFn, begins: Tokens, depth: int = 2) -> Family:
     return Family(body=body, members=tuple(members))
 
 
+def single(tokens: Tokens, *begins: int) -> Family:
+    """Return a family of one lane that wants one thing."""
+    return Family(body=(), members=(Script([Extend(tokens)], begins),))
+
+
 def scripts(family: Family) -> list[Script]:
     return [
         one
@@ -116,23 +131,49 @@ def scripts(family: Family) -> list[Script]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data(), st.one_of(st.just(()), TOKENS), st.integers(10, 400))
+@settings(max_examples=250, deadline=None)
+@given(st.data(), st.lists(st.one_of(st.just(()), TOKENS), unique=True, max_size=4), st.integers(10, 400))
 def test_every_lane_gets_the_logits_behind_its_own_tokens_in_any_cache(
-    data: st.DataObject, prefix: Tokens, cells: int
+    data: st.DataObject, prefixes: list[Tokens], cells: int
 ) -> None:
-    work = data.draw(st.lists(families(prefix), max_size=6))
+    works = [
+        Work(prefix=prefix, families=data.draw(st.lists(families(prefix), max_size=4), label=f"on {prefix}"))
+        for prefix in prefixes
+    ]
     cache = Cache(cells=cells)
     reader = Reader(cast("Context", cache))
     try:
-        reader.run(prefix, work)
+        reader.run(works)
     except EngineUnavailable:
         assert cells < 60  # a cache too small for one item alone says so
     else:
-        assert all(one.at == len(one.wants) for family in work for one in scripts(family))
-    kept = {prefix} if reader._prefixes else set()
-    assert set(cache.held.values()) - {()} == kept
-    assert len(reader._free) + len(reader._prefixes) == SEQUENCES
+        assert all(one.at == len(one.wants) for work in works for family in work.families for one in scripts(family))
+        assert sum(work.read for work in works) == cache.tokens_read, "each token read is booked on one work"
+    kept = {tokens for tokens in cache.held.values() if tokens}
+    assert kept <= set(prefixes)
+    assert len(kept) == len(reader._prefixes)
+    assert len(reader._sequences) + len(reader._prefixes) == SEQUENCES
+
+
+def test_items_on_different_prefixes_fill_one_batch() -> None:
+    cache = Cache(cells=400)
+    works = [Work(prefix=(9, number), families=[single((number,), 9, number)]) for number in range(3)]
+    reader = Reader(cast("Context", cache))
+    reader.run(works)
+    assert cache.batches == [2, 2, 2, 3], "each prefix by itself, then all items at once"
+    assert [(work.fresh, work.read) for work in works] == [(2, 3)] * 3
+    cache.batches.clear()
+    again = [Work(prefix=(9, number), families=[single((number,), 9, number)]) for number in range(3)]
+    reader.run(again)
+    assert cache.batches == [3]
+    assert [(work.fresh, work.read) for work in again] == [(0, 1)] * 3
+
+
+def test_a_prefix_that_items_stand_on_is_kept_while_others_are_read() -> None:
+    cache = Cache(cells=16)  # half of it holds two prefixes of four tokens, and there are five
+    works = [Work(prefix=(number, 8, 8, 8), families=[single((1,), number, 8, 8, 8)]) for number in range(5)]
+    Reader(cast("Context", cache)).run(works)
+    assert all(work.read == 5 for work in works)
 
 
 def test_a_body_is_read_once_for_all_its_lanes() -> None:
@@ -145,7 +186,7 @@ def test_a_body_is_read_once_for_all_its_lanes() -> None:
 
     body = tuple(range(100))
     lanes = tuple(Script([Extend((200 + number,))], body) for number in range(5))
-    Reader(cast("Context", Counting(cells=400))).run((), [Family(body=body, members=lanes)])
+    Reader(cast("Context", Counting(cells=400))).run([Work(prefix=(), families=[Family(body=body, members=lanes)])])
     assert sum(reads) == 105
 
 
@@ -153,6 +194,6 @@ def test_a_body_is_read_once_for_all_its_lanes() -> None:
 def test_more_lanes_than_sequences_take_turns(lanes: int) -> None:
     wide = tuple(Script([Extend((1,)), Forks(((2,), (3,), (4,)))], (7,)) for _ in range(lanes))
     cache = Cache(cells=400)
-    Reader(cast("Context", cache)).run((), [Family(body=(7,), members=wide)])
+    Reader(cast("Context", cache)).run([Work(prefix=(), families=[Family(body=(7,), members=wide)])])
     assert all(one.at == 2 for one in wide)
     assert not cache.held

@@ -1,13 +1,14 @@
 """LlamaEngine: the Engine port over a GGUF file in this process.
 
 Asks are grouped by how their questions begin; each group is one Call. What the items of a group share, instruction and
-examples, is read once and kept for the next call; questions of the same text read it once between them.
+examples, is read once and kept for the next call; questions of the same text read it once between them. The groups fill
+the same batches: a call's seconds are its share, by tokens read, of the time that all took.
 """
 
 import statistics
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.adapters.llama.layout import Item, Layout
 from pipeline.adapters.llama.library import forget_errors, last_error, llama
 from pipeline.adapters.llama.reader import Reader
 from pipeline.adapters.llama.record import Recording
+from pipeline.adapters.llama.strands import Work
 from pipeline.adapters.llama.template import ChatTemplate
 from pipeline.adapters.llama.templates import refuse_template, template_text
 from pipeline.adapters.llama.vocab import Vocab
@@ -172,25 +174,46 @@ class LlamaEngine:
         for place, ask in enumerate(asks):
             item = Item(place=place, ask=ask, asked=self._questions.get(ask.question))
             groups.setdefault(item.asked.prompt.prefix, []).append(item)
+        started = time.perf_counter()
+        works = self._run(groups)
+        seconds = time.perf_counter() - started
         given: list[Given | None] = [None] * len(asks)
-        calls = [
-            self._answer_group(prefix, items, call_no, given) for call_no, (prefix, items) in enumerate(groups.items())
-        ]
+        calls: list[Call] = []
+        for items, work in zip(groups.values(), works, strict=True):
+            share = _share(work, works)
+            calls.append(self._call(items, work, call_no=len(calls), seconds=seconds * share, given=given))
         self._questions.trim()
         return Reply(given=tuple(given), calls=tuple(calls))
 
-    def _answer_group(self, prefix: Tokens, items: list[Item], call_no: int, given: list[Given | None]) -> Call:
-        started = time.perf_counter()
+    def _run(self, groups: Mapping[Tokens, Sequence[Item]]) -> list[Work]:
+        """Bring all items to their answers."""
         try:
             if self._reproducible:
-                self._reader.keep_only(prefix)
-                fresh = sum(self._reader.run(prefix, [family]) for family in self._layout.apart(items))
-            else:
-                fresh = self._reader.run(prefix, self._layout.together(items))
+                return [self._one_by_one(prefix, items) for prefix, items in groups.items()]
+            works = [Work(prefix=prefix, families=self._layout.together(items)) for prefix, items in groups.items()]
+            self._reader.run(works)
+            return works
         finally:
-            for item in items:
-                if isinstance(item.answering, Recording):
-                    item.answering.close()
+            for items in groups.values():
+                for item in items:
+                    if isinstance(item.answering, Recording):
+                        item.answering.close()
+
+    def _one_by_one(self, prefix: Tokens, items: Sequence[Item]) -> Work:
+        self._reader.keep_only(prefix)
+        total = Work(prefix=prefix, families=self._layout.apart(items))
+        for family in total.families:
+            work = Work(prefix=prefix, families=[family])
+            self._reader.run([work])
+            total.fresh += work.fresh
+            total.read += work.read
+        return total
+
+    def _call(
+        self, items: Sequence[Item], work: Work, *, call_no: int, seconds: float, given: list[Given | None]
+    ) -> Call:
+        """Put the answers in their places, and return what they took."""
+        fresh = work.fresh
         usages = []
         for item in items:
             if item.pays:
@@ -203,5 +226,11 @@ class LlamaEngine:
             tokens_in=sum(usage.tokens_in or 0 for usage in usages),
             tokens_cached=sum(usage.tokens_cached or 0 for usage in usages),
             tokens_out=sum(usage.tokens_out or 0 for usage in usages),
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
         )
+
+
+def _share(work: Work, works: Sequence[Work]) -> float:
+    """Return a work's share of what all of them took; equal shares where nothing had to be read."""
+    read = sum(one.read for one in works)
+    return work.read / read if read else 1 / len(works)

@@ -1,21 +1,22 @@
 """Many items in flight at once: batches are filled from all of them, and what is read once is shared.
 
-All families of a reading begin with the same prefix, which lies in the cache once and stays there for the next reading.
-Items are admitted while cells, sequences and the batch have room.
+Families that begin with the same prefix share it: it lies in the cache once and stays there for the next reading. A
+batch holds families of several prefixes, so that a few items of which several things are asked fill it. Items are
+admitted while cells, sequences and the batch have room; a prefix that one of them stands on is not let go.
 """
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.adapters.llama.context import Context, Row
-from pipeline.adapters.llama.lanes import Extend, Family, Forks, Watching
-from pipeline.adapters.llama.strands import Base, Group, Strand
+from pipeline.adapters.llama.lanes import Extend, Forks, Watching
+from pipeline.adapters.llama.prefixes import NONE_IN_USE, PREFIXES_KEPT, Prefixes, Sequences
+from pipeline.adapters.llama.strands import Base, Group, Strand, Work
 from pipeline.domain.errors import EngineUnavailable
 from pipeline.domain.trie import Logits, Tokens
 
-_PREFIXES_KEPT = 8
 _NO_PATH = -1
 """In place of a path's number: a body, or a trunk that is read again before its forks; nobody takes the logits."""
 
@@ -34,29 +35,21 @@ class Reader:
     def __init__(self, context: Context) -> None:
         """Begin with an empty cache."""
         self._context = context
-        self._free = list(range(context.sequences))
-        self._prefixes: OrderedDict[Tokens, int] = OrderedDict()
+        self._sequences = Sequences(context)
+        self._prefixes = Prefixes(context, self._sequences)
 
-    def run(self, prefix: Tokens, families: Sequence[Family]) -> int:
-        """Bring all lanes to their answers; returns how many prefix tokens had to be read (0 where it was cached).
+    def run(self, works: Sequence[Work]) -> None:
+        """Bring all lanes of all works to their answers; each work then says what was read for it.
 
         Raises EngineUnavailable when llama.cpp fails; the cache is clean again afterwards.
         """
-        waiting: deque[Group] = deque()
-        for family in families:
-            group = Group()
-            group.add(family)
-            if group.strands:
-                waiting.append(group)
-        if not waiting:
-            return 0
-        fresh = self._open_prefix(prefix)
+        waiting = deque(_groups(works))
         active: list[Group] = []
         most = len(waiting)
         try:
             while waiting or active:
                 self._admit(waiting, active, most)
-                parked = self._round(active, prefix)
+                parked = self._round(active)
                 if parked:
                     most = max(1, len(active) - len(parked), len(active) // 2)
                     self._make_room(active)
@@ -65,17 +58,14 @@ class Reader:
         finally:
             for group in active:
                 self._retire(group)
-        return fresh
 
     def keep_only(self, prefix: Tokens) -> None:
         """Forget all other prefixes: this one then lies in the first cells, whatever was asked before."""
-        if list(self._prefixes) != [prefix]:
-            while self._prefixes:
-                self._forget_prefix()
+        self._prefixes.keep_only(prefix)
 
     def time_reading(self, tokens: Tokens, *, sequences: int = 1) -> float:
         """Return the seconds that it takes to read some tokens in each of several sequences; leaves nothing behind."""
-        taken = [self._free.pop() for _ in range(sequences)]
+        taken = [self._sequences.take() for _ in range(sequences)]
         rows = [Row(sequence=sequence, start=0, tokens=tokens) for sequence in taken]
         started = time.perf_counter()
         try:
@@ -83,70 +73,42 @@ class Reader:
             return time.perf_counter() - started
         finally:
             for sequence in taken:
-                self._release(sequence)
-
-    def _open_prefix(self, prefix: Tokens) -> int:
-        """See that the prefix is in the cache; returns how many tokens were read for that."""
-        if not prefix:
-            return 0
-        if prefix in self._prefixes:
-            self._prefixes.move_to_end(prefix)
-            return 0
-        while len(self._prefixes) >= _PREFIXES_KEPT or (
-            self._prefixes and self._held + len(prefix) > self._context.cells // 2
-        ):
-            self._forget_prefix()
-        sequence = self._prefixes[prefix] = self._free.pop()
-        row = Row(sequence=sequence, start=0, tokens=prefix, wants_logits=False)
-        stuck = [0]
-        try:
-            stuck = self._context.read([row], lambda _row, _logits: None)
-        finally:
-            if stuck:
-                self._release(self._prefixes.pop(prefix))
-        if stuck:
-            raise EngineUnavailable("llama.cpp has no room for the instruction: set a larger context_tokens")
-        return len(prefix)
-
-    @property
-    def _held(self) -> int:
-        return sum(map(len, self._prefixes))
-
-    def _forget_prefix(self) -> None:
-        _, sequence = self._prefixes.popitem(last=False)
-        self._release(sequence)
-
-    def _release(self, sequence: int) -> None:
-        self._context.drop(sequence)
-        self._free.append(sequence)
-
-    def _forked(self, source: int | None) -> int:
-        """Return a free sequence that begins with all that another holds; with nothing where that is None."""
-        sequence = self._free.pop()
-        if source is not None:
-            self._context.fork(source, sequence)
-        return sequence
+                self._sequences.release(sequence)
 
     def _admit(self, waiting: deque[Group], active: list[Group], most: int) -> None:
         """Start items while there is room; one is always let in, if need be at the cost of other prefixes."""
         room = self._context.batch_tokens - sum(group.size for group in active)
         cells = self._context.cells - sum(group.cells for group in active)
-        spare = self._context.sequences - _PREFIXES_KEPT - sum(group.width for group in active)
+        spare = self._context.sequences - PREFIXES_KEPT - sum(group.width for group in active)
         while waiting and len(active) < most:
             group = waiting[0]
-            while not active and self._held + group.cells > cells and len(self._prefixes) > 1:
-                self._forget_prefix()
-            fits = group.size <= room and self._held + group.cells <= cells and group.width <= spare
-            if active and not fits:
+            needed = group.cells + (0 if group.work.prefix in self._prefixes else len(group.work.prefix))
+            while not active and self._prefixes.cells + needed > cells:
+                if not self._prefixes.forget({group.work.prefix}):
+                    break
+            fits = group.size <= room and self._prefixes.cells + needed <= cells and group.width <= spare
+            if (active and not fits) or not self._open(group.work, active):
                 return
             active.append(waiting.popleft())
             room -= group.size
             cells -= group.cells
             spare -= group.width
 
-    def _round(self, active: list[Group], prefix: Tokens) -> list[Group]:
+    def _open(self, work: Work, active: Sequence[Group]) -> bool:
+        """See that a work's prefix is in the cache; False where those of active items leave no room for it."""
+        if work.is_open and work.prefix in self._prefixes:
+            return True
+        read = self._prefixes.open(work.prefix, {group.work.prefix for group in active} if active else NONE_IN_USE)
+        if read is None:
+            return False
+        if not work.is_open:
+            work.is_open, work.fresh = True, read
+        work.read += read
+        return True
+
+    def _round(self, active: list[Group]) -> list[Group]:
         """Read one batch or little more; lanes that are done are retired, items without room parked and returned."""
-        readings = [reading for group in active for reading in self._readings(group, prefix)]
+        readings = [reading for group in active for reading in self._readings(group)]
         stuck = set(
             self._context.read(
                 [reading.row for reading in readings], lambda number, logits: self._deliver(readings[number], logits)
@@ -155,6 +117,7 @@ class Reader:
         parked = {id(readings[number].group): readings[number].group for number in stuck}
         for number, reading in enumerate(readings):
             if number not in stuck:
+                reading.group.work.read += len(reading.row.tokens)
                 _note(reading)
         for group in active:
             self._advance(group)
@@ -171,23 +134,24 @@ class Reader:
             lane.wants_hidden, lane.hidden = False, self._context.hidden.row  # of its first reading only
         lane.take(reading.path, logits)
 
-    def _readings(self, group: Group, prefix: Tokens) -> Iterator[_Reading]:
+    def _readings(self, group: Group) -> Iterator[_Reading]:
         bases, strands = group.due()
+        prefix = group.work.prefix
         start = len(prefix)
         for base in bases:
-            base.sequence = self._forked(self._source(base.below, prefix))
+            base.sequence = self._sequences.take(self._source(base.below, prefix))
             row = Row(
                 sequence=base.sequence, start=start + base.depth - len(base.body), tokens=base.body, wants_logits=False
             )
             yield _Reading(group, base, _NO_PATH, row)
         for strand in strands:
             if strand.sequence is None:
-                strand.sequence = self._forked(self._source(strand.base, prefix))
+                strand.sequence = self._sequences.take(self._source(strand.base, prefix))
             depth = start + (strand.base.depth if strand.base is not None else 0)
             yield from self._strand_readings(group, strand, strand.sequence, depth)
 
     def _source(self, base: Base | None, prefix: Tokens) -> int | None:
-        return self._prefixes.get(prefix) if base is None else base.sequence
+        return self._prefixes.sequence(prefix) if base is None else base.sequence
 
     def _strand_readings(self, group: Group, strand: Strand, sequence: int, depth: int) -> list[_Reading]:
         if isinstance(strand.want, Extend) or strand.lacks_trunk:
@@ -206,9 +170,9 @@ class Reader:
         tokens = strand.path(path)
         held_already = strand.forks.pop(tokens, None)
         if held_already is not None:  # asked for once more: its last token is read again, for the logits
-            self._release(held_already)
+            self._sequences.release(held_already)
         near: Tokens = max((held for held in strand.forks if tokens[: len(held)] == held), key=len, default=())
-        sequence = strand.begun[tokens] = self._forked(strand.forks.get(near, trunk))
+        sequence = strand.begun[tokens] = self._sequences.take(strand.forks.get(near, trunk))
         start = depth + strand.read + len(near)
         return _Reading(group, strand, path, Row(sequence=sequence, start=start, tokens=tokens[len(near) :]))
 
@@ -240,19 +204,20 @@ class Reader:
         """Give a base's cells and sequence back; twice is harmless."""
         base.read = False
         if base.sequence is not None:
-            self._release(base.sequence)
+            self._sequences.release(base.sequence)
             base.sequence = None
 
     def _make_room(self, active: Sequence[Group]) -> None:
         """After items found no cells: let other prefixes go; raises EngineUnavailable when a single one has no room."""
-        if len(active) == 1 and len(self._prefixes) <= 1:
+        in_use = {group.work.prefix for group in active}
+        if not self._prefixes.forget(in_use) and len(active) == 1:
             raise EngineUnavailable("llama.cpp has no room for a single item: set a larger context_tokens")
-        while len(self._prefixes) > 1:
-            self._forget_prefix()
+        while self._prefixes.forget(in_use):
+            pass
 
     def _prune(self, strand: Strand) -> None:
         for sequence in (*strand.forks.values(), *strand.begun.values()):
-            self._release(sequence)
+            self._sequences.release(sequence)
         strand.forks.clear()
         strand.begun.clear()
 
@@ -260,7 +225,7 @@ class Reader:
         """Give a lane's cells and sequences back; twice is harmless."""
         self._prune(strand)
         if strand.sequence is not None:
-            self._release(strand.sequence)
+            self._sequences.release(strand.sequence)
             strand.sequence = None
 
     def _retire(self, group: Group) -> None:
@@ -275,6 +240,16 @@ class Reader:
         self._retire(group)
         for strand in group.strands:
             strand.read = 0
+
+
+def _groups(works: Sequence[Work]) -> Iterator[Group]:
+    """Put up every family of which something is still wanted."""
+    for work in works:
+        for family in work.families:
+            group = Group(work=work)
+            group.add(family)
+            if group.strands:
+                yield group
 
 
 def _note(reading: _Reading) -> None:

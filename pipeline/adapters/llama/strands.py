@@ -1,5 +1,6 @@
 """Where each lane of each family stands in the cache: the bookkeeping of the reader."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.adapters.llama.lanes import Extend, Family, Forks, Lane, Want
@@ -78,9 +79,24 @@ class Strand:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
+class Work:
+    """Families that begin with the same prefix, and what is read for them."""
+
+    prefix: Tokens
+    families: Sequence[Family]
+    fresh: int = 0
+    """Prefix tokens that had to be read at its first use: 0 where it was cached."""
+    read: int = 0
+    """Tokens read for it so far, each as often as it was read."""
+    is_open: bool = False
+    """The prefix has been in the cache for it."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Group:
     """One item's family in flight."""
 
+    work: Work
     strands: list[Strand] = field(default_factory=list)
     """Those that have no answer yet."""
     bases: list[Base] = field(default_factory=list)
