@@ -53,7 +53,8 @@ class Reader:
                 if parked:
                     most = max(1, len(active) - len(parked), len(active) // 2)
                     self._make_room(active)
-                    waiting.extend(parked)
+                    # In front: behind others, two items could let each other's prefix go for ever.
+                    waiting.extendleft(reversed(parked))
                 active = [group for group in active if group.strands and group not in parked]
         finally:
             for group in active:
