@@ -1,8 +1,8 @@
 """The labels of a choice as a trie over their tokens, and the exact, best-first search for the most probable one.
 
 RawScore of a label: the product, over the *branching* nodes on its way, of the probability of its continuation
-renormalised over the continuations allowed there. Where a label is the prefix of another, "end of label" (the model's
-end-of-turn tokens together) is one of the continuations. So long labels are not punished for their length, and the
+renormalised over the continuations allowed there. Where a label is the prefix of another, "end of label" (the tokens
+that may end one, together) is one of the continuations. So long labels are not punished for their length, and the
 scores of all labels sum to 1. Worked: labels `a b`, `a c`, `d` with shares a .6, d .4 at the root and b .9, c .1 below
 `a` give .54, .06, .40.
 
@@ -43,7 +43,7 @@ class Branch:
     def shares(self, logits: Logits, end_logit: float) -> NDArray[np.float64]:
         """Return the log-probability of each continuation, "end of label" last where it is one; sums to 1.
 
-        `logits` are those of `tokens`, in their order; `end_logit` is of all end-of-turn tokens together.
+        `logits` are those of `tokens`, in their order; `end_logit` is of all tokens that may end a label together.
         """
         row: NDArray[np.float64] = np.array(logits, dtype=np.float64)
         if self.ends is not None:
@@ -88,6 +88,11 @@ class LabelTrie:
     def longest(self) -> int:
         """Tokens of the longest label."""
         return max(len(tokens) for tokens in self.labels)
+
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether a label is the beginning of another."""
+        return any(branch.ends is not None for branch in self.branches)
 
     @property
     def stem(self) -> Tokens:

@@ -61,7 +61,8 @@ class Prompts:
         assert isinstance(question.form, Choice)
         asked = self._asked(question)
         found = {
-            self._engine._template.answer_tokens(asked.prompt, option)[0]: option for option in question.form.options
+            self._engine._template.answer_tokens(asked.prompt, question.continued(option))[0]: option
+            for option in question.form.options
         }
         return found if len(found) == len(question.form.options) else None
 

@@ -36,6 +36,7 @@ TOPIC = question(
         "refund": "money back",
         "refund late": "",
         "Ärger 😡": "",
+        'in "quotes" \\': "",
     }
 )
 DETAILS = question(

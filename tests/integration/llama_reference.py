@@ -45,7 +45,7 @@ class Reference:
         )
         self._vocab = llama_cpp.llama_model_get_vocab(self._llm.model)
         size = llama_cpp.llama_vocab_n_tokens(self._vocab)
-        self._ends = [token for token in range(size) if llama_cpp.llama_vocab_is_eog(self._vocab, token)]
+        self._ends = [token for token in range(size) if self._llm.detokenize([token]).startswith(b'"')]
 
     def close(self) -> None:
         """Give the memory back."""
@@ -66,7 +66,7 @@ class Reference:
             add_generation_prompt=True,
         )
         messages: list[Any] = [{"role": role, "content": content} for role, content in turns]
-        rendered = formatter(messages=messages).prompt
+        rendered = formatter(messages=messages).prompt + question.opening
         head, tail = rendered.split(_MARK)
         blank = " " if head.endswith(" ") else ""
         return [
@@ -80,7 +80,7 @@ class Reference:
         assert isinstance(question.form, Choice)
         prompt = self.prompt(question, text)
         labels = {
-            label: tuple(self._llm.tokenize(label.encode(), add_bos=False, special=False))
+            label: tuple(self._llm.tokenize(question.continued(label).encode(), add_bos=False, special=False))
             for label in question.form.options
         }
         read: dict[tuple[int, ...], dict[int | None, float]] = {}

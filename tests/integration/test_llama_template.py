@@ -54,8 +54,8 @@ def test_a_system_turn_and_examples_are_put_as_the_template_says(vocabulary: obj
         "<|im_start|>assistant\ngreen<|im_end|>\n<|im_start|>user\nText:"
     )
     assert prompt.lead == " "
-    assert text_of(vocab, prompt.suffix) == "\n\nColour:<|im_end|>\n<|im_start|>assistant\n"
-    assert prompt.tail == "assistant\n"
+    assert text_of(vocab, prompt.suffix) == '\n\nColour:<|im_end|>\n<|im_start|>assistant\n{"answer": "'
+    assert prompt.tail == 'assistant\n{"answer": "'
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_answer_continues_what_the_template_wrote_before_it(vocabulary: objec
     prompt = template.prompt(QUESTION)
     for answer in ("green", "größe", " spaced", "\n"):
         tokens = (*prompt.suffix, *template.answer_tokens(prompt, answer))
-        assert text_of(vocab, tokens).endswith(f"assistant\n{answer}")
+        assert text_of(vocab, tokens).endswith(f'assistant\n{{"answer": "{answer}')
 
 
 def test_markers_that_a_file_calls_user_defined_are_reserved_once_a_template_uses_them(vocabulary: object) -> None:

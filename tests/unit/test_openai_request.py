@@ -66,11 +66,12 @@ def test_a_choice_is_asked_under_a_strict_schema_whose_answer_is_one_of_the_opti
     assert schema["additionalProperties"] is False
 
 
-def test_few_shot_answers_are_shown_in_the_form_that_is_asked_for() -> None:
-    for form, shown in ((Format.SCHEMA, '{"answer": "billing"}'), (Format.PLAIN, "billing")):
-        messages = body(CHOICE, format=form)["messages"]
-        assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
-        assert messages[2]["content"] == shown
+@pytest.mark.parametrize("form", Format)
+def test_few_shot_answers_are_shown_in_the_form_that_is_asked_for(form: Format) -> None:
+    messages = body(CHOICE, format=form)["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[2]["content"] == '{"answer": "billing"}'
+    assert '{"answer": "<label>"}' in messages[0]["content"]
 
 
 def test_the_text_stands_in_the_last_user_turn_and_nowhere_else() -> None:

@@ -1,7 +1,10 @@
 """Questions as a model is asked them: their tokens, label tries and the constraints of their fields; kept for reuse."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.adapters.llama.choice import FORKS
 from pipeline.adapters.llama.constraint import Grammar
@@ -18,6 +21,10 @@ from pipeline.prompts import Question
 _KEPT = 512
 
 
+def _no_ids() -> NDArray[np.int64]:
+    return np.empty(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """A question, ready for this model."""
@@ -27,6 +34,8 @@ class Asked:
     reserve: int
     """Tokens kept free for the answer."""
     trie: LabelTrie | None = None
+    end_ids: NDArray[np.int64] = field(default_factory=_no_ids)
+    """Tokens that may end a label; none where no label is the beginning of another."""
     plan: tuple[SlotPlan, ...] = ()
 
     @property
@@ -76,8 +85,10 @@ class AskedQuestions:
         prompt = self._template.prompt(question)
         match question.form:
             case Choice(options):
-                trie = LabelTrie([self._template.answer_tokens(prompt, option) for option in options], options)
-                return Asked(question=question, prompt=prompt, reserve=trie.longest + 1, trie=trie)
+                written = [self._template.answer_tokens(prompt, question.continued(option)) for option in options]
+                trie = LabelTrie(written, options)
+                ends = self._vocab.quote_ids if trie.has_prefixes else _no_ids()
+                return Asked(question=question, prompt=prompt, reserve=trie.longest + 1, trie=trie, end_ids=ends)
             case Record() as form:
                 plan = self._plan(question, prompt, form)
                 return Asked(question=question, prompt=prompt, reserve=self._max_answer_tokens, plan=plan)

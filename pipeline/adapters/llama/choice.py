@@ -24,7 +24,7 @@ class ChoiceLane:
         full: bool = False,
         wants_hidden: bool = False,
     ) -> None:
-        """`tokens` are those up to where the answer begins; `full` scores every label."""
+        """`tokens` are those up to where answers part, `end_ids` what may end one; `full` scores every label."""
         self._trie = trie
         self._search = Search(trie, full=full)
         self._first = tokens + trie.stem
@@ -60,9 +60,11 @@ class ChoiceLane:
     def take(self, path: int, logits: Logits) -> None:
         """Score a branch."""
         number = self._asked[path]
-        tokens = list(self._trie.branches[number].tokens)
+        branch = self._trie.branches[number]
+        tokens = list(branch.tokens)
         self.is_unsound = self.is_unsound or not bool(np.isfinite(logits[tokens]).any())
-        self._search.score(number, logits[tokens], log_sum_exp(logits[self._end_ids].astype(np.float64)))
+        end = -math.inf if branch.ends is None else log_sum_exp(logits[self._end_ids].astype(np.float64))
+        self._search.score(number, logits[tokens], end)
 
     @property
     def answer(self) -> tuple[int, float]:

@@ -40,7 +40,7 @@ class Prompt:
     lead: str
     """Blanks of the frame that are tokenised with the text, because a blank belongs to the word behind it."""
     suffix: tuple[int, ...]
-    """Everything behind the text, up to where the model's answer begins."""
+    """Everything behind the text, up to where answers begin to differ."""
     tail: str
     """Plain text that the suffix ends with: an answer's first token may depend on it."""
 
@@ -124,11 +124,11 @@ class ChatTemplate:
             for piece in ((frame, True), (content, False))
         ]
         prefix = self._begun(vocab.framed(pieces))
-        suffix = vocab.framed([(question.after, False), (frames[-1], True)])
+        suffix = vocab.framed([(question.after, False), (frames[-1], True), (question.opening, False)])
         tail = vocab.behind_last_marker(frames[-1])
         if tail is None:
             tail = question.after + frames[-1]
-        return Prompt(prefix=tuple(prefix), lead=lead, suffix=tuple(suffix), tail=tail)
+        return Prompt(prefix=tuple(prefix), lead=lead, suffix=tuple(suffix), tail=tail + question.opening)
 
     def answer_tokens(self, prompt: Prompt, answer: str) -> tuple[int, ...]:
         """Return an answer's tokens as they would come behind the prompt, its end not included."""

@@ -14,6 +14,7 @@ from pipeline.adapters.llama.library import llama
 from pipeline.adapters.llama.pieces import Pieces
 from pipeline.domain.errors import ModelError
 
+_QUOTE = b'"'
 _SPACE = "\u2581"  # how SentencePiece vocabularies write a blank
 
 
@@ -70,7 +71,7 @@ class Vocab:
         if found.keys() - self._markers.keys():
             self._markers |= found
             self.control_ids = np.array(sorted({*self.control_ids.tolist(), *found.values()}), dtype=np.int64)
-            for cached in ("_marker_pattern", "_control_set", "by_bytes", "pieces"):
+            for cached in ("_marker_pattern", "_control_set", "by_bytes", "quote_ids", "pieces"):
                 self.__dict__.pop(cached, None)
 
     @cached_property
@@ -98,6 +99,12 @@ class Vocab:
                 found[piece] = (*found.get(piece, ()), token)
         found.pop(b"", None)
         return found
+
+    @cached_property
+    def quote_ids(self) -> NDArray[np.int64]:
+        """Tokens that begin with a quotation mark: what ends a string, whatever else they write behind it."""
+        ids = [token for piece, tokens in self.by_bytes.items() if piece.startswith(_QUOTE) for token in tokens]
+        return np.array(sorted(ids), dtype=np.int64)
 
     @cached_property
     def pieces(self) -> Pieces:

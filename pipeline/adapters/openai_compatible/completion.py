@@ -11,10 +11,10 @@ from typing import Any
 
 from pipeline.adapters.openai_compatible.hardening import restored
 from pipeline.adapters.openai_compatible.logprobs import Token, token_of
-from pipeline.adapters.openai_compatible.request import ANSWER_KEY
 from pipeline.domain.answers import Answer, Defect, Fields, Label, Malformed, Usage
 from pipeline.domain.fields import parse_object
 from pipeline.domain.steps import Choice, Form, Record
+from pipeline.prompts import ANSWER_KEY
 
 _BLANKS = " \t\n\r"
 _FENCE = "```"

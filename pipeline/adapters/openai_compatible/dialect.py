@@ -17,7 +17,7 @@ class Format(IntEnum):
     OBJECT = 3
     """Type json_object; the schema only in words."""
     PLAIN = 4
-    """No `response_format`: the schema in words, or for a choice the bare label."""
+    """No `response_format`: only words."""
 
 
 class Parameter(StrEnum):

@@ -1,8 +1,7 @@
 """A Question about a text, written as the body of a chat completion in the endpoint's dialect.
 
 Customer text goes into the user's turn only, hardened. A choice is asked as `{"answer": "<label>"}` under a schema
-whose `answer` is an enum of the options, a record under the schema of its fields. Few-shot answers are shown in that
-same form.
+whose `answer` is an enum of the options, a record under the schema of its fields.
 """
 
 import json
@@ -13,10 +12,8 @@ from pipeline.adapters.openai_compatible.dialect import Dialect, Format
 from pipeline.adapters.openai_compatible.hardening import encodable, neutralised
 from pipeline.domain.fields import object_schema
 from pipeline.domain.steps import Choice, Form
-from pipeline.prompts import Question
+from pipeline.prompts import ANSWER_KEY, Question
 
-ANSWER_KEY = "answer"
-_CHOICE_WORDS = f'Write the label as JSON: {{"{ANSWER_KEY}": "<label>"}}'
 _RECORD_WORDS = "Write only JSON that fits this schema: "
 
 
@@ -60,7 +57,7 @@ def frame_chars(question: Question) -> int:
 
 
 def _messages(question: Question, text: str, dialect: Dialect) -> list[dict[str, str]]:
-    turns = [(neutralised(encodable(turn)), _shown(question, answer, dialect)) for turn, answer in question.shots]
+    turns = [(neutralised(encodable(turn)), answer) for turn, answer in question.shots]
     asked = question.framed(neutralised(encodable(text)))
     system = encodable(_system(question, dialect.format))
     if not dialect.system_role:
@@ -75,17 +72,9 @@ def _messages(question: Question, text: str, dialect: Dialect) -> list[dict[str,
 
 
 def _system(question: Question, form: Format) -> str:
-    if isinstance(question.form, Choice):
-        return question.system if form is Format.PLAIN else f"{question.system}\n{_CHOICE_WORDS}"
-    if form < Format.OBJECT_WITH_SCHEMA:
+    if isinstance(question.form, Choice) or form < Format.OBJECT_WITH_SCHEMA:
         return question.system
     return f"{question.system}\n{_RECORD_WORDS}{json.dumps(schema_of(question.form), ensure_ascii=False)}"
-
-
-def _shown(question: Question, answer: str, dialect: Dialect) -> str:
-    if isinstance(question.form, Choice) and dialect.format is not Format.PLAIN:
-        return json.dumps({ANSWER_KEY: answer}, ensure_ascii=False)
-    return answer
 
 
 def _response_format(question: Question, form: Format) -> dict[str, Any] | None:

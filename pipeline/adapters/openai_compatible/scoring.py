@@ -2,11 +2,11 @@
 
 from pipeline.adapters.openai_compatible.completion import Completion, Reading
 from pipeline.adapters.openai_compatible.logprobs import aligned, score
-from pipeline.adapters.openai_compatible.request import ANSWER_KEY
 from pipeline.adapters.openai_compatible.spaces import choice_space, field_space
 from pipeline.domain.answers import Fields, Label
 from pipeline.domain.scores import RawScore
 from pipeline.domain.steps import Choice, Form
+from pipeline.prompts import ANSWER_KEY
 
 
 def scores_of(completion: Completion, reading: Reading, form: Form) -> tuple[RawScore | None, dict[str, RawScore]]:
