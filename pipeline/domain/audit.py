@@ -2,12 +2,12 @@
 
 Against "a share of at most `limit` of the accepted items is wrong" one bets on each audited item that more are: the
 capital is a likelihood ratio, a mixture over larger shares, and over moments from which the share may have grown. While
-the promise holds, its mean never rises above 1, whatever the order, so that it ever exceeds 1/delta has probability
-delta at most (Ville 1939; mixtures of bets: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
+each audited item, whatever came before, is wrong with a chance of `limit` at most, the capital's mean stays below 1, so
+that it ever exceeds 1/delta has probability delta at most (Ville 1939; mixtures of bets: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
 betting", JRSS-B 2024; starts in a mixture: Shin, Ramdas and Rinaldo, "E-detectors", 2023).
 
-Worked series: limit .1, one larger share of .2, one start. A wrong item multiplies the capital by .2/.1 = 2, a right one
-by .8/.9 = .89; five wrong of ten make 2^5 · .89^5 = 17.8, above 1/delta = 10: withdrawn.
+Worked series: limit .1, one larger share of .2, one start. A wrong item multiplies the capital by .2/.1 = 2, a right
+one by .8/.9 = .89; five wrong of ten make 2^5 · .89^5 = 17.8, above 1/delta = 10: withdrawn.
 """
 
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class Audit:
     @property
     def since(self) -> int:
         """After how many audited items the share most likely began to be too large (0: from the beginning)."""
-        stakes = self._stakes()
+        stakes = _stakes(self)
         return self.block * max(range(len(stakes)), key=stakes.__getitem__) if stakes else 0
 
     def seen(self, *, wrong: bool) -> "Audit":
@@ -59,25 +59,7 @@ class Audit:
         fresh = self.audited % self.block == 0
         counts = (*self.wrong, int(wrong)) if fresh else (*self.wrong[:-1], self.wrong[-1] + wrong)
         after = replace(self, wrong=counts, audited=self.audited + 1)
-        return replace(after, peak=max(self.peak, after._log_capital()))
-
-    def _log_capital(self) -> float:
-        stakes = self._stakes()
-        parts = [_part(number) for number in range(len(stakes))]
-        waiting = 1.0 - sum(parts)
-        largest = max(0.0, *stakes)
-        total = waiting * exp(-largest)
-        total += sum(part * exp(stake - largest) for part, stake in zip(parts, stakes, strict=True))
-        return largest + log(total)
-
-    def _stakes(self) -> list[float]:
-        """Return the logarithm of what each start, at the beginning of a block, has made of its part."""
-        stakes: list[float] = []
-        wrong = 0
-        for number in reversed(range(len(self.wrong))):
-            wrong += self.wrong[number]
-            stakes.append(_mixed(self.limit, wrong, self.audited - number * self.block - wrong))
-        return stakes[::-1]
+        return replace(after, peak=max(self.peak, _log_capital(after)))
 
 
 def wrong_allowed(*, budget: int, accepted: int) -> float | None:
@@ -95,3 +77,23 @@ def _mixed(limit: float, wrong: int, right: int) -> float:
     logs = [wrong * log(share / limit) + right * (log1p(-share) - log1p(-limit)) for share in shares]
     largest = max(logs)
     return largest + log(sum(exp(one - largest) for one in logs) / len(logs))
+
+
+def _log_capital(audit: Audit) -> float:
+    stakes = _stakes(audit)
+    parts = [_part(number) for number in range(len(stakes))]
+    waiting = 1.0 - sum(parts)
+    largest = max(0.0, *stakes)
+    total = waiting * exp(-largest)
+    total += sum(part * exp(stake - largest) for part, stake in zip(parts, stakes, strict=True))
+    return largest + log(total)
+
+
+def _stakes(audit: Audit) -> list[float]:
+    """Return the logarithm of what each start, at the beginning of a block, has made of its part."""
+    stakes: list[float] = []
+    wrong = 0
+    for number in reversed(range(len(audit.wrong))):
+        wrong += audit.wrong[number]
+        stakes.append(_mixed(audit.limit, wrong, audit.audited - number * audit.block - wrong))
+    return stakes[::-1]

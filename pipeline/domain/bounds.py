@@ -4,8 +4,8 @@ All counts are of items. `size` items hold `bad` bad ones; `drawn` of them are d
 `found` of these are bad. A drawn item is mended (the reference answers it), so what counts is what is *left*: the bad
 ones that were not drawn.
 
-Worked series: 2,000 items of which 100 may be left bad, 250 drawn, delta .1. Would 101 be left with 9 found, there would
-be 110, and 9 or fewer of such are drawn with probability .099; 10 of 111 with .159. So up to 9 may be found.
+Worked series: 2,000 items of which 100 may be left bad, 250 drawn, delta .1. Would 101 be left with 9 found, there
+would be 110, and 9 or fewer of such are drawn with probability .099; 10 of 111 with .159. So up to 9 may be found.
 
 Sums run over probabilities from logarithms of factorials: good to about 1e-7 relative at a million items.
 """
@@ -88,7 +88,7 @@ def allowed_found(*, drawn: int, left: int, size: int, delta: float) -> int | No
 
 
 def fewest_drawn(*, found: int, left: int, size: int, delta: float) -> int | None:
-    """Return how many must be drawn for `found` bad ones among them to be allowed; None if not even `size` are enough."""
+    """Return how many must be drawn for `found` bad ones among them to be allowed; None if all are too few."""
     if size <= left:
         return 0
     too_few = _last(lambda drawn: miss_chance(found, drawn=drawn, left=left, size=size) > delta, 0, size)

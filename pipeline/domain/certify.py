@@ -1,15 +1,15 @@
-"""Thresholds with a promise: the run agrees with the reference on a target share of its items, except with chance delta.
+"""Thresholds with a promise: a run agrees with the reference on a target share of its items, but for a chance of delta.
 
-A Path of thresholds, from strict to loose, is fixed from confidences alone. Its loosest step accepts the region; of that,
-items are drawn uniformly and shown to the reference. Walking the path from strict to loose, one stops before the step at
-which more of the drawn items are lost than the bound allows: a fixed sequence of tests needs no correction (Angelopoulos,
-Bates, Candès, Jordan and Lei, "Learn then test", 2021). What is particular here: drawn items take the reference's answer,
-so the promise is about those not drawn, and the bound is exact for a finite run (see `bounds`).
+A Path of thresholds, from strict to loose, is fixed from confidences alone. Its loosest step accepts the region; of
+that, items are drawn uniformly and shown to the reference. Walking the path from strict to loose, one stops before the
+step at which more of the drawn items are lost than the bound allows: a fixed sequence of tests needs no correction
+(Angelopoulos, Bates, Candès, Jordan and Lei, "Learn then test", 2021). What is particular here: drawn items take the
+reference's answer, so the promise is about those not drawn, and the bound is exact for a finite run (see `bounds`).
 
 An item is lost at a step when a cheap tier's answer is taken and differs from the reference's. It counts as lost from
 then on, also when a looser step would take another tier's answer that agrees: so losses only grow along a path, and
-one test covers all its steps. For, let the path run until one more than may be left is left: at that moment, no more may
-have been found than allowed, and that has at most the chance that `bounds.miss_chance` gives.
+one test covers all its steps. For, let the path run until one more is left than may be: at that moment no more may have
+been found than are allowed, and the chance of that is `bounds.miss_chance` at most.
 """
 
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ class Path:
 
 
 def common_path(confidences: NDArray[np.float64]) -> Path:
-    """Return the path that asks the same (calibrated) confidence of every tier and lowers it; confidences (items, tiers).
+    """Return the path that asks the same calibrated confidence of every tier, and lowers it; confidences (items, tiers).
 
     One step for each value that occurs, so that equal ones come together, or for MOST_STEPS quantiles of them.
     """
@@ -215,12 +215,11 @@ def _refusal(promise: Promise, drawing: Drawing, items: int, lost: int, budget: 
     delta = promise.delta
     left = most_left(found=lost, drawn=drawing.drawn, size=drawing.region, delta=delta)
     bad = fewest_bad(found=lost, drawn=drawing.drawn, size=drawing.region, delta=delta)
-    outside = items - drawing.region
     return Refusal(
         promise=promise,
         items=items,
         drawn=drawing.drawn,
         lost=lost,
         best_target=1.0 - left / items,
-        must_go_up=(outside + max(0, bad - budget)) / items if outside else max(0, bad - budget) / items,
+        must_go_up=max(0, bad - budget) / items,
     )

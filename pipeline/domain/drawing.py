@@ -32,8 +32,8 @@ def choose_drawing(promise: Promise, entries: NDArray[np.int64], doubts: NDArray
     if entries.shape != doubts.shape or np.any((doubts < 0.0) | (doubts > 1.0)):
         raise ValueError("each item needs an entry and a doubt in [0, 1]")
     steps = int(entries.max(initial=0)) + 1
-    sizes = np.bincount(entries, minlength=steps)
-    losses = np.cumsum(np.bincount(entries, weights=doubts, minlength=steps))
+    sizes: NDArray[np.int64] = np.bincount(entries, minlength=steps).astype(np.int64)
+    losses: NDArray[np.float64] = np.cumsum(np.bincount(entries, weights=doubts, minlength=steps)).astype(np.float64)
     budget = promise.budget(len(entries))
     best: Drawing | None = None
     for last in _last_steps(losses, budget):
@@ -76,7 +76,7 @@ def _at_most(count: int, means: NDArray[np.float64]) -> NDArray[np.float64]:
     if count <= _EXACT_UP_TO:
         logs = np.log(means)
         total = sum(np.exp(one * logs - means - lgamma(one + 1)) for one in range(count + 1))
-        return np.minimum(np.asarray(total), 1.0)
+        return np.minimum(np.asarray(total, dtype=np.float64), 1.0)
     shape = count + 1.0
     deviations = 3.0 * np.sqrt(shape) * (np.cbrt(means / shape) - 1.0 + 1.0 / (9.0 * shape))
     return np.asarray(1.0 / (1.0 + np.exp(np.clip(1.5976 * deviations + 0.07056 * deviations**3, -50.0, 50.0))))
