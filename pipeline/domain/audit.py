@@ -3,8 +3,9 @@
 Against "a share of at most `limit` of the accepted items is wrong" one bets on each audited item that more are: the
 capital is a likelihood ratio, a mixture over larger shares, and over moments from which the share may have grown. While
 each audited item, whatever came before, is wrong with a chance of `limit` at most, the capital's mean stays below 1, so
-that it ever exceeds 1/delta has probability delta at most (Ville 1939; mixtures of bets: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
-betting", JRSS-B 2024; starts in a mixture: Shin, Ramdas and Rinaldo, "E-detectors", 2023).
+that it ever exceeds 1/delta has probability delta at most (Ville 1939; mixtures of bets: Waudby-Smith and Ramdas,
+"Estimating means of bounded random variables by betting", JRSS-B 2024; mixtures of starts: Shin, Ramdas and Rinaldo,
+"E-detectors", 2023).
 
 Worked series: limit .1, one larger share of .2, one start. A wrong item multiplies the capital by .2/.1 = 2, a right
 one by .8/.9 = .89; five wrong of ten make 2^5 · .89^5 = 17.8, above 1/delta = 10: withdrawn.

@@ -77,7 +77,7 @@ class Path:
 
 
 def common_path(confidences: NDArray[np.float64]) -> Path:
-    """Return the path that asks the same calibrated confidence of every tier, and lowers it; confidences (items, tiers).
+    """Return the path that asks one calibrated confidence of every tier, ever lower; confidences (items, tiers).
 
     One step for each value that occurs, so that equal ones come together, or for MOST_STEPS quantiles of them.
     """
