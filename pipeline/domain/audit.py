@@ -84,7 +84,7 @@ def _log_capital(audit: Audit) -> float:
     stakes = _stakes(audit)
     parts = [_part(number) for number in range(len(stakes))]
     waiting = 1.0 - sum(parts)
-    largest = max(0.0, *stakes)
+    largest = max((0.0, *stakes))
     total = waiting * exp(-largest)
     total += sum(part * exp(stake - largest) for part, stake in zip(parts, stakes, strict=True))
     return largest + log(total)

@@ -181,7 +181,7 @@ def certify(
     step = drawing.last if len(within) <= drawing.allowed else int(within[drawing.allowed]) - 1
     if not np.any(accepted_from <= step):
         return _refusal(promise, drawing, len(entries), len(within), budget)
-    kept = np.count_nonzero(accepted_from <= step) - np.count_nonzero(accepted_from[list(drawn)] <= step)
+    kept = int(np.count_nonzero(accepted_from <= step)) - int(np.count_nonzero(accepted_from[list(drawn)] <= step))
     found = int(np.searchsorted(within, step, side="right"))
     bound = most_left(found=drawing.allowed, drawn=drawing.drawn, size=drawing.region, delta=promise.delta)
     return Certificate(
@@ -193,7 +193,7 @@ def certify(
         step=step,
         thresholds=path.thresholds[step],
         goes_up=1.0 - kept / len(entries),
-        left_at_most=min(bound, int(kept)) / len(entries),
+        left_at_most=min(bound, kept) / len(entries),
     )
 
 

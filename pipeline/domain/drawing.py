@@ -58,7 +58,8 @@ def _drawings(
         rate = drawn / region if region else 1.0
         kept = (1.0 - rate) * _expected_accepted(allowed, rate, sizes[: last + 1], losses[: last + 1])
         drawings.append(Drawing(last=last, region=region, drawn=drawn, allowed=allowed, expected_avoided=kept / items))
-        if drawn == 0 or kept < max(one.expected_avoided for one in drawings) * items * 0.9:
+        exhausted = drawn + budget >= region  # all that may be left is left: no more need be found
+        if exhausted or kept < max(one.expected_avoided for one in drawings) * items * 0.9:
             break
         allowed += max(1, allowed // 10)
     return drawings
@@ -79,4 +80,5 @@ def _at_most(count: int, means: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.minimum(np.asarray(total, dtype=np.float64), 1.0)
     shape = count + 1.0
     deviations = 3.0 * np.sqrt(shape) * (np.cbrt(means / shape) - 1.0 + 1.0 / (9.0 * shape))
-    return np.asarray(1.0 / (1.0 + np.exp(np.clip(1.5976 * deviations + 0.07056 * deviations**3, -50.0, 50.0))))
+    deviations = np.clip(deviations, -8.0, 8.0)
+    return np.asarray(1.0 / (1.0 + np.exp(1.5976 * deviations + 0.07056 * deviations**3)))

@@ -2,11 +2,11 @@
 
     python tests/bench/cascade.py DATA [--splits 10] [--draws 20] [--peer 5] [--only NAME ...] [--json]
 
-DATA is a folder with `NAME/train.jsonl` and `NAME/dev.jsonl`. Each split pools both, fits TF-IDF tiers on 3,000 rows and
-takes 2,000 others as the run, whose gold labels are the reference; each draw certifies anew. A violation is a run with
-more than (1 - target) of its answers wrong. `top`: the calibrated top probability of the logistic tier; `learned`: a
-confidence learned from several signals; `tiers`: naive → logistic → reference. `--peer` splits also ask bargain 0.1.3, on
-the learned scores, once each. All confidences are learned on the 3,000 only.
+DATA is a folder with `NAME/train.jsonl` and `NAME/dev.jsonl`. Each split pools both, fits TF-IDF tiers on 3,000 rows
+and takes 2,000 others as the run, whose gold labels are the reference; each draw certifies anew. A violation is a run
+with more than (1 - target) of its answers wrong. `top`: the calibrated top probability of the logistic tier; `learned`: a
+confidence learned from several signals; `tiers`: naive → logistic → reference. `--peer` splits also ask bargain 0.1.3,
+on the learned scores, once each. All confidences are learned on the 3,000 only.
 
 Needs packages that Headrace does not: pip install scikit-learn scipy bargain==0.1.3
 """
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipeline.domain.audit import Audit
-from pipeline.domain.certify import Certificate, Promise, certify, common_path, lost_from
+from pipeline.domain.certify import Certificate, Promise, Refusal, certify, common_path, lost_from
 from pipeline.domain.drawing import choose_drawing
 from tests.bench.cascade_tiers import Floats, Scored, rows, scored
 
@@ -57,9 +57,9 @@ def certified(
 
 
 def outcome(
-    certificate: Any, entries: NDArray[np.int64], wrong: NDArray[np.bool_], drawn: NDArray[np.int64]
+    certificate: Certificate | Refusal, entries: NDArray[np.int64], wrong: NDArray[np.bool_], drawn: NDArray[np.int64]
 ) -> tuple[float, bool]:
-    if not isinstance(certificate, Certificate):
+    if isinstance(certificate, Refusal):
         return 0.0, False
     kept = entries.min(axis=1) <= certificate.step
     kept[drawn] = False
@@ -82,7 +82,7 @@ def peer(confidence: Floats, wrong: NDArray[np.bool_], target: float, seed: int)
             return 0, float(confidence[int(record)])
 
     class Gold(Oracle):  # type: ignore[misc]
-        def oracle_func(self, record: str, answer: Any) -> tuple[bool, int]:
+        def oracle_func(self, record: str, answer: int) -> tuple[bool, int]:
             return int(wrong[int(record)]) == answer, int(wrong[int(record)])
 
     one = BARGAIN_A(Cheap(verbose=False), Gold(verbose=False), target=target, delta=DELTA, verbose=False, seed=seed)
