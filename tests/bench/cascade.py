@@ -4,9 +4,9 @@
 
 DATA is a folder with `NAME/train.jsonl` and `NAME/dev.jsonl`. Each split pools both, fits TF-IDF tiers on 3,000 rows
 and takes 2,000 others as the run, whose gold labels are the reference; each draw certifies anew. A violation is a run
-with more than (1 - target) of its answers wrong. `top`: the calibrated top probability of the logistic tier; `learned`: a
-confidence learned from several signals; `tiers`: naive → logistic → reference. `--peer` splits also ask bargain 0.1.3,
-on the learned scores, once each. All confidences are learned on the 3,000 only.
+with more than (1 - target) of its answers wrong. `top`: the calibrated top probability of the logistic tier;
+`learned`: a confidence learned from several signals; `tiers`: naive → logistic → reference.
+`--peer` splits also ask bargain 0.1.3, on the learned scores, once each. Confidences are learned on the 3,000 only.
 
 Needs packages that Headrace does not: pip install scikit-learn scipy bargain==0.1.3
 """

@@ -58,8 +58,8 @@ def test_over_all_draws_the_promise_is_broken_no_more_often_than_delta(
     for case in cases:
         found = certify(promise, path, drawing, entries, case.tolist(), lost[case])
         if isinstance(found, Certificate):
-            accepted = entries <= found.step
-            kept = accepted.any(axis=1)
+            accepted = np.asarray(entries <= found.step)
+            kept = np.array(accepted.any(axis=1))
             kept[case] = False
             mistakes = int(wrong[np.arange(ITEMS), accepted.argmax(axis=1)][kept].sum())
             broken += mistakes > promise.budget(ITEMS)
