@@ -25,6 +25,11 @@ def available_memory_bytes(cgroup: Path = _CGROUP) -> int:
     return free
 
 
+def busy_cpus(interval_s: float = 0.5) -> float:
+    """Watch for a moment how many CPUs are at work, whoever's work it is; blocks that long."""
+    return psutil.cpu_percent(interval=interval_s) / 100 * (psutil.cpu_count() or 1)
+
+
 def _counter(stat: Path, name: str) -> int:
     """Return one line's number of a cgroup's `memory.stat`; 0 where it does not stand there."""
     try:

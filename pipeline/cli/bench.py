@@ -9,6 +9,7 @@ from rich.table import Table
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
 from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
+from pipeline.cli.tuning import warn_of_other_work
 from pipeline.domain.fusing import LEAST_ANSWERS
 from pipeline.flow.bench import Rate, Timed
 from pipeline.ports.source import SourceOptions
@@ -68,6 +69,7 @@ def engine(
     settings = load_settings()
     job = job_from(job_file)
     tier_no = tier_to_bench(job, tier)
+    warn_of_other_work()
     with Display() as display:
         found = bench_engine(
             job,

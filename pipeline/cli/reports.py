@@ -165,7 +165,7 @@ def costs(run: str | None, by: str, as_json: bool) -> None:  # noqa: FBT001
 
 
 @commands.command()
-@run_argument
+@click.argument("run")
 @click.option("--unresolved/--no-unresolved", default=True, help="Ask the unresolved again, at their top tier.")
 @json_option
 @examples("headrace retry last", "headrace retry support-tickets-3fa9 --no-unresolved")
@@ -173,7 +173,7 @@ def retry(run: str, unresolved: bool, as_json: bool) -> None:  # noqa: FBT001
     """Take up a cancelled or failed run, and ask again what stayed unresolved. What is answered stays.
 
     This starts no worker: run the job once more over the same input, or have workers up. RUN is a name, its beginning
-    (then the latest such run) or `last`, which is the default.
+    (then the latest such run) or `last`: here it must be given, for what is asked again is paid for again.
     """
     with opened_store() as store:
         record = store.find_run(run)

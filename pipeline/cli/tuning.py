@@ -17,7 +17,7 @@ from pipeline.settings import Settings, load_settings
 from pipeline.wiring.comparing import FormatFigures, StepFigures, compare
 from pipeline.wiring.formats import FORMATS
 from pipeline.wiring.inputs import job_from
-from pipeline.wiring.parts import system_clock
+from pipeline.wiring.parts import other_work, system_clock
 from pipeline.wiring.samples import Sample, job_sample, own_sample
 from pipeline.wiring.tuning import TunedRecord
 from pipeline.wiring.tuning import tune as tune_model
@@ -67,6 +67,13 @@ def _say(what: str) -> None:
     err.print(what, markup=False, soft_wrap=True)
 
 
+def warn_of_other_work() -> None:
+    """Tell people that a measurement which begins now is not to be relied on, where that is so."""
+    warning = other_work()
+    if warning is not None:
+        _say(f"note: {warning}")
+
+
 @models.command()
 @click.argument("name", metavar="NAME")
 @_formats_option
@@ -93,6 +100,7 @@ def tune(name: str, formats: str, sample_file: Path | None, as_json: bool) -> No
     wanted = _wanted(formats)
     settings = load_settings()
     sample = ticket_sample(settings, _CHOICES) if sample_file is None else own_sample(sample_file)
+    warn_of_other_work()
     with Display() as display:
         record = tune_model(name, wanted, sample, settings, clock=system_clock(), say=_say, show=display.bar)
     if as_json:
@@ -184,6 +192,7 @@ def compare_command(
         sample = job_sample(job, inputs, gold, settings, name=f"job {job.name}", most_items=most_items, options=options)
     else:
         sample = ticket_sample(settings) if sample_file is None else own_sample(sample_file)
+    warn_of_other_work()
     with Display() as display:
         found = compare(name, wanted, sample, settings, say=_say, show=display.bar)
     if as_json:

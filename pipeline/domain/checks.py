@@ -51,8 +51,8 @@ class RangeCheck(_Check):
     """A number must lie between the two, both included."""
 
     kind: Literal["range"]
-    minimum: float | None = Field(default=None, allow_inf_nan=False)
-    maximum: float | None = Field(default=None, allow_inf_nan=False)
+    minimum: float | None = Field(default=None, strict=True, allow_inf_nan=False)
+    maximum: float | None = Field(default=None, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _some_range(self) -> "RangeCheck":

@@ -38,8 +38,8 @@ class FieldSpec(BaseModel):
     """Type of a list's values; None is string."""
     copied: StrictBool = Field(default=True, validation_alias=AliasChoices("copy", "copied"))
     """Strings, numbers, dates and money must stand in the text; otherwise the answer is null."""
-    minimum: float | None = Field(default=None, allow_inf_nan=False)
-    maximum: float | None = Field(default=None, allow_inf_nan=False)
+    minimum: float | None = Field(default=None, strict=True, allow_inf_nan=False)
+    maximum: float | None = Field(default=None, strict=True, allow_inf_nan=False)
 
     @field_validator("pattern")
     @classmethod

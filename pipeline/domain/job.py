@@ -42,7 +42,7 @@ class Job(BaseModel):
     """Column that names an item; None: the line number."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=16)]
-    flush_after_s: float = Field(default=10.0, gt=0, le=86_400)
+    flush_after_s: float = Field(default=10.0, strict=True, gt=0, le=86_400)
     """Escalations that do not fill a chunk travel on after this time."""
 
     @field_validator("text")

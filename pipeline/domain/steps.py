@@ -119,7 +119,7 @@ class ClassifyStep(_ChoiceStep):
     kind: Literal["classify"]
     labels: Annotated[Meanings, Field(min_length=2, max_length=MAX_LABELS)]
     """Label → what it means; the label itself is what the model must say."""
-    orders: int = Field(default=1, ge=1, le=8)
+    orders: int = Field(default=1, strict=True, ge=1, le=8)
     """In how many orders of its labels it is asked; probabilities are averaged. Each costs another reading."""
 
     @property

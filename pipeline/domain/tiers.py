@@ -13,7 +13,7 @@ BUILT_IN_TEMPLATES = ("chatml", "gemma", "llama-2", "mistral-instruct", "plain")
 TEMPLATE_SUFFIX = ".jinja"
 MAX_THREADS = 1024
 OnLong: TypeAlias = Literal["escalate", "truncate", "reject"]
-Threshold = Annotated[float, Field(ge=0.0, le=1.01)]
+Threshold = Annotated[float, Field(strict=True, ge=0.0, le=1.01)]
 
 
 class Tier(BaseModel):
@@ -30,16 +30,16 @@ class Tier(BaseModel):
     """Step name (or `default`) → least confidence that is accepted. None: 0.85, and on the last tier anything."""
     price: str | None = None
     """Entry of the price book; None: its costs are unknown."""
-    chunk_items: int = Field(default=32, ge=1, le=4096)
+    chunk_items: int = Field(default=32, strict=True, ge=1, le=4096)
     """Items in one chunk."""
-    context_tokens: int = Field(default=4096, ge=256, le=1_048_576)
+    context_tokens: int = Field(default=4096, strict=True, ge=256, le=1_048_576)
     """Window for one item: instruction, text and answer."""
-    max_text_tokens: int | None = Field(default=None, ge=16, le=1_048_576)
+    max_text_tokens: int | None = Field(default=None, strict=True, ge=16, le=1_048_576)
     """Length of text up to which the model is trusted; None: whatever fits into the window."""
     on_long: OnLong = "escalate"
     on_unknown_confidence: Literal["accept", "escalate"] = "escalate"
     """What to do when the engine gives no probabilities."""
-    max_answer_tokens: int = Field(default=256, ge=8, le=8192)
+    max_answer_tokens: int = Field(default=256, strict=True, ge=8, le=8192)
 
     fuse: Literal["auto"] | StrictBool = "auto"
     """llama: whether a text is read once for all steps, whose instructions then stand together before it.
@@ -47,7 +47,7 @@ class Tier(BaseModel):
     `auto` does so for the steps whose answers hold by a measurement of this job on the model at hand; without one, and
     for all others, steps are read apart.
     """
-    gpu_layers: int | None = Field(default=None, ge=-1, le=10_000)
+    gpu_layers: int | None = Field(default=None, strict=True, ge=-1, le=10_000)
     """llama: layers on the GPU; -1 is all. None: all where llama.cpp was built for a GPU, else none."""
     chat_template: str | None = Field(default=None, min_length=1)
     """llama: for a file that has none, the name of a built-in template or the text of one.
@@ -57,7 +57,7 @@ class Tier(BaseModel):
     """
     reproducible: StrictBool = False
     """llama: read every question by itself, so that its answer does not depend on what else is asked; much slower."""
-    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
+    threads: int | None = Field(default=None, strict=True, ge=1, le=MAX_THREADS)
     """llama: None takes what the cgroup grants this worker."""
 
     base_url: str | None = None
@@ -66,10 +66,10 @@ class Tier(BaseModel):
     """openai: *name* of the environment variable with the key."""
     azure_api_version: str | None = None
     """openai: set for Azure, with `base_url` as the resource's endpoint."""
-    concurrency: int = Field(default=8, ge=1, le=512)
+    concurrency: int = Field(default=8, strict=True, ge=1, le=512)
     """openai: requests in flight at once."""
-    timeout_s: float = Field(default=60.0, gt=0, le=86_400)
-    retries: int = Field(default=4, ge=0, le=20)
+    timeout_s: float = Field(default=60.0, strict=True, gt=0, le=86_400)
+    retries: int = Field(default=4, strict=True, ge=0, le=20)
 
     @field_validator("accept_at", mode="before")
     @classmethod

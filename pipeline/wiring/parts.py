@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pipeline.adapters.celery_queue import CeleryQueue
 from pipeline.adapters.entry_points import load_entry_points
+from pipeline.adapters.machine import busy_cpus
 from pipeline.adapters.postgres import PostgresStore
 from pipeline.adapters.system_clock import SystemClock
 from pipeline.adapters.user_files import load_price_book
@@ -17,6 +18,8 @@ from pipeline.flow.judge import Judge
 from pipeline.flow.lease import renewed
 from pipeline.ports.engine import Engine
 from pipeline.settings import Settings
+
+_BUSY_CPUS = 0.3
 
 
 @contextlib.contextmanager
@@ -44,6 +47,17 @@ def judge_for(tier: Tier, engine: Engine, settings: Settings, *, redis_url: str,
         lease_s=settings.lease_s,
         keep_lease=functools.partial(renewed, store, lease_s=settings.lease_s),
         entry_points_of=load_entry_points,
+    )
+
+
+def other_work() -> str | None:
+    """Say that this machine is busy already, so that what is timed on it comes out too low; None where it is not."""
+    busy = busy_cpus()
+    if busy < _BUSY_CPUS:
+        return None
+    return (
+        f"{busy:.1f} CPUs are busy with other work: figures come out too low, and not to be compared; end it, or "
+        "measure again later"
     )
 
 

@@ -89,6 +89,11 @@ def test_bos_comes_exactly_once_or_never(vocabulary: object, source: str, wants:
     [
         ("{% for %}", "does not compile"),
         (DEAF, "does not print a user's turn"),
+        ("{{ 10 ** (10 ** 9) }}" + TURNS, "does not print a user's turn"),
+        ("{{ ('a' * 999999999) | length }}" + TURNS, "does not print a user's turn"),
+        ("{{ '%999999999d' % 1 }}" + TURNS, "does not print a user's turn"),
+        ("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}" + TURNS, "does not print"),
+        ("{% set n = namespace(x=9) %}{% for a in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}" + TURNS, "print"),
         (TURNS + "{{ messages[0].content }}", "does not print a user's turn"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}" + TURNS, "does not print a user's turn"),
         ("{{ messages.append(1) }}" + TURNS, "does not print a user's turn"),

@@ -93,6 +93,15 @@ def test_the_job_of_the_readme_loads(tmp_path: Path) -> None:
     assert job.threshold(2, 1) is None
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("default = 0.85", 'default = "0.85"'), ('engine = "llama"', 'engine = "llama"\ncontext_tokens = "4096"')],
+)
+def test_a_number_in_quotes_is_no_number(tmp_path: Path, old: str, new: str) -> None:
+    said = message(tmp_path, SUPPORT.replace(old, new))
+    assert "number" in said or "integer" in said
+
+
 def test_what_means_the_same_has_the_same_digest(tmp_path: Path) -> None:
     respelled = "# a comment\n" + SUPPORT.replace("key  =", "key =").replace('"sentiment"', "'sentiment'")
     assert load(tmp_path, respelled) == load(tmp_path, SUPPORT)
