@@ -25,7 +25,7 @@ from typing import Any, Self
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
-from pipeline.domain.runs import FINAL_STATES, RunState
+from pipeline.domain.runs import ENDED_STATES, RunState
 from pipeline.flow.ingest import announce, new_run
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import RunRecord, Store
@@ -68,7 +68,7 @@ class Producer:
             digest = hashlib.sha256(json.dumps(["producer", name]).encode()).hexdigest()
             fused = fused_by_evidence(frozen, settings)
             self._run, _ = self._store.open_run(new_run(frozen, digest, price_book_for(settings), fused=fused))
-            if self._run.state in FINAL_STATES - {RunState.DONE}:
+            if self._run.state in ENDED_STATES - {RunState.DONE}:
                 raise ConfigError(
                     f"run {self._run.name} is {self._run.state.value}; take it up with: headrace retry {self._run.name}"
                 )

@@ -30,7 +30,7 @@ from pipeline.domain.steps import (
 PROMPT_VERSION = 2
 ANSWER_KEY = "answer"
 """What a label is the value of."""
-_OBJECT = f'Answer with a JSON object: {{"{ANSWER_KEY}": "<label>"}}'
+OBJECT_WORDS = f'Answer with a JSON object: {{"{ANSWER_KEY}": "<label>"}}'
 _WITH_EXAMPLES = "Copy values from the text; write null for what it does not say."
 _WITHOUT_EXAMPLES = (
     "Most fields are null: write a value only where the text says it, copied letter by letter; write null for all else."
@@ -144,17 +144,17 @@ def whole(step: Step) -> Part:
     match step:
         case ClassifyStep():
             asked = step.question or "Which label fits the text best?"
-            instructions = f"{asked}\nLabels:\n{_listed(step.labels)}\n{_OBJECT}."
+            instructions = f"{asked}\nLabels:\n{_listed(step.labels)}\n{OBJECT_WORDS}."
             return _choice(step, instructions)
         case SentimentStep():
             asked = step.question or "What is the sentiment of the text?"
-            return _choice(step, f"{asked}\n{_OBJECT}, where the label is negative, neutral or positive.")
+            return _choice(step, f"{asked}\n{OBJECT_WORDS}, where the label is negative, neutral or positive.")
         case YesNoStep():
-            return _choice(step, f"{step.question}\n{_OBJECT}, where the label is yes or no.")
+            return _choice(step, f"{step.question}\n{OBJECT_WORDS}, where the label is yes or no.")
         case ScoreStep():
             asked = step.question or "Which level fits the text best?"
             instructions = (
-                f"{asked}\nLevels, lowest first:\n{_listed(step.levels)}\n{_OBJECT}, where the label is a level."
+                f"{asked}\nLevels, lowest first:\n{_listed(step.levels)}\n{OBJECT_WORDS}, where the label is a level."
             )
             return _choice(step, instructions)
         case MultilabelStep():
@@ -168,7 +168,7 @@ def each(step: MultilabelStep) -> tuple[Part, ...]:
     asked = step.question or "Which labels fit the text?"
     instructions = (
         f"{asked} None, one or several may fit.\nLabels:\n{_listed(step.labels)}\n"
-        f"Each label is asked about by itself. {_OBJECT}, which is yes or no here."
+        f"Each label is asked about by itself. {OBJECT_WORDS}, which is yes or no here."
     )
     return tuple(
         Part(

@@ -41,8 +41,11 @@ def _report(judged: Judged) -> None:
             result=judged.result,
             items=judged.items,
             verdicts=judged.verdicts,
+            held=judged.held,
             escalations=judged.escalations,
             unresolved=judged.unresolved,
             fused=list(judged.fused),
             seconds=round(judged.seconds, 3),
         )
+        for promise in judged.promises:
+            log.info("promise", run=judged.run, said=promise)

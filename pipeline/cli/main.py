@@ -22,6 +22,7 @@ _MODULES = {
     "run": ("run", "submit", "watch"),
     "serve": ("up", "worker", "sweep"),
     "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
+    "certificates": ("certificates",),
     "tuning": ("models",),
     "doctor": ("doctor",),
     "bench": ("bench",),

@@ -22,22 +22,38 @@ _CALIBRATIONS = ((0.75, 0.25), (1.0, 0.5), (1.3, 0.25))
 _EXACT_UP_TO = 60
 
 
-def choose_drawing(promise: Promise, entries: NDArray[np.int64], doubts: NDArray[np.float64]) -> Drawing | None:
+def cautious_doubts(confidences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the chance that an answer is wrong where nobody calibrated the confidences (items,).
+
+    Half what they say, half what small models are usually like: from never wrong where they are surest to wrong every
+    other time where they are least sure. Models that are always sure would have too few items drawn otherwise.
+    """
+    ascending = np.sort(confidences)
+    at_least_as_sure = 1.0 - np.searchsorted(ascending, confidences, side="left") / max(len(confidences), 1)
+    return np.asarray((1.0 - confidences + at_least_as_sure / 2) / 2, dtype=np.float64)
+
+
+def choose_drawing(
+    promise: Promise, entries: NDArray[np.int64], doubts: NDArray[np.float64], *, steps: int
+) -> Drawing | None:
     """Return the drawing that is expected to spare the reference most; None when none is expected to spare anything.
 
-    `entries` (items,) is the first step at which an item is accepted, `doubts` (items,) the chance that it is lost then
-    (one minus a calibrated confidence). Items that no step accepts have an entry larger than all steps and count only
-    towards the size of the run.
+    `entries` (items,) is the first of the path's `steps` at which an item is accepted, `doubts` (items,) the chance
+    that it is lost then (one minus a calibrated confidence). Items that no step accepts have an entry of `steps` or
+    more and count only towards the size of the run.
     """
     if entries.shape != doubts.shape or np.any((doubts < 0.0) | (doubts > 1.0)):
         raise ValueError("each item needs an entry and a doubt in [0, 1]")
-    steps = int(entries.max(initial=0)) + 1
-    sizes: NDArray[np.int64] = np.bincount(entries, minlength=steps).astype(np.int64)
-    losses: NDArray[np.float64] = np.cumsum(np.bincount(entries, weights=doubts, minlength=steps)).astype(np.float64)
+    within = entries < steps
+    if not within.any():
+        return None
+    sizes: NDArray[np.int64] = np.bincount(entries[within], minlength=steps).astype(np.int64)
+    lost = np.bincount(entries[within], weights=doubts[within], minlength=steps)
+    losses: NDArray[np.float64] = np.cumsum(lost).astype(np.float64)
     budget = promise.budget(len(entries))
     best: Drawing | None = None
     for last in _last_steps(losses, budget):
-        for drawing in _drawings(promise, budget, last, sizes, losses):
+        for drawing in _drawings(promise, len(entries), last, sizes, losses):
             if best is None or drawing.expected_avoided > best.expected_avoided:
                 best = drawing
     return best if best is not None and best.expected_avoided > 0.0 else None
@@ -49,9 +65,9 @@ def _last_steps(losses: NDArray[np.float64], budget: int) -> list[int]:
 
 
 def _drawings(
-    promise: Promise, budget: int, last: int, sizes: NDArray[np.int64], losses: NDArray[np.float64]
+    promise: Promise, items: int, last: int, sizes: NDArray[np.int64], losses: NDArray[np.float64]
 ) -> list[Drawing]:
-    region, items = int(sizes[: last + 1].sum()), int(sizes.sum())
+    region, budget = int(sizes[: last + 1].sum()), promise.budget(items)
     drawings = []
     allowed = 0
     while (drawn := fewest_drawn(found=allowed, left=budget, size=region, delta=promise.delta)) is not None:

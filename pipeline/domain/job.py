@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from pipeline.domain.checks import RangeCheck
 from pipeline.domain.steps import ExtractStep, Step
+from pipeline.domain.targets import Target
 from pipeline.domain.tiers import Tier
 
 STEP_COLUMNS = ("state", "confidence", "calibrated", "tier", "reason")
@@ -42,6 +43,8 @@ class Job(BaseModel):
     """Column that names an item; None: the line number."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=16)]
+    target: Target | None = None
+    """None: thresholds are as the tiers say, and nothing is promised."""
     flush_after_s: float = Field(default=10.0, strict=True, gt=0, le=86_400)
     """Escalations that do not fill a chunk travel on after this time."""
 
@@ -73,12 +76,27 @@ class Job(BaseModel):
                     raise ValueError(msg)
             self._checks_fit(step)
         known = {step.name for step in self.steps} | {"default"}
+        self._target_fits(known)
         for tier in self.tiers:
             for name in tier.accept_at or {}:
                 if name not in known:
                     msg = f"tiers.{tier.name}.accept_at: {name!r} is no step; allowed: {', '.join(sorted(known))}"
                     raise ValueError(msg)
         return self
+
+    def _target_fits(self, known: set[str]) -> None:
+        """Refuse a target for a step that is not there, or that has nobody to be held against."""
+        for name in () if self.target is None else self.target.agreement:
+            if name not in known:
+                msg = f"target.agreement: {name!r} is no step; allowed: {', '.join(sorted(known))}"
+                raise ValueError(msg)
+            alone = [one for number, one in enumerate(self.steps) if one.name == name and len(self.ladder(number)) == 1]
+            if alone:
+                msg = f"target.agreement: only one tier answers {name!r}: there is no other to compare it with"
+                raise ValueError(msg)
+        if self.target is not None and not self.certified_steps:
+            msg = "target: no step has two tiers: the last tier of a ladder is the reference for those below"
+            raise ValueError(msg)
 
     def _columns_differ(self) -> None:
         """Refuse step names that would be the same columns in results as CSV or Parquet."""
@@ -132,10 +150,28 @@ class Job(BaseModel):
             masks[first] = masks.get(first, 0) | 1 << step_no
         return masks
 
+    @property
+    def certified_steps(self) -> dict[int, float]:
+        """Numbers of the steps with a promise and somebody to compare with → their targets."""
+        if self.target is None:
+            return {}
+        found = {number: self.target.of(step.name) for number, step in enumerate(self.steps)}
+        return {number: share for number, share in found.items() if share is not None and len(self.ladder(number)) > 1}
+
+    def is_certified(self, step_no: int, tier_no: int) -> bool:
+        """Whether answers to this step at this tier stand only once they are certified."""
+        return step_no in self.certified_steps and self.next_tier(step_no, tier_no) is not None
+
     def threshold(self, step_no: int, tier_no: int) -> float | None:
-        """Return the least confidence accepted; None accepts any well-formed answer."""
-        last = self.next_tier(step_no, tier_no) is None
-        return self.tiers[tier_no].threshold(self.steps[step_no].name, last=last)
+        """Return the least confidence accepted; None accepts any well-formed answer.
+
+        With a target it is the least that may be certified: unless the job says otherwise, anything at the last tier
+        below the reference.
+        """
+        ladder, tier = self.ladder(step_no), self.tiers[tier_no]
+        if tier.accept_at is None and self.is_certified(step_no, tier_no) and ladder[-2:-1] == (tier_no,):
+            return 0.0
+        return tier.threshold(self.steps[step_no].name, last=tier_no == ladder[-1])
 
 
 def steps_of(mask: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What becomes of one (item, step) at one tier: exactly one of Verdict, Escalation, Unresolved."""
+"""What becomes of one (item, step) at one tier: exactly one of Verdict, Escalation, Unresolved; for a while Held."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +15,8 @@ LOW_CONFIDENCE = "low_confidence"
 UNKNOWN_CONFIDENCE = "unknown_confidence"
 CHECK_FAILED = "check_failed"
 NOT_IN_TEXT = "not_in_text"
+DRAWN = "drawn"
+"""Drawn for a certificate: the reference answers it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,11 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The answer is believed enough to be certified: it waits for the thresholds of its window."""
+
+
+@dataclass(frozen=True, slots=True)
 class Escalation:
     """The next tier of the step's ladder is asked."""
 
@@ -57,7 +64,7 @@ class Unresolved:
     reason: str
 
 
-Outcome: TypeAlias = Verdict | Escalation | Unresolved
+Outcome: TypeAlias = Verdict | Held | Escalation | Unresolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

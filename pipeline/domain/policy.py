@@ -14,6 +14,7 @@ from pipeline.domain.outcomes import (
     UNKNOWN_CONFIDENCE,
     Escalation,
     Given,
+    Held,
     Outcome,
     Unresolved,
     Verdict,
@@ -30,7 +31,8 @@ class PolicyVersion:
 
     version: int
     thresholds: Mapping[tuple[int, int], float | None]
-    """(step_no, tier_no) → least confidence accepted; None accepts any well-formed answer."""
+    """(step_no, tier_no) → least confidence accepted; None accepts any well-formed answer. Version 1 of a job with a
+    target says what may be certified at all."""
 
 
 def policy_of(job: Job) -> PolicyVersion:
@@ -64,7 +66,7 @@ def decide(
     tier = job.tiers[tier_no]
     reason = _objection(job, policy, place, given, confidence, text=text, entry_points=entry_points)
     if reason is None:
-        return Verdict()
+        return Held() if job.is_certified(step_no, tier_no) else Verdict()
     rejected_here = reason == Defect.TOO_LONG and tier.on_long == "reject"
     upper = None if rejected_here else job.next_tier(step_no, tier_no)
     return Unresolved(reason) if upper is None else Escalation(upper, reason)
@@ -94,6 +96,7 @@ def _objection(
     threshold = policy.thresholds[place]
     if threshold is None:
         return None
-    if confidence is None:
-        return None if job.tiers[tier_no].on_unknown_confidence == "accept" else UNKNOWN_CONFIDENCE
+    if confidence is None:  # what is not known to be sure cannot be certified
+        lenient = job.tiers[tier_no].on_unknown_confidence == "accept" and not job.is_certified(step_no, tier_no)
+        return None if lenient else UNKNOWN_CONFIDENCE
     return LOW_CONFIDENCE if confidence.value < threshold else None

@@ -22,7 +22,7 @@ class RunState(StrEnum):
     PAUSED = "paused"
     """A tier's endpoint is down; its chunks wait and are probed. Shown, not stored: the run goes on by itself."""
     HELD = "held"
-    """Stopped until somebody decides (a budget is spent)."""
+    """Stopped until somebody decides: a promise cannot be kept."""
     DONE = "done"
     """Every (item, step) has its outcome."""
     CANCELLED = "cancelled"
@@ -32,6 +32,8 @@ class RunState(StrEnum):
 
 
 FINAL_STATES = frozenset({RunState.DONE, RunState.CANCELLED, RunState.FAILED})
+ENDED_STATES = FINAL_STATES | {RunState.HELD}
+"""Nothing more happens by itself."""
 WORKING_STATES = frozenset({RunState.INGESTING, RunState.RUNNING})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.domain.runs import FINAL_STATES, RunProgress
+from pipeline.domain.runs import ENDED_STATES, RunProgress
 from pipeline.ports.clock import Clock
 from pipeline.ports.store import ReportStore
 
@@ -38,7 +38,7 @@ def follow(
     show: Callable[[RunProgress, Pace], None],
     tick: Callable[[], None] = lambda: None,
 ) -> RunProgress:
-    """Show progress until the run is in a final state; `tick` is called several times a second."""
+    """Show progress until the run has ended or waits for a person; `tick` is called several times a second."""
     started_s = clock.monotonic_s()
     first: RunProgress | None = None
     while True:
@@ -47,7 +47,7 @@ def follow(
         took_s = clock.monotonic_s() - asked_s
         first = first or now
         show(now, pace(first, now, clock.monotonic_s() - started_s))
-        if now.state in FINAL_STATES:
+        if now.state in ENDED_STATES:
             return now
         wait_until_s = clock.monotonic_s() + max(_LOOK_EVERY_S, _RESTRAINT * took_s)
         while clock.monotonic_s() < wait_until_s:

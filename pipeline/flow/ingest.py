@@ -10,7 +10,7 @@ from pipeline.asking import prompt_digests
 from pipeline.domain.errors import ConfigError, QueueUnavailable
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
-from pipeline.domain.runs import FINAL_STATES, RunState, identity_digest, run_name
+from pipeline.domain.runs import ENDED_STATES, RunState, identity_digest, run_name
 from pipeline.flow.ahead import ahead
 from pipeline.ports.queue import Queue
 from pipeline.ports.source import Row, Source
@@ -85,7 +85,7 @@ def submit(
     Raises ConfigError when the run was cancelled or failed (`retry` takes it up) or is being read by another process.
     """
     run, made = store.open_run(new_run(job, source.digest, price_book, fused=fused))
-    if run.state in FINAL_STATES - {RunState.DONE}:
+    if run.state in ENDED_STATES - {RunState.DONE}:
         raise ConfigError(f"run {run.name} is {run.state.value}; take it up with: headrace retry {run.name}")
     if on_run is not None:
         on_run(run)

@@ -12,14 +12,15 @@ from pipeline.domain.checks import EntryPoint
 from pipeline.domain.errors import ConservationError, EngineUnavailable, MessageError
 from pipeline.domain.job import Job, steps_of
 from pipeline.domain.ledger import enter
-from pipeline.domain.outcomes import Attempt, Given, Unresolved, Verdict
+from pipeline.domain.outcomes import Attempt, Escalation, Given, Held, Unresolved, Verdict
 from pipeline.domain.policy import PolicyVersion, believe, decide, policy_of
 from pipeline.domain.runs import RunState
+from pipeline.flow.certify import Advanced, PromiseStore, advance
 from pipeline.flow.ingest import announce
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.ports.queue import Queue
-from pipeline.ports.store import ClaimedChunk, JudgedChunk, RunRecord, WorkStore
+from pipeline.ports.store import ClaimedChunk, JudgedChunk, RunRecord
 
 MAX_CLAIMS = 5
 """A chunk that broke its worker this often is marked dead instead of being tried for ever."""
@@ -43,12 +44,16 @@ class Judged:
     run: str | None = None
     items: int = 0
     verdicts: int = 0
+    held: int = 0
+    """Answers that wait to be certified."""
     escalations: int = 0
     unresolved: int = 0
     fused: tuple[str, ...] = ()
     """Steps that share a reading at this tier by evidence, as frozen when the run was made."""
     seconds: float = 0.0
     run_state: RunState | None = None
+    promises: tuple[str, ...] = ()
+    """What was drawn, certified or refused since this chunk was the last one open."""
     reason: str | None = None
 
 
@@ -86,7 +91,7 @@ class Judge:
 
     pool: str
     engine: Engine
-    store: WorkStore
+    store: PromiseStore
     queue: Queue
     clock: Clock
     worker: str
@@ -130,18 +135,20 @@ class Judge:
         announce(self.queue, self.store, committed.notices)
         if reply.outage is not None:
             return self._pause(claimed, reply.outage, reply.retry_after_s, give_back=False)
-        state = self._settle(claimed.run_id)
+        state, advanced = self._settle(claimed.run_id)
         return Judged(
             chunk_id=claimed.chunk_id,
             result="committed",
             run=frozen.run.name,
             items=len(claimed.item_nos),
             verdicts=sum(isinstance(attempt.outcome, Verdict) for attempt in attempts),
-            escalations=sum(not isinstance(attempt.outcome, Verdict | Unresolved) for attempt in attempts),
+            held=sum(isinstance(attempt.outcome, Held) for attempt in attempts),
+            escalations=sum(isinstance(attempt.outcome, Escalation) for attempt in attempts),
             unresolved=sum(isinstance(attempt.outcome, Unresolved) for attempt in attempts),
             fused=frozen.fused(claimed.tier_no),
             seconds=self.clock.monotonic_s() - started_s,
             run_state=state,
+            promises=advanced.said,
         )
 
     def _frozen(self, run_id: int) -> _Frozen:
@@ -178,10 +185,14 @@ class Judge:
         self.store.pause_tier(claimed.run_id, claimed.tier_no, reason=reason, first_s=first_s, longest_s=longest_s)
         return Judged(chunk_id=claimed.chunk_id, result="outage", reason=reason)
 
-    def _settle(self, run_id: int) -> RunState:
+    def _settle(self, run_id: int) -> tuple[RunState, Advanced]:
         state, notices = self.store.settle(run_id)
         announce(self.queue, self.store, notices)
-        return state
+        advanced = advance(self.store, self._frozen(run_id).run) if state is RunState.RUNNING else Advanced()
+        announce(self.queue, self.store, advanced.notices)
+        if advanced.said and not advanced.notices:  # all that was held stands: this may have been the end
+            state, _ = self.store.settle(run_id)
+        return state, advanced
 
 
 def _asks(frozen: _Frozen, claimed: ClaimedChunk) -> tuple[list[Place], list[Ask]]:

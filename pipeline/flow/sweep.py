@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.domain.errors import ConservationError
+from pipeline.flow.certify import PromiseStore, advance
 from pipeline.flow.judge import MAX_CLAIMS
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import ChunkNotice, WorkStore
@@ -29,24 +30,33 @@ class Swept:
     """Chunks whose message Redis lost, or a worker that was killed before it claimed them."""
     broken_runs: tuple[str, ...] = ()
     """Runs whose outcomes do not add up: a bug of ours, loud on purpose."""
+    promises: tuple[str, ...] = ()
+    """What was drawn, certified or refused."""
 
 
-def sweep(store: WorkStore, queue: Queue, *, grace_s: float = GRACE_S, lost_after_s: float = LOST_AFTER_S) -> Swept:
+def sweep(store: PromiseStore, queue: Queue, *, grace_s: float = GRACE_S, lost_after_s: float = LOST_AFTER_S) -> Swept:
     """Mend what is broken now, safely from any number of places; raises QueueUnavailable or StoreUnavailable."""
     flushed: list[ChunkNotice] = []
     broken: list[str] = []
+    said: list[str] = []
     for run in store.active_runs():
         flushed += store.flush(run.id, older_than_s=run.job.flush_after_s)
         try:
             flushed += store.settle(run.id)[1]
         except ConservationError:
             broken.append(run.name)
+            continue
+        advanced = advance(store, run)
+        flushed += advanced.notices
+        said += advanced.said
     publish(store, queue, flushed)
     due = store.unpublished(grace_s=grace_s, dead_after=MAX_CLAIMS)
     publish(store, queue, due)
     lost = [notice for pool in store.pools() for notice in _lost(store, queue, pool, lost_after_s)]
     publish(store, queue, lost)
-    return Swept(flushed=len(flushed), republished=len(due), lost=len(lost), broken_runs=tuple(broken))
+    return Swept(
+        flushed=len(flushed), republished=len(due), lost=len(lost), broken_runs=tuple(broken), promises=tuple(said)
+    )
 
 
 def publish(store: WorkStore, queue: Queue, notices: Sequence[ChunkNotice]) -> None:

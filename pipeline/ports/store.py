@@ -1,7 +1,8 @@
 """Store: Postgres as the flow sees it. The truth about runs, items, chunks, answers and money lives behind it.
 
-Three faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published)
-and `ReportStore` (what people read and order). One adapter fulfils all three.
+Four faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
+`CertifyStore` (held answers, from drawing to thresholds) and `ReportStore` (what people read and order). One adapter
+fulfils all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.domain.answers import Answer
+from pipeline.domain.certify import Certificate, Drawing, Refusal
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
 from pipeline.domain.ledger import LedgerEntry
@@ -105,6 +111,55 @@ class Committed:
 
     accepted: bool
     notices: tuple[ChunkNotice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Items of a run that one certificate of one step is about: those from one closing of the source to the next."""
+
+    step_no: int
+    number: int
+    """0 is the first of its step."""
+    first_item: int
+    until_item: int
+    """Item numbers from the first up to, not including, the second."""
+    items: int
+    """How many texts are asked about in it; copies are not counted."""
+    drawing: Drawing | None = None
+    """None: nothing was drawn yet."""
+    drawn: tuple[int, ...] = ()
+    """Item numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldAnswers:
+    """Answers of one window that wait; arrays of one length."""
+
+    item_nos: NDArray[np.int64]
+    tier_nos: NDArray[np.int64]
+    confidences: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnAnswer:
+    """What a cheap tier and the reference say of a drawn item."""
+
+    item_no: int
+    tier_no: int
+    confidence: float
+    answer: Answer
+    reference: Answer | None
+    """None: the reference has no answer that can be accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concluded:
+    """A window that was decided, as people look it up."""
+
+    window: Window
+    decision: Certificate | Refusal
+    version: int
+    """The PolicyVersion that it made."""
 
 
 class IngestStore(Protocol):
@@ -223,6 +278,43 @@ class WorkStore(Protocol):
         ...
 
 
+class CertifyStore(Protocol):
+    """Held answers, from drawing to thresholds. Each act is one transaction; done twice it is done once."""
+
+    def windows(self, run_id: int) -> Sequence[Window]:
+        """Return, for each step with held answers, the window that is next to be drawn or decided.
+
+        Empty unless the run is at rest: its source read, nothing open, nothing waiting.
+        """
+        ...
+
+    def held(self, run_id: int, window: Window) -> HeldAnswers:
+        """Return a window's held answers."""
+        ...
+
+    def draw(self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]) -> tuple[ChunkNotice, ...]:
+        """Send these held items to the reference; nothing where the window is drawn already."""
+        ...
+
+    def drawn_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
+        """Return what was found of a window's drawn items, in the order of their numbers."""
+        ...
+
+    def conclude(
+        self, run_id: int, window: Window, decision: Certificate | Refusal, *, hold: bool
+    ) -> tuple[ChunkNotice, ...]:
+        """Make a PolicyVersion of a decision: held answers above its thresholds stand, all others go to the reference.
+
+        With `hold` a refused window's answers stay held, and the run waits for a person (`retry` lets them go up).
+        Nothing where the window is decided already.
+        """
+        ...
+
+    def concluded(self, run_id: int) -> Sequence[Concluded]:
+        """Return the windows that were decided, in the order of their versions."""
+        ...
+
+
 class ReportStore(Protocol):
     """What people read and order."""
 
@@ -253,7 +345,7 @@ class ReportStore(Protocol):
     def retry(self, run_id: int, *, unresolved: bool) -> int:
         """Put cancelled and dead chunks back to pending and, if asked, ask the unresolved again at their top tier.
 
-        Returns how many (item, step) are asked again.
+        What a refused promise held back goes to the top tier. Returns how many (item, step) are asked again.
         """
         ...
 
@@ -262,8 +354,8 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(IngestStore, WorkStore, ReportStore, Protocol):
-    """All three faces."""
+class Store(IngestStore, WorkStore, CertifyStore, ReportStore, Protocol):
+    """All faces."""
 
     def close(self) -> None:
         """Give back connections."""
@@ -272,15 +364,20 @@ class Store(IngestStore, WorkStore, ReportStore, Protocol):
 
 __all__ = [
     "Added",
+    "CertifyStore",
     "ChunkNotice",
     "ClaimedChunk",
     "Committed",
+    "Concluded",
     "CostRow",
+    "DrawnAnswer",
+    "HeldAnswers",
     "IngestStore",
     "JudgedChunk",
     "NewRun",
     "ReportStore",
     "RunRecord",
     "Store",
+    "Window",
     "WorkStore",
 ]

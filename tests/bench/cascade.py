@@ -43,7 +43,7 @@ def certified(
     entries = path.entries(confidences)
     accepted_from = entries.min(axis=1)
     taken = np.where(entries == accepted_from[:, None], confidences, 0.0).max(axis=1)
-    drawing = choose_drawing(promise, accepted_from, 1.0 - taken)
+    drawing = choose_drawing(promise, accepted_from, 1.0 - taken, steps=len(path.thresholds))
     if drawing is None:
         return [(0.0, False)] * draws
     region = np.flatnonzero(accepted_from <= drawing.last)

@@ -24,7 +24,7 @@ from llama_cpp.llama_grammar import LlamaGrammar
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.domain.fields import object_schema
 from pipeline.domain.steps import Choice, Record, Step
-from pipeline.prompts import Question, question_of
+from pipeline.prompts import ANSWER_KEY, OBJECT_WORDS, Question, question_of
 from tests.bench.engine_tasks import Task
 
 START_S = 120
@@ -231,7 +231,8 @@ def joint_question(steps: Sequence[Step]) -> tuple[str, dict[str, Any]]:
     asked, properties = [], {}
     for step in steps:
         question = question_of(step)
-        asked.append(f'"{step.name}": {question.system}')
+        words = question.system.replace(OBJECT_WORDS, "Its value is the label")
+        asked.append(f'"{step.name}": {words}')
         if isinstance(question.form, Record):
             properties[step.name] = peer_schema(question.form)
         else:
@@ -300,11 +301,12 @@ class OneByOne:
             schema = peer_schema(question.form)
             extra = {"response_format": {"type": "json_object", "schema": schema}, "max_tokens": ANSWER_TOKENS}
         else:
-            ways = " | ".join(json.dumps(option, ensure_ascii=False) for option in question.form.options)
+            written = [json.dumps({ANSWER_KEY: option}, ensure_ascii=False) for option in question.form.options]
+            ways = " | ".join(json.dumps(one, ensure_ascii=False) for one in written)
             grammar = LlamaGrammar.from_string(f"root ::= {ways}", verbose=False)
             extra = {"grammar": grammar, "max_tokens": 24}
         reply: Any = self._llm.create_chat_completion(messages=messages, temperature=0.0, **extra)
         content = reply["choices"][0]["message"]["content"] or ""
         if isinstance(question.form, Record):
             return _loaded(content)
-        return _label(question.form.options, content)
+        return (_loaded(content) or {}).get(ANSWER_KEY)

@@ -101,7 +101,7 @@ def run_of(
 def test_a_certificate_names_thresholds_share_and_bound() -> None:
     path, entries, lost = run_of(1000, 700)
     promise = Promise(target=0.9, delta=0.1)
-    drawing = choose_drawing(promise, entries.min(axis=1), np.linspace(0, 0.6, 1000))
+    drawing = choose_drawing(promise, entries.min(axis=1), np.linspace(0, 0.6, 1000), steps=len(path.thresholds))
     assert drawing is not None
     accepted = np.flatnonzero(entries.min(axis=1) <= drawing.last)
     drawn = accepted[np.linspace(0, len(accepted) - 1, drawing.drawn).astype(int)]
@@ -156,7 +156,7 @@ def test_what_is_no_path_or_promise_is_refused() -> None:
 def test_a_drawing_is_always_one_that_the_bound_allows(items: int, doubt: float, target: float) -> None:
     promise = Promise(target=target, delta=0.1)
     entries = np.arange(1, items + 1)
-    drawing = choose_drawing(promise, entries, np.linspace(0, doubt, items))
+    drawing = choose_drawing(promise, entries, np.linspace(0, doubt, items), steps=items + 1)
     if drawing is not None:
         most = allowed_found(drawn=drawing.drawn, left=promise.budget(items), size=drawing.region, delta=promise.delta)
         assert most is not None
@@ -168,12 +168,14 @@ def test_a_larger_run_is_spared_a_larger_share() -> None:
     shares = []
     for items in (2_000, 20_000, 200_000):
         entries = np.arange(items) * MOST_STEPS // items + 1
-        drawing = choose_drawing(Promise(target=0.95, delta=0.1), entries, np.linspace(0, 1, items) ** 3)
+        drawing = choose_drawing(
+            Promise(target=0.95, delta=0.1), entries, np.linspace(0, 1, items) ** 3, steps=MOST_STEPS + 1
+        )
         assert drawing is not None
         shares.append(drawing.expected_avoided)
     assert shares[0] < shares[1] < shares[2]
 
 
 def test_a_sure_run_needs_no_drawn_item() -> None:
-    drawing = choose_drawing(Promise(target=0.5, delta=0.1), np.ones(1, dtype=np.int64), np.zeros(1))
+    drawing = choose_drawing(Promise(target=0.5, delta=0.1), np.ones(1, dtype=np.int64), np.zeros(1), steps=2)
     assert drawing is None or drawing.drawn <= 1

@@ -12,7 +12,20 @@ from pipeline.cli.terminal import EXIT_CODES
 from pipeline.domain.errors import HeadraceError
 
 EXPECTED = {
-    *("bench", "cancel", "costs", "demo", "doctor", "migrate", "models", "rejects", "results", "retry", "run"),
+    *(
+        "bench",
+        "cancel",
+        "certificates",
+        "costs",
+        "demo",
+        "doctor",
+        "migrate",
+        "models",
+        "rejects",
+        "results",
+        "retry",
+        "run",
+    ),
     *("status", "submit", "sweep", "up", "watch", "worker"),
 }
 

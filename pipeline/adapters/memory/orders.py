@@ -1,8 +1,9 @@
 """What people order: cancel and retry, the active half of ports.store.ReportStore."""
 
+from pipeline.adapters.memory.certify import CertifyPart
 from pipeline.adapters.memory.rows import ChunkState, Group, RunRow
 from pipeline.adapters.memory.tables import Tables
-from pipeline.domain.runs import FINAL_STATES, RunState
+from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, RunState
 
 
 class OrderPart:
@@ -29,7 +30,8 @@ class OrderPart:
         with self._tables.lock:
             run = self._tables.run(run_id)
             asked = self._revive(run) + (self._ask_unresolved(run) if unresolved else 0)
-            if run.state in FINAL_STATES and (asked or run.state is not RunState.DONE):
+            asked += CertifyPart(self._tables).release(run)
+            if run.state in ENDED_STATES and (asked or run.state is not RunState.DONE):
                 run.work_again()
             return asked
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
 from pipeline.domain.ledger import LedgerEntry
 from pipeline.domain.outcomes import Attempt
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import WORKING_STATES, RunState
-from pipeline.ports.store import RunRecord
+from pipeline.ports.store import RunRecord, Window
 
 
 class ChunkState(Enum):
@@ -125,6 +126,15 @@ class Pause:
     times: int
 
 
+@dataclass(slots=True, kw_only=True)
+class WindowRow:
+    """A window that was drawn, and what was decided of it."""
+
+    window: Window
+    decision: Decision | None = None
+    version: int | None = None
+
+
 Place = tuple[int, int]
 """(item_no, step_no)."""
 Group = tuple[int, int]
@@ -156,6 +166,7 @@ class RunRow:
     waiting: dict[Group, dict[int, Waiting]] = field(default_factory=dict)
     ledger: list[LedgerRow] = field(default_factory=list)
     pauses: dict[int, Pause] = field(default_factory=dict)
+    windows: list[WindowRow] = field(default_factory=list)
 
     @property
     def working(self) -> bool:

@@ -1,5 +1,6 @@
 """A Store in memory: the same promises as Postgres, for one process and for as long as it lives."""
 
+from pipeline.adapters.memory.certify import CertifyPart
 from pipeline.adapters.memory.ingest import IngestPart
 from pipeline.adapters.memory.orders import OrderPart
 from pipeline.adapters.memory.report import ReportPart
@@ -9,7 +10,7 @@ from pipeline.adapters.memory.work import WorkPart
 from pipeline.ports.clock import Clock
 
 
-class MemoryStore(IngestPart, WorkPart, SweepPart, ReportPart, OrderPart):
+class MemoryStore(IngestPart, WorkPart, SweepPart, CertifyPart, ReportPart, OrderPart):
     """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
 
     def __init__(self, clock: Clock) -> None:

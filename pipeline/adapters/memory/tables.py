@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, RunRow
 from pipeline.domain.errors import ConservationError, RunNotFound
+from pipeline.domain.outcomes import Held
 from pipeline.domain.runs import RunState
 from pipeline.ports.clock import Clock
 from pipeline.ports.store import ChunkNotice
@@ -71,6 +72,8 @@ class Tables:
             reason = f"{dead} chunks could not be finished; see the workers' logs, then: headrace retry {run.name}"
             run.end(RunState.FAILED, self.clock.now(), reason)
             return
+        if any(isinstance(row.attempt.outcome, Held) for rows in run.attempts.values() for row in rows.values()):
+            return  # what is held waits for its certificate
         due, given = canonical * len(run.job.steps), len(run.outcomes)
         if due == given:
             run.end(RunState.DONE, self.clock.now())

@@ -11,7 +11,7 @@ from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.answers import Malformed, from_json, to_json
 from pipeline.domain.errors import ConservationError
 from pipeline.domain.ledger import LedgerEntry, apportion
-from pipeline.domain.outcomes import Attempt, Escalation, Unresolved
+from pipeline.domain.outcomes import Attempt, Escalation, Unresolved, Verdict
 from pipeline.ports.store import ChunkNotice, ClaimedChunk, Committed, JudgedChunk, RunRecord
 
 
@@ -131,7 +131,7 @@ class WorkPart:
                 group = (attempt.outcome.to_tier, judged.claimed.generation)
                 self._wait(run, group, attempt)
                 touched.add(group)
-            else:
+            elif isinstance(attempt.outcome, Verdict | Unresolved):
                 run.outcomes[place] = OutcomeRow(
                     tier_no=judged.claimed.tier_no,
                     generation=judged.claimed.generation,
@@ -161,7 +161,7 @@ def _refuse_doubles(run: RunRow, judged: JudgedChunk) -> None:
     decided = sum(
         (attempt.item_no, attempt.step_no) in run.outcomes
         for attempt in judged.attempts
-        if not isinstance(attempt.outcome, Escalation)
+        if isinstance(attempt.outcome, Verdict | Unresolved)
     )
     asked = sum(here in run.attempts.get(place, {}) for place in places)
     doubled = decided + asked + len(places) - len(set(places))

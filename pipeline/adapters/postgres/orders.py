@@ -2,11 +2,12 @@
 
 import sqlalchemy as sa
 
+from pipeline.adapters.postgres.certify import release
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
 from pipeline.adapters.postgres.records import fetch_run
 from pipeline.domain.job import steps_of
-from pipeline.domain.runs import FINAL_STATES, RunState
+from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, RunState
 
 _REOPEN = sa.text("""
 UPDATE chunks SET state = 'pending', published_at = NULL, claims = 0
@@ -35,7 +36,8 @@ def retry(database: Database, run_id: int, *, unresolved: bool) -> int:
         asked = sum(len(steps_of(mask)) for masks in reopened for mask in masks)
         if unresolved:
             asked += _ask_unresolved(connection, run_id)
-        if run.state in FINAL_STATES and (asked or run.state is not RunState.DONE):
+        asked += release(connection, run)
+        if run.state in ENDED_STATES and (asked or run.state is not RunState.DONE):
             state = RunState.RUNNING if run.ingested else RunState.INGESTING
             connection.execute(_STATE, {"run": run_id, "state": state.value})
         return asked

@@ -3,12 +3,26 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from pipeline.adapters.postgres import ingest, orders, records, report, results, rows, sweep, work
+from pipeline.adapters.postgres import certify, ingest, orders, records, report, results, rows, sweep, work
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.seen import Seen
+from pipeline.domain.certify import Drawing
+from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
-from pipeline.ports.store import Added, ChunkNotice, ClaimedChunk, Committed, JudgedChunk, NewRun, RunRecord
+from pipeline.ports.store import (
+    Added,
+    ChunkNotice,
+    ClaimedChunk,
+    Committed,
+    Concluded,
+    DrawnAnswer,
+    HeldAnswers,
+    JudgedChunk,
+    NewRun,
+    RunRecord,
+    Window,
+)
 
 
 class PostgresStore:
@@ -109,6 +123,30 @@ class PostgresStore:
     def mark_published(self, chunk_ids: Sequence[int]) -> None:
         """See WorkStore."""
         sweep.mark_published(self._database, chunk_ids)
+
+    def windows(self, run_id: int) -> Sequence[Window]:
+        """See CertifyStore."""
+        return certify.windows(self._database, run_id)
+
+    def held(self, run_id: int, window: Window) -> HeldAnswers:
+        """See CertifyStore."""
+        return certify.held(self._database, run_id, window)
+
+    def draw(self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]) -> tuple[ChunkNotice, ...]:
+        """See CertifyStore."""
+        return certify.draw(self._database, run_id, window, drawing, item_nos)
+
+    def drawn_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
+        """See CertifyStore."""
+        return certify.drawn_answers(self._database, run_id, window)
+
+    def conclude(self, run_id: int, window: Window, decision: Decision, *, hold: bool) -> tuple[ChunkNotice, ...]:
+        """See CertifyStore."""
+        return certify.conclude(self._database, run_id, window, decision, hold=hold)
+
+    def concluded(self, run_id: int) -> Sequence[Concluded]:
+        """See CertifyStore."""
+        return certify.concluded(self._database, run_id)
 
     def find_run(self, name: str) -> RunRecord:
         """See ReportStore."""

@@ -24,6 +24,7 @@ SELECT (SELECT min(tier_no) FROM chunks WHERE run_id = :run AND state IN ('pendi
        (SELECT min(tier_no) FROM escalations WHERE run_id = :run) AS lowest_waiting,
        (SELECT count(*) FROM chunks WHERE run_id = :run AND state = 'dead') AS dead
 """)
+_HOLDING = sa.text("SELECT EXISTS (SELECT FROM attempts WHERE run_id = :run AND outcome = 'held')")
 _COUNTED = sa.text("""
 SELECT (SELECT count(*) FROM items WHERE run_id = :run AND copy_of IS NULL) * :steps AS asked,
        (SELECT count(*) FROM verdicts WHERE run_id = :run) AS answered
@@ -92,6 +93,8 @@ def settle(database: Database, run_id: int) -> tuple[RunState, tuple[ChunkNotice
             return run.state, tuple(_flush(connection, run, only_tier=waiting, older_than_s=0.0))
         if waiting is not None or lowest_open is not None:
             return run.state, ()
+        if not here.dead and connection.scalar(_HOLDING, {"run": run_id}):
+            return run.state, ()  # what is held waits for its certificate
         state, reason, wrong = _verdict_on_run(connection, run, dead=here.dead)
         connection.execute(_FINISH, {"run": run_id, "state": state.value, "reason": reason})
     if wrong:

@@ -123,6 +123,29 @@ policy_versions = sa.Table(
     _moment("created_at", now=True),
 )
 
+# Which items of a window are shown to the reference, fixed before any of its answers is seen, and what came of it.
+drawings = sa.Table(
+    "drawings",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("step_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("first_item", sa.BigInteger, nullable=False),
+    sa.Column("until_item", sa.BigInteger, nullable=False),
+    sa.Column("items", sa.BigInteger, nullable=False),
+    sa.Column("plan", JSON, nullable=False),
+    sa.Column("item_nos", ARRAY(sa.BigInteger), nullable=False),
+    sa.Column("decision", JSON),
+    sa.Column("version", sa.SmallInteger),
+    _moment("created_at", now=True),
+    _moment("decided_at"),
+    sa.ForeignKeyConstraint(["run_id", "version"], ["policy_versions.run_id", "policy_versions.version"]),
+    sa.CheckConstraint("first_item <= until_item AND items >= 0", name="window"),
+    sa.CheckConstraint(
+        "(decision IS NULL) = (version IS NULL) AND (decision IS NULL) = (decided_at IS NULL)", name="decided_whole"
+    ),
+)
+
 ledger = sa.Table(
     "ledger",
     metadata,
@@ -176,13 +199,15 @@ attempts = sa.Table(
     sa.ForeignKeyConstraint(["run_id", "item_no"], ["items.run_id", "items.item_no"]),
     sa.ForeignKeyConstraint(["run_id", "policy_version"], ["policy_versions.run_id", "policy_versions.version"]),
     sa.CheckConstraint("purpose IN ('answer', 'pilot', 'audit', 'learn')", name="purpose"),
-    sa.CheckConstraint("outcome IN ('verdict', 'escalation', 'unresolved')", name="outcome"),
-    sa.CheckConstraint("(outcome = 'verdict') = (reason IS NULL)", name="no_escalation_without_reason"),
+    sa.CheckConstraint("outcome IN ('verdict', 'held', 'escalation', 'unresolved')", name="outcome"),
+    sa.CheckConstraint("(outcome IN ('verdict', 'held')) = (reason IS NULL)", name="no_escalation_without_reason"),
     sa.CheckConstraint("(outcome = 'escalation') = (to_tier IS NOT NULL)", name="escalation_has_tier"),
     sa.CheckConstraint("to_tier > tier_no", name="only_upward"),
-    sa.CheckConstraint("outcome <> 'verdict' OR answer IS NOT NULL", name="verdict_has_answer"),
+    sa.CheckConstraint("outcome NOT IN ('verdict', 'held') OR answer IS NOT NULL", name="verdict_has_answer"),
+    sa.CheckConstraint("outcome <> 'held' OR confidence IS NOT NULL", name="held_has_confidence"),
     sa.CheckConstraint("raw_score BETWEEN 0 AND 1 AND confidence BETWEEN 0 AND 1", name="scores_are_probabilities"),
     sa.CheckConstraint("cost_usd >= 0", name="cost_not_negative"),
+    sa.Index("ix_attempts_held", "run_id", "step_no", "item_no", postgresql_where=sa.text("outcome = 'held'")),
 )
 
 verdicts = sa.Table(

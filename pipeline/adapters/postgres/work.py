@@ -14,7 +14,7 @@ from pipeline.adapters.postgres.database import Database, copy_rows, storable
 from pipeline.adapters.postgres.gather import gather
 from pipeline.domain.answers import Malformed, to_json
 from pipeline.domain.ledger import LedgerEntry, apportion
-from pipeline.domain.outcomes import Attempt, Escalation, Unresolved
+from pipeline.domain.outcomes import Attempt, Escalation, Unresolved, Verdict
 from pipeline.ports.store import ChunkNotice, ClaimedChunk, Committed, JudgedChunk
 
 _ATTEMPT_COLUMNS = tuple(column.name for column in tables.attempts.columns)
@@ -219,7 +219,7 @@ def _attempt_rows(judged: JudgedChunk) -> Iterator[tuple[Any, ...]]:
 def _verdict_rows(judged: JudgedChunk) -> Iterator[tuple[Any, ...]]:
     claimed = judged.claimed
     for attempt in judged.attempts:
-        if not isinstance(attempt.outcome, Escalation):
+        if isinstance(attempt.outcome, Verdict | Unresolved):
             state = type(attempt.outcome).__name__.lower()
             place = (attempt.item_no, attempt.step_no, claimed.tier_no)
             yield (claimed.run_id, *place, _ANSWER, claimed.generation, state)

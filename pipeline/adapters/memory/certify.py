@@ -1,0 +1,185 @@
+"""Held answers, from drawing to thresholds: ports.store.CertifyStore."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.adapters.memory.rows import AttemptRow, ChunkState, Group, OutcomeRow, RunRow, Waiting, WindowRow
+from pipeline.adapters.memory.tables import Tables
+from pipeline.domain.answers import Malformed
+from pipeline.domain.certify import Certificate, Drawing
+from pipeline.domain.decisions import ON_HOLD, Decision
+from pipeline.domain.outcomes import DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Verdict
+from pipeline.domain.policy import FIRST_VERSION
+from pipeline.domain.runs import RunState
+from pipeline.ports.store import ChunkNotice, Concluded, DrawnAnswer, HeldAnswers, Window
+
+
+class CertifyPart:
+    """What makes thresholds of held answers."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these rows."""
+        self._tables = tables
+
+    def windows(self, run_id: int) -> Sequence[Window]:
+        """Return, for each step with held answers, the window that is next; empty unless the run is at rest."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            dead = any(one.run_id == run_id and one.state is ChunkState.DEAD for one in self._tables.chunks.values())
+            if run.state is not RunState.RUNNING or run.waiting or dead or any(self._tables.open_chunks(run_id)):
+                return []
+            steps = sorted({step_no for _, step_no, _ in held_rows(run)})
+            return [_window(run, step_no) for step_no in steps]
+
+    def held(self, run_id: int, window: Window) -> HeldAnswers:
+        """Return a window's held answers."""
+        with self._tables.lock:
+            rows = sorted(_within(self._tables.run(run_id), window), key=lambda row: row[0])
+        return HeldAnswers(
+            item_nos=np.array([item_no for item_no, _ in rows], dtype=np.int64),
+            tier_nos=np.array([row.tier_no for _, row in rows], dtype=np.int64),
+            confidences=np.array([_confidence(row) for _, row in rows], dtype=np.float64),
+        )
+
+    def draw(self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]) -> tuple[ChunkNotice, ...]:
+        """Send these held items to the reference; nothing where the window is drawn already."""
+        with self._tables.lock:
+            if window not in self.windows(run_id) or window.drawing is not None:
+                return ()
+            run, drawn = self._tables.run(run_id), set(item_nos)
+            kept = replace(window, drawing=drawing, drawn=tuple(item_nos))
+            run.windows.append(WindowRow(window=kept))
+            return self._send_up(run, window, lambda item_no: item_no in drawn, reason=DRAWN, version=FIRST_VERSION)
+
+    def drawn_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
+        """Return what was found of a window's drawn items, in the order of their numbers."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            return [self._drawn_answer(run, window, item_no) for item_no in sorted(window.drawn)]
+
+    def _drawn_answer(self, run: RunRow, window: Window, item_no: int) -> DrawnAnswer:
+        rows = run.attempts[item_no, window.step_no]
+        asked = next(row for row in rows.values() if _was_drawn(row.attempt.outcome))
+        answer = asked.attempt.given.answer
+        outcome = run.outcomes.get((item_no, window.step_no))
+        reference = None
+        if outcome is not None and not outcome.unresolved:
+            reference = rows[outcome.tier_no, outcome.generation].attempt.given.answer
+        if isinstance(answer, Malformed) or isinstance(reference, Malformed):
+            msg = "a malformed answer was accepted"
+            raise TypeError(msg)
+        return DrawnAnswer(
+            item_no=item_no,
+            tier_no=asked.tier_no,
+            confidence=_confidence(asked),
+            answer=answer,
+            reference=reference,
+        )
+
+    def conclude(self, run_id: int, window: Window, decision: Decision, *, hold: bool) -> tuple[ChunkNotice, ...]:
+        """Make a PolicyVersion of a decision, and let held answers stand or go up by it."""
+        with self._tables.lock:
+            if window not in self.windows(run_id):
+                return ()
+            run = self._tables.run(run_id)
+            version = FIRST_VERSION + 1 + sum(row.version is not None for row in run.windows)
+            row = next((one for one in run.windows if one.window == window), None)
+            if row is None:
+                row = WindowRow(window=window)
+                run.windows.append(row)
+            row.decision, row.version = decision, version
+            if isinstance(decision, Certificate):
+                cheap = run.job.ladder(window.step_no)[:-1]
+                _let_stand(run, window, dict(zip(cheap, decision.thresholds, strict=True)), version)
+            elif hold:
+                run.state = RunState.HELD
+                run.reason = ON_HOLD
+                return ()
+            return self._send_up(run, window, lambda _: True, reason=LOW_CONFIDENCE, version=version)
+
+    def concluded(self, run_id: int) -> Sequence[Concluded]:
+        """Return the windows that were decided, in the order of their versions."""
+        with self._tables.lock:
+            found = [
+                Concluded(window=row.window, decision=row.decision, version=row.version)
+                for row in self._tables.run(run_id).windows
+                if row.decision is not None and row.version is not None
+            ]
+        return sorted(found, key=lambda one: one.version)
+
+    def release(self, run: RunRow) -> int:
+        """Let go up what refused promises hold back; returns how many answers."""
+        sent = 0
+        for row in run.windows:
+            if row.version is not None:
+                notices = self._send_up(run, row.window, lambda _: True, reason=LOW_CONFIDENCE, version=row.version)
+                sent += sum(notice.items for notice in notices)
+        return sent
+
+    def _send_up(
+        self, run: RunRow, window: Window, which: Callable[[int], bool], *, reason: str, version: int
+    ) -> tuple[ChunkNotice, ...]:
+        top = run.job.ladder(window.step_no)[-1]
+        groups: set[Group] = set()
+        for item_no, row in list(_within(run, window)):
+            if which(item_no):
+                _decide(run, (item_no, window.step_no), row, Escalation(top, reason), version)
+                group = (top, row.generation)
+                waiting = run.waiting.setdefault(group, {})
+                entry = waiting.setdefault(item_no, Waiting(mask=0, since=self._tables.clock.now()))
+                entry.mask |= 1 << window.step_no
+                groups.add(group)
+        notices: list[ChunkNotice] = []
+        for group in sorted(groups):
+            notices += self._tables.make_chunks(run, group, run.take_waiting(group, sorted(run.waiting[group])))
+        return tuple(notices)
+
+
+def held_rows(run: RunRow) -> Iterator[tuple[int, int, AttemptRow]]:
+    """Yield (item_no, step_no, attempt) of all held answers."""
+    for (item_no, step_no), rows in run.attempts.items():
+        for row in rows.values():
+            if isinstance(row.attempt.outcome, Held):
+                yield item_no, step_no, row
+
+
+def _within(run: RunRow, window: Window) -> Iterator[tuple[int, AttemptRow]]:
+    for item_no, step_no, row in held_rows(run):
+        if step_no == window.step_no and window.first_item <= item_no < window.until_item:
+            yield item_no, row
+
+
+def _window(run: RunRow, step_no: int) -> Window:
+    latest = [row for row in run.windows if row.window.step_no == step_no]
+    if latest and latest[-1].version is None:
+        return latest[-1].window
+    first = latest[-1].window.until_item if latest else 0
+    asked = sum(row.copy_of is None and first <= item_no < run.rows_read for item_no, row in run.items.items())
+    return Window(step_no=step_no, number=len(latest), first_item=first, until_item=run.rows_read, items=asked)
+
+
+def _let_stand(run: RunRow, window: Window, thresholds: dict[int, float], version: int) -> None:
+    for item_no, row in list(_within(run, window)):
+        if _confidence(row) >= thresholds[row.tier_no]:
+            place = (item_no, window.step_no)
+            _decide(run, place, row, Verdict(), version)
+            run.outcomes[place] = OutcomeRow(tier_no=row.tier_no, generation=row.generation, unresolved=False)
+
+
+def _decide(run: RunRow, place: tuple[int, int], row: AttemptRow, outcome: Outcome, version: int) -> None:
+    run.attempts[place][row.tier_no, row.generation] = replace(
+        row, attempt=replace(row.attempt, outcome=outcome), policy_version=version
+    )
+
+
+def _was_drawn(outcome: Outcome) -> bool:
+    return isinstance(outcome, Escalation) and outcome.reason == DRAWN
+
+
+def _confidence(row: AttemptRow) -> float:
+    if row.attempt.confidence is None:
+        msg = "a held answer has a confidence"
+        raise TypeError(msg)
+    return row.attempt.confidence.value

@@ -1,0 +1,57 @@
+"""Certificates, refusals and drawings as JSON and back: the form in which they are stored and shown."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from pipeline.domain.certify import Certificate, Drawing, Promise, Refusal
+
+Decision: TypeAlias = Certificate | Refusal
+ON_HOLD = "a promise cannot be kept: see `headrace certificates`; `headrace retry` lets the held answers go up"
+"""Why a run waits for a person."""
+NEVER = 1.01
+"""A threshold that nothing reaches: JSON knows no infinity."""
+
+
+def drawing_json(drawing: Drawing) -> dict[str, Any]:
+    """Return a drawing's stored form."""
+    return asdict(drawing)
+
+
+def drawing_from(data: Mapping[str, Any]) -> Drawing:
+    """Read it back."""
+    return Drawing(**data)
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """Return a decision's stored form, which is what scripts get, too."""
+    kept = asdict(decision)
+    if isinstance(decision, Certificate):
+        kept["thresholds"] = [min(threshold, NEVER) for threshold in decision.thresholds]
+    return {"certified": isinstance(decision, Certificate), **kept}
+
+
+def decision_from(data: Mapping[str, Any]) -> Decision:
+    """Read it back."""
+    kept = {name: value for name, value in data.items() if name != "certified"}
+    kept["promise"] = Promise(**kept["promise"])
+    if not data["certified"]:
+        return Refusal(**kept)
+    return Certificate(**{**kept, "thresholds": tuple(kept["thresholds"])})
+
+
+def describe(decision: Decision, *, step: str) -> str:
+    """Say in one line what was decided of a step."""
+    promise = decision.promise
+    sure = f"{1 - promise.delta:.4g}"
+    if isinstance(decision, Certificate):
+        return (
+            f"{step}: at least {promise.target:.1%} of {decision.items:,} answers agree with the reference, with "
+            f"probability {sure}; {decision.drawn:,} drawn, {decision.lost:,} of them differed; "
+            f"{decision.goes_up:.1%} go to the reference"
+        )
+    return (
+        f"{step}: {promise.target:.1%} agreement cannot be promised with probability {sure}: of {decision.drawn:,} "
+        f"drawn answers {decision.lost:,} differ from the reference; {decision.best_target:.1%} could be promised with "
+        f"all answers kept, and for the target at least {decision.must_go_up:.1%} must go up"
+    )
