@@ -22,18 +22,20 @@ _LONGEST_WAIT_S = 60.0
 
 
 class InstantEngine:
-    """Gives the first option, or a record of nulls, with a score that its model name states."""
+    """Gives the first option (or the last), or a record of nulls, with a score that its model name states."""
 
     def __init__(self, *, model: str) -> None:
         """Read score and wait from a model name such as `score=0.99 wait_s=0.05`.
 
         `score=unknown` gives no score, a name without one 1.0. `wait_s` is how long each call takes, as a model would:
-        with it a run lasts long enough to be watched, or stopped on its way.
+        with it a run lasts long enough to be watched, or stopped on its way. `answer=last` gives the last option, to
+        see what becomes of tiers that do not agree.
         """
         self._model = model
         said = dict(word.split("=", 1) for word in model.split() if "=" in word)
         self._score = _score_in(said)
         self._wait_s = _wait_in(said)
+        self._place = _place_in(said)
 
     def __repr__(self) -> str:
         """Name the model."""
@@ -66,7 +68,7 @@ class InstantEngine:
         """Nothing to give back."""
 
     def _given(self, ask: Ask) -> Given:
-        answer, frame_tokens, tokens_out = _always(ask.question)
+        answer, frame_tokens, tokens_out = _always(ask.question, self._place)
         usage = Usage(
             tokens_in=frame_tokens + len(ask.text) // _CHARS_PER_TOKEN, tokens_cached=0, tokens_out=tokens_out
         )
@@ -95,6 +97,15 @@ def _wait_in(said: Mapping[str, str]) -> float:
     return wait_s
 
 
+def _place_in(said: Mapping[str, str]) -> int:
+    places = {"first": 0, "last": -1}
+    place = places.get(said.get("answer", "first"))
+    if place is None:
+        msg = f"engine instant: answer=WHICH in the model must be one of {', '.join(places)}"
+        raise ConfigError(msg)
+    return place
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -103,11 +114,11 @@ def _number(text: str) -> float:
 
 
 @lru_cache(maxsize=256)
-def _always(question: Question) -> tuple[Answer, int, int]:
+def _always(question: Question, place: int) -> tuple[Answer, int, int]:
     """Return the answer to any text, and how many tokens frame and answer would have."""
     frame_chars = len(question.system) + len(question.before) + len(question.after)
     if isinstance(question.form, Choice):
-        label = question.form.options[0]
+        label = question.form.options[place]
         return Label(label), frame_chars // _CHARS_PER_TOKEN, 1 + len(label) // _CHARS_PER_TOKEN
     nulls: dict[str, None] = dict.fromkeys(question.form.as_dict())
     chars = sum(len(name) + len('"": null, ') for name in nulls)

@@ -42,6 +42,7 @@ def certificates(run: str, as_json: bool) -> None:  # noqa: FBT001 — click pas
 
 def _decided(job: Job, one: Concluded) -> dict[str, Any]:
     kept = decision_json(one.decision)
+    kept.pop("step", None)  # a place on the path that was walked, which nobody can look up
     tiers = [job.tiers[number].name for number in job.ladder(one.window.step_no)[:-1]]
     if isinstance(one.decision, Certificate):
         kept["thresholds"] = dict(zip(tiers, kept["thresholds"], strict=True))

@@ -38,6 +38,8 @@ class FieldSpec(BaseModel):
     """Type of a list's values; None is string."""
     copied: StrictBool = Field(default=True, validation_alias=AliasChoices("copy", "copied"))
     """Strings, numbers, dates and money must stand in the text; otherwise the answer is null."""
+    shared: StrictBool = False
+    """Its value may stand where another field's does (see `claims`)."""
     minimum: float | None = Field(default=None, strict=True, allow_inf_nan=False)
     maximum: float | None = Field(default=None, strict=True, allow_inf_nan=False)
 

@@ -1,6 +1,7 @@
 """Records on a real model: copied values, fields decided without reading, questions that share a reading."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -195,3 +196,20 @@ def test_a_value_that_the_schema_refuses_is_malformed_and_names_the_field(engine
         assert given.raw_score is None
     else:
         assert given.answer in {Fields({"n": value}) for value in (None, 1_000_000, 1_000_001)}
+
+
+def test_one_place_of_a_text_is_the_value_of_one_field_only_unless_it_may_be_shared(engine: LlamaEngine) -> None:
+    def names(*, shared: bool) -> Question:
+        spec = {"type": "string", "description": "name of a person", "shared": shared}
+        return question(kind="extract", fields={name: dict(spec) for name in ("sender", "person", "writer")})
+
+    text = "This is Ann Howard writing."
+    for given in answers(engine, names(shared=False), [text]):
+        assert isinstance(given.answer, Fields)
+        spans = sorted(span for span in given.answer.spans.values() if isinstance(span[0], int))
+        assert all(one[1] <= other[0] for one, other in pairwise(spans))
+        assert given.raw_score is not None
+        assert given.field_scores.keys() == given.answer.value.keys()
+    (free,) = answers(engine, names(shared=True), [text])
+    assert isinstance(free.answer, Fields)
+    assert free.answer.value["person"] == free.answer.value["writer"] == "Ann Howard"

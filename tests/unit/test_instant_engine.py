@@ -6,6 +6,7 @@ from time import perf_counter
 import pytest
 
 from pipeline.adapters.instant import InstantEngine
+from pipeline.domain.answers import Label
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.scores import RawScore
 from pipeline.domain.steps import SentimentStep
@@ -43,6 +44,15 @@ def test_a_score_that_is_no_probability_is_refused_at_start(model: str) -> None:
 def test_a_wait_that_is_no_time_is_refused_at_start(model: str) -> None:
     with pytest.raises(ConfigError, match="wait_s=SECONDS"):
         InstantEngine(model=model)
+
+
+def test_the_last_option_is_given_where_the_model_name_says_so() -> None:
+    for model, label in (("score=1", "negative"), ("score=1 answer=last", "positive")):
+        (given,) = InstantEngine(model=model).answer([Ask(question=MOOD, text="x")]).given
+        assert given is not None
+        assert given.answer == Label(label)
+    with pytest.raises(ConfigError, match="answer=WHICH"):
+        InstantEngine(model="answer=best")
 
 
 def test_a_call_takes_at_least_as_long_as_the_model_name_says_and_is_booked_so() -> None:

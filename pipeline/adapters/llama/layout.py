@@ -53,7 +53,7 @@ class Item:
             )
         if isinstance(lane, ChoiceLane):
             return self._unsound(call_no) if lane.is_unsound else self._label(lane, call_no)
-        answer, scores = lane.answer, lane.field_scores
+        answer, scores = lane.answer
         sure = not isinstance(answer, Malformed)
         return Given(
             answer=answer,

@@ -6,7 +6,7 @@ token: strings and lists held to what the text says, what is not copied to a gra
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -21,6 +21,7 @@ from pipeline.adapters.llama.sources import Source, literals, spans_of_text
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.adapters.llama.writing import SlotPlan, WriteLane
 from pipeline.domain.answers import Fields, FieldValue, Malformed, Span, Where
+from pipeline.domain.claims import Claim, lost_claims
 from pipeline.domain.fields import FieldSpec
 from pipeline.domain.scores import RawScore
 from pipeline.domain.spans import Candidate, candidates, is_listed, place_of
@@ -72,31 +73,41 @@ class Recording:
         return picked + sum(one.lane.tokens_out for one in self.written)
 
     @property
-    def answer(self) -> Fields | Malformed:
-        """The fields in the job's order, or what was wrong; only once all lanes are done."""
+    def answer(self) -> tuple[Fields | Malformed, dict[str, RawScore]]:
+        """The fields in the job's order, or what was wrong, and each field's score; only once all lanes are done."""
         values: dict[str, FieldValue] = {}
         spans: dict[str, Where] = {}
+        scores: dict[str, RawScore] = {}
         for one in self.chosen:
             picked = one.options[0 if one.lane is None else one.lane.answer[0]]
             values[one.plan.slot.name] = picked.value
+            scores[one.plan.slot.name] = _SURE if one.lane is None else RawScore(one.lane.answer[1])
             if picked.end > picked.start:
                 spans[one.plan.slot.name] = (picked.start, picked.end)
         for other in self.written:
             if other.lane.malformed is not None:
-                return other.lane.malformed
+                return other.lane.malformed, {}
             values[other.plan.slot.name] = other.lane.value
+            scores[other.plan.slot.name] = other.lane.score
             where = _where(other.lane.value, other.find)
             if where is not None:
                 spans[other.plan.slot.name] = where
-        return Fields({name: values[name] for name in self.names}, spans)
+        for name, score in self._given_way(spans, scores).items():
+            values[name], scores[name] = None, RawScore(score)
+            del spans[name]
+        return Fields({name: values[name] for name in self.names}, spans), {name: scores[name] for name in self.names}
 
-    @property
-    def field_scores(self) -> dict[str, RawScore]:
-        """Of every field, in the job's order."""
-        scores = {
-            one.plan.slot.name: _SURE if one.lane is None else RawScore(one.lane.answer[1]) for one in self.chosen
-        } | {one.plan.slot.name: one.lane.score for one in self.written}
-        return {name: scores[name] for name in self.names}
+    def _given_way(self, spans: Mapping[str, Where], scores: Mapping[str, RawScore]) -> dict[str, float]:
+        """Return which fields give way to others of their type that stand at the same place, and how sure that is."""
+        claims: dict[str, dict[str, Claim]] = {}
+        fields: Sequence[_Chosen | _Written] = [*self.chosen, *self.written]
+        for one in fields:
+            name, spec = one.plan.slot.name, one.plan.spec
+            if name in spans and spec.type != "list" and not spec.shared:
+                start, end = spans[name]
+                if isinstance(start, int) and isinstance(end, int):
+                    claims.setdefault(spec.scalar, {})[name] = Claim((start, end), scores[name].value)
+        return {name: score for rivals in claims.values() for name, score in lost_claims(rivals).items()}
 
     def close(self) -> None:
         """Give back what an unfinished record holds."""
