@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from pipeline.adapters.llama.asked import Asked
 from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.adapters.llama.library import llama
 from pipeline.domain.errors import ModelError
 from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Step
@@ -70,6 +71,19 @@ TEXTS = [
 def engine_for(path: Path, **changed: Any) -> LlamaEngine:  # noqa: ANN401 — the constructor's own options
     options = {"context_tokens": 1024, "max_text_tokens": None, "max_answer_tokens": 96, "gpu_layers": 0, "threads": 1}
     return LlamaEngine(path, model_name=SMALL, **{**options, **changed})
+
+
+def use_the_references_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have engines made from now on use the attention kernel that the reference uses, not the faster one."""
+    lib = llama()
+    defaults = lib.llama_context_default_params
+
+    def without_flash_attention() -> Any:  # noqa: ANN401 — a ctypes structure
+        params = defaults()
+        params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        return params
+
+    monkeypatch.setattr(lib, "llama_context_default_params", without_flash_attention)
 
 
 def base_or_skip(model_path: Callable[[str], Path]) -> Path:

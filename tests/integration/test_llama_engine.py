@@ -4,13 +4,11 @@ import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipeline.adapters.llama.context import Row
 from pipeline.adapters.llama.engine import LlamaEngine
-from pipeline.adapters.llama.library import llama
 from pipeline.domain.answers import Defect, Fields, Label, Malformed, Usage
 from pipeline.domain.errors import EngineUnavailable, ModelError
 from pipeline.domain.steps import Choice
@@ -28,6 +26,7 @@ from tests.integration.llama_cases import (
     engine_for,
     prepared,
     question,
+    use_the_references_attention,
 )
 from tests.integration.llama_reference import Reference
 
@@ -46,15 +45,7 @@ def test_one_answer_alone_is_the_plain_reference_to_the_last_digit(
     model_path: Callable[[str], Path], reference: Reference, asked: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the reference's own attention kernel, whose results do not depend on how a prompt is cut into batches."""
-    lib = llama()
-    defaults = lib.llama_context_default_params
-
-    def without_flash_attention() -> Any:  # noqa: ANN401 — a ctypes structure
-        params = defaults()
-        params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        return params
-
-    monkeypatch.setattr(lib, "llama_context_default_params", without_flash_attention)
+    use_the_references_attention(monkeypatch)
     engine = engine_for(model_path(SMALL))
     for text in TEXTS[:6]:
         (given,) = answers(engine, asked, [text])
