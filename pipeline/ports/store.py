@@ -124,7 +124,8 @@ class Window:
     until_item: int
     """Item numbers from the first up to, not including, the second."""
     items: int
-    """How many texts are asked about in it; copies are not counted."""
+    """How many texts have or get an answer in it; neither copies nor the unresolved are counted: the promise is about
+    answers, and what has none must not make room for mistakes."""
     drawing: Drawing | None = None
     """None: nothing was drawn yet."""
     drawn: tuple[int, ...] = ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.domain.certify import Certificate, Drawing, Promise, Refusal
-from pipeline.domain.outcomes import DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Verdict
+from pipeline.domain.outcomes import DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Unresolved, Verdict
 from pipeline.domain.runs import RunState
 from pipeline.ports.store import JudgedChunk, RunRecord, Window
 from tests.contract.store_cases import Rig, attempt, call, escalate, items, judge, make_job, places_of, tier
@@ -77,6 +77,16 @@ def test_held_answers_keep_a_run_from_its_end_and_are_shown_as_pending(rig: Rig)
     held = rig.store.held(run.id, window)
     assert held.item_nos.tolist() == [0, 1, 2, 3]
     assert held.confidences.tolist() == list(CONFIDENCES)
+
+
+def test_what_stays_without_an_answer_makes_no_room_for_mistakes(rig: Rig) -> None:
+    run = rig.filled("abcde", JOB)
+    rig.store.commit(judge(rig.claim_first(), lambda item_no, *_: Held() if item_no else Unresolved(LOW_CONFIDENCE)))
+    answer_all(rig)
+    rig.store.settle(run.id)
+    answer_all(rig)
+    (window,) = rig.store.windows(run.id)
+    assert window.items == 4
 
 
 def test_nothing_is_drawn_before_all_else_is_answered(rig: Rig) -> None:

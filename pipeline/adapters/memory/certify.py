@@ -156,7 +156,11 @@ def _window(run: RunRow, step_no: int) -> Window:
     if latest and latest[-1].version is None:
         return latest[-1].window
     first = latest[-1].window.until_item if latest else 0
-    asked = sum(row.copy_of is None and first <= item_no < run.rows_read for item_no, row in run.items.items())
+    unresolved = {item_no for (item_no, step), row in run.outcomes.items() if step == step_no and row.unresolved}
+    asked = sum(
+        row.copy_of is None and first <= item_no < run.rows_read and item_no not in unresolved
+        for item_no, row in run.items.items()
+    )
     return Window(step_no=step_no, number=len(latest), first_item=first, until_item=run.rows_read, items=asked)
 
 

@@ -25,8 +25,10 @@ SELECT NOT EXISTS (SELECT FROM chunks WHERE run_id = :run AND state IN ('pending
 _HELD_STEPS = sa.text("SELECT DISTINCT step_no FROM attempts WHERE run_id = :run AND outcome = 'held' ORDER BY step_no")
 _LATEST = sa.text("SELECT * FROM drawings WHERE run_id = :run AND step_no = :step ORDER BY number DESC LIMIT 1")
 _ASKED = sa.text("""
-SELECT count(*) FROM items
- WHERE run_id = :run AND item_no >= :first AND item_no < :until AND copy_of IS NULL
+SELECT count(*) FROM items i
+ WHERE i.run_id = :run AND i.item_no >= :first AND i.item_no < :until AND i.copy_of IS NULL
+   AND NOT EXISTS (SELECT FROM verdicts v WHERE v.run_id = i.run_id AND v.item_no = i.item_no AND v.step_no = :step
+                    AND v.state = 'unresolved')
 """)
 _HELD = sa.text("""
 SELECT item_no, tier_no, confidence FROM attempts
@@ -100,7 +102,8 @@ def _window(connection: sa.Connection, run: RunRecord, step_no: int) -> Window:
     if latest is not None and latest.version is None:
         return _drawn_window(latest)
     first = 0 if latest is None else latest.until_item
-    asked = connection.scalar(_ASKED, {"run": run.id, "first": first, "until": run.rows_read})
+    place = {"run": run.id, "step": step_no, "first": first, "until": run.rows_read}
+    asked = connection.scalar(_ASKED, place)
     return Window(
         step_no=step_no,
         number=0 if latest is None else latest.number + 1,
