@@ -47,7 +47,7 @@ def askings(job: Job, tier_no: int, auto: Collection[int] = ()) -> dict[int, Ask
 def laid_out(job: Job, tier_no: int, together: Collection[int]) -> dict[int, Asking]:
     """Return how a tier is asked its steps, with some of them (by number) in one reading and the others apart."""
     numbers = _answered(job, tier_no)
-    shares_readings = job.tiers[tier_no].engine != "openai"
+    shares_readings = job.tiers[tier_no].shares_readings
     parts = {number: _parts(job.steps[number], shares_readings=shares_readings) for number in numbers}
     sharing = [number for number in numbers if number in together]
     questions = {number: tuple(map(alone, parts[number])) for number in numbers}
@@ -169,6 +169,7 @@ def _together(given: Sequence[Given], answer: Answer | Malformed, score: RawScor
             tokens_cached=_sum([one.usage.tokens_cached for one in given]),
             tokens_out=_sum([one.usage.tokens_out for one in given]),
         ),
+        confidence=given[0].confidence if len(given) == 1 else None,
         call_no=given[0].call_no,
         truncated=any(one.truncated for one in given),
     )

@@ -32,6 +32,7 @@ from pipeline.ports.store import RunRecord, Store
 from pipeline.settings import load_settings
 from pipeline.wiring.fusing import fused_by_evidence
 from pipeline.wiring.inputs import RowReader, job_from
+from pipeline.wiring.lessons import with_lessons
 from pipeline.wiring.parts import price_book_for, store_and_queue
 from pipeline.wiring.servers import Role, servers
 
@@ -61,7 +62,7 @@ class Producer:
         """
         settings = load_settings()
         self._cleanup = contextlib.ExitStack()
-        frozen = job if isinstance(job, Job) else job_from(Path(job))
+        frozen = with_lessons(job, settings) if isinstance(job, Job) else job_from(Path(job), settings)
         with contextlib.ExitStack() as opening:
             found = opening.enter_context(servers(settings, Role.RUN))
             self._store, self._queue = self._opened(opening, found.redis_url, found.database_url)

@@ -9,7 +9,6 @@ from pathlib import Path
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from pipeline import telemetry
-from pipeline.adapters.user_files import load_job
 from pipeline.domain.errors import ConfigError, HeadraceError
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
@@ -17,6 +16,7 @@ from pipeline.flow.judge import Judge
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for, judge_for
 from pipeline.wiring.fusing import fuse_decisions, tell_decision
+from pipeline.wiring.inputs import job_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def read_job(path: str) -> Job:
             raise ConfigError(f"the job {path} cannot be read: {error.strerror}") from None
         except ValueError:
             raise ConfigError(f"{path} is no job that headrace wrote: write jobs as TOML") from None
-    return load_job(Path(path))
+    return job_from(Path(path), load_settings())
 
 
 def tier_named(job: Job, name: str) -> Tier:

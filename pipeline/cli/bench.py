@@ -15,7 +15,7 @@ from pipeline.flow.bench import Rate, Timed
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import load_settings
 from pipeline.wiring.benching import Benched, bench_engine, tier_to_bench
-from pipeline.wiring.inputs import job_from
+from pipeline.wiring.inputs import written_job
 from pipeline.wiring.parts import system_clock
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -67,7 +67,7 @@ def engine(
     "2:7", the second one's line 7.
     """
     settings = load_settings()
-    job = job_from(job_file)
+    job = written_job(job_file)
     tier_no = tier_to_bench(job, tier)
     warn_of_other_work()
     with Display() as display:

@@ -62,7 +62,7 @@ def demo(keep: Path | None, as_json: bool) -> None:  # noqa: FBT001 — click pa
     the same tickets is the same run. Models and answers lie in HEADRACE_HOME.
     """
     settings = load_settings()
-    job = job_from(samples.path("tickets.toml"))
+    job = job_from(samples.path("tickets.toml"), settings)
     if keep is not None:
         _keep_samples(keep)
     _fetch(job, settings)

@@ -23,6 +23,7 @@ _MODULES = {
     "serve": ("up", "worker", "sweep"),
     "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
     "certificates": ("certificates",),
+    "learning": ("learn",),
     "tuning": ("models",),
     "doctor": ("doctor",),
     "bench": ("bench",),

@@ -59,7 +59,7 @@ def run(
     again. Beside `headrace up` use `submit` and `watch`, since `run` starts workers of its own.
     """
     settings = load_settings()
-    job = job_from(job_file)
+    job = job_from(job_file, settings)
     if output is not None:
         check_output(output)
         _refuse_overwriting(output, [job_file, *map(Path, inputs)])
@@ -164,7 +164,7 @@ def submit_command(
     For a table that grows submit a file of its new rows only: a changed file is a new run over all of its rows.
     """
     settings = load_settings()
-    job = job_from(job_file)
+    job = job_from(job_file, settings)
     warn_of_gaps(job, settings)
     with open_tools(settings, Role.REPORT) as tools, Display() as display:
         options = SourceOptions(format=input_format, encoding=encoding)

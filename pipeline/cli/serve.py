@@ -36,7 +36,7 @@ def up(job_file: Path | None, pull: bool) -> None:  # noqa: FBT001
     several jobs at once give each its HEADRACE_HOME, or start a `worker` for each of their tiers.
     """
     settings = load_settings()
-    job = None if job_file is None else job_from(job_file)
+    job = None if job_file is None else job_from(job_file, settings)
     if job is not None:
         if pull:
             with Display() as display:

@@ -16,7 +16,7 @@ from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings, load_settings
 from pipeline.wiring.comparing import FormatFigures, StepFigures, compare
 from pipeline.wiring.formats import FORMATS
-from pipeline.wiring.inputs import job_from
+from pipeline.wiring.inputs import written_job
 from pipeline.wiring.parts import other_work, system_clock
 from pipeline.wiring.samples import Sample, job_sample, own_sample
 from pipeline.wiring.tuning import TunedRecord
@@ -33,7 +33,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def ticket_sample(settings: Settings, kinds: Sequence[str] | None = None) -> Sample:
     """Return the sample tickets' questions, of some kinds of step or all, with their gold answers."""
     return job_sample(
-        job_from(samples.path("tickets.toml")),
+        written_job(samples.path("tickets.toml")),
         [str(samples.path("tickets.csv"))],
         samples.path("tickets.gold.jsonl"),
         settings,
@@ -187,7 +187,7 @@ def compare_command(
     if job_file is not None and (sample_file is not None or not inputs):
         raise ConfigError("--job needs its INPUT, and no --sample beside it")
     if job_file is not None:
-        job = job_from(job_file)
+        job = written_job(job_file)
         options = SourceOptions(format=input_format, encoding=encoding)
         sample = job_sample(job, inputs, gold, settings, name=f"job {job.name}", most_items=most_items, options=options)
     else:

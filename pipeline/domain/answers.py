@@ -82,6 +82,8 @@ class Defect(StrEnum):
     """The text exceeds the tier's window or the length up to which its model is trusted."""
     REFUSED = "refused"
     """The endpoint's content filter or the model declined to answer."""
+    NONE_FITS = "none_fits"
+    """None of the labels fits, by what the tier has learned of such texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

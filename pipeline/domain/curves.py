@@ -8,7 +8,7 @@ Worked: 2 of 4 answers that say .9 are right, and 4 of 4 that say .99. The log-o
 near 1: a slope above 1 and an intercept below 0. The step curve says 2.5/5 = .5 and 4.5/5 = .9.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -60,8 +60,7 @@ def logistic(odds: Floats) -> Floats:
 
 def log_loss(chances: Floats, right: NDArray[np.bool_]) -> float:
     """Return the mean of minus the log of the chance that was given to what happened, in nats."""
-    held = np.clip(chances, _EDGE, 1.0 - _EDGE)
-    return float(-np.mean(np.where(right, np.log(held), np.log1p(-held))))
+    return float(_losses(chances, right).mean())
 
 
 def fit_curve(kind: Kind, signals: Floats, right: NDArray[np.bool_]) -> Curve:
@@ -90,31 +89,38 @@ def fit_curve(kind: Kind, signals: Floats, right: NDArray[np.bool_]) -> Curve:
             )
 
 
-def choose_curve(signals: Floats, right: NDArray[np.bool_], *, folds: int = 5) -> tuple[Curve, float, float]:
-    """Return the best curve, its log loss on answers it was not fitted on, and that of the engine's own word.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The best curve, and how it did on answers that it was not fitted on."""
+
+    curve: Curve
+    chances: Floats
+    """Each answer's chance of being right, by such a curve fitted on others."""
+    loss: float
+    """Their log loss, in nats."""
+    plain_loss: float
+    """That of the engine's own word."""
+
+
+def choose_curve(signals: Floats, right: NDArray[np.bool_], *, folds: int = 5) -> Chosen:
+    """Return the best kind of curve, fitted on all answers; every `folds`-th answer is held out in turn.
 
     A kind replaces a simpler one where its log loss is lower by more than the standard error of the difference. Fewer
     than 30 answers, or answers that are all right or all wrong, say too little: the engine's word stands.
     """
-    losses = {kind: _held_out_losses(kind, signals, right, folds) for kind in _kinds(signals, right)}
+    chances = {kind: _held_out(kind, signals, right, folds) for kind in _kinds(signals, right)}
+    losses = {kind: _losses(found, right) for kind, found in chances.items()}
     best: Kind = "as said"
     for kind, found in losses.items():
         gain = losses[best] - found
         if gain.mean() > gain.std() / np.sqrt(len(gain)):
             best = kind
-    return fit_curve(best, signals, right), float(losses[best].mean()), float(losses["as said"].mean())
-
-
-def held_out(
-    fit: Callable[[Floats, NDArray[np.bool_]], Curve], signals: Floats, right: NDArray[np.bool_], folds: int
-) -> Floats:
-    """Return each answer's chance by a curve that was fitted on the others; every `folds`-th answer is one part."""
-    chances = np.empty(len(right))
-    for fold in range(folds):
-        inside = np.ones(len(right), dtype=np.bool_)
-        inside[fold::folds] = False
-        chances[fold::folds] = fit(signals[inside], right[inside])(signals[fold::folds])
-    return chances
+    return Chosen(
+        curve=fit_curve(best, signals, right),
+        chances=chances[best],
+        loss=float(losses[best].mean()),
+        plain_loss=float(losses["as said"].mean()),
+    )
 
 
 def _kinds(signals: Floats, right: NDArray[np.bool_]) -> tuple[Kind, ...]:
@@ -123,8 +129,17 @@ def _kinds(signals: Floats, right: NDArray[np.bool_]) -> tuple[Kind, ...]:
     return KINDS if signals.shape[1] > 1 else KINDS[:-1]
 
 
-def _held_out_losses(kind: Kind, signals: Floats, right: NDArray[np.bool_], folds: int) -> Floats:
-    chances = held_out(lambda some, known: fit_curve(kind, some, known), signals, right, folds)
+def _held_out(kind: Kind, signals: Floats, right: NDArray[np.bool_], folds: int) -> Floats:
+    chances = np.empty(len(right))
+    for fold in range(min(folds, len(right))):
+        inside = np.ones(len(right), dtype=np.bool_)
+        inside[fold::folds] = False
+        curve = fit_curve(kind, signals[inside], right[inside]) if inside.any() else fit_curve(kind, signals, right)
+        chances[fold::folds] = curve(signals[fold::folds])
+    return chances
+
+
+def _losses(chances: Floats, right: NDArray[np.bool_]) -> Floats:
     held = np.clip(chances, _EDGE, 1.0 - _EDGE)
     return np.asarray(-np.where(right, np.log(held), np.log1p(-held)), dtype=np.float64)
 

@@ -74,6 +74,7 @@ class Job(BaseModel):
                 if [order[name] for name in rungs] != sorted({order[name] for name in rungs}):
                     msg = f"steps.{step.name}.ladder: each tier once, in the order of the job's tiers (cheapest first)"
                     raise ValueError(msg)
+            self._answerable(step)
             self._checks_fit(step)
         known = {step.name for step in self.steps} | {"default"}
         self._target_fits(known)
@@ -83,6 +84,15 @@ class Job(BaseModel):
                     msg = f"tiers.{tier.name}.accept_at: {name!r} is no step; allowed: {', '.join(sorted(known))}"
                     raise ValueError(msg)
         return self
+
+    def _answerable(self, step: Step) -> None:
+        """Refuse a step that a tier of its ladder, or all tiers, cannot answer."""
+        named = [tier for tier in self.tiers if step.ladder is not None and tier.name in step.ladder]
+        wrong = [tier.name for tier in named if not tier.answers(step)]
+        if wrong or not any(tier.answers(step) for tier in named or self.tiers):
+            tier = (wrong or [tier.name for tier in self.tiers])[0]
+            msg = f"steps.{step.name}.ladder: tier {tier} (classical) only chooses one label; name other tiers"
+            raise ValueError(msg)
 
     def _target_fits(self, known: set[str]) -> None:
         """Refuse a target for a step that is not there, or that has nobody to be held against."""
@@ -131,11 +141,16 @@ class Job(BaseModel):
         canonical = json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    def tier(self, name: str) -> Tier:
+        """Return the tier of that name; raises StopIteration where there is none."""
+        return next(tier for tier in self.tiers if tier.name == name)
+
     def ladder(self, step_no: int) -> tuple[int, ...]:
         """Return the tier numbers that may answer step `step_no`, cheapest first."""
-        rungs = self.steps[step_no].ladder
+        step = self.steps[step_no]
+        rungs = step.ladder
         if rungs is None:
-            return tuple(range(len(self.tiers)))
+            return tuple(number for number, tier in enumerate(self.tiers) if tier.answers(step))
         return tuple(number for number, tier in enumerate(self.tiers) if tier.name in rungs)
 
     def next_tier(self, step_no: int, tier_no: int) -> int | None:

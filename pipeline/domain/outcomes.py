@@ -26,6 +26,8 @@ class Given:
     answer: Answer | Malformed
     raw_score: RawScore | None
     """Of the whole answer; None where the engine gives no probabilities or there is no answer."""
+    confidence: Confidence | None = None
+    """How sure to be of it by what the tier has learned; None where it has learned nothing about this step."""
     field_scores: Mapping[str, RawScore] = field(default_factory=dict)
     """Of each field of a record, where known."""
     shares: Mapping[str, float] | None = None

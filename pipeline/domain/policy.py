@@ -46,8 +46,12 @@ def policy_of(job: Job) -> PolicyVersion:
 
 
 def believe(given: Given, calibrator: Calibrator) -> tuple[Confidence | None, dict[str, Confidence]]:
-    """Return the confidence of the whole answer and of each field; None where the engine gave no probability."""
+    """Return the confidence of the whole answer and of each field; None where the engine gave no probability.
+
+    What the tier has learned about the answer goes before the calibrator.
+    """
     whole = None if given.raw_score is None else calibrator(given.raw_score)
+    whole = whole if given.confidence is None else given.confidence
     return whole, {name: calibrator(score) for name, score in given.field_scores.items()}
 
 

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import re
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
-from pipeline.domain.steps import Name
+from pipeline.domain.steps import Choice, Name, Step
 
 DEFAULT_ACCEPT_AT = 0.85
 BUILT_IN_TEMPLATES = ("chatml", "gemma", "llama-2", "mistral-instruct", "plain")
 TEMPLATE_SUFFIX = ".jinja"
 MAX_THREADS = 1024
+LEARNED = r"^[a-z0-9][a-z0-9.-]{0,59}(@[0-9a-f]{16})?$"
+"""Name of what was learned; behind the @ stands which learning of that name, put there when a run is made."""
 OnLong: TypeAlias = Literal["escalate", "truncate", "reject"]
 Threshold = Annotated[float, Field(strict=True, ge=0.0, le=1.01)]
 
@@ -22,10 +25,14 @@ class Tier(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
-    engine: Literal["llama", "openai", "instant"]
-    """`instant` answers at once with fixed confidence: for load tests and trials of a deployment."""
+    engine: Literal["llama", "openai", "classical", "instant"]
+    """`classical` chooses by words, as it has learned; `instant` answers at once with fixed confidence: for load tests
+    and trials of a deployment."""
     model: str = Field(min_length=1)
-    """Catalogue name or path of a GGUF (llama), model or deployment name (openai)."""
+    """Catalogue name or path of a GGUF (llama), model or deployment name (openai), name of what `headrace learn` keeps
+    (classical)."""
+    learned: str | None = Field(default=None, pattern=LEARNED)
+    """llama: name of what `learn` keeps for this tier: heads on the model, and how sure to be of its answers."""
     accept_at: dict[str, Threshold] | None = None
     """Step name (or `default`) → least confidence that is accepted. None: 0.85, and on the last tier anything."""
     price: str | None = None
@@ -76,6 +83,16 @@ class Tier(BaseModel):
     def _one_number(cls, value: object) -> object:
         return {"default": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
+    @model_validator(mode="after")
+    def _learning_fits(self) -> "Tier":
+        if self.engine == "classical" and not re.fullmatch(LEARNED, self.model):
+            msg = 'model: name what `headrace learn` keeps, in a-z, 0-9, . and -, as in "support-words"'
+            raise ValueError(msg)
+        if self.learned is not None and self.engine != "llama":
+            msg = "learned: only llama tiers have heads; a classical tier names what it learned in `model`"
+            raise ValueError(msg)
+        return self
+
     @field_validator("chat_template")
     @classmethod
     def _known_template(cls, value: str | None) -> str | None:
@@ -94,14 +111,32 @@ class Tier(BaseModel):
         return self.accept_at.get(step, self.accept_at.get("default", otherwise))
 
     @property
+    def lesson(self) -> str | None:
+        """Name of what this tier has learned, or is to learn; None: it learns nothing."""
+        return self.model if self.engine == "classical" else self.learned
+
+    def pinned(self, lesson: str) -> "Tier":
+        """Return the tier with exactly that learning of its name."""
+        return self.model_copy(update={"model" if self.engine == "classical" else "learned": lesson})
+
+    def answers(self, step: Step) -> bool:
+        """Whether this engine can answer such a step: words only tell one label from another."""
+        return self.engine != "classical" or isinstance(step.form, Choice)
+
+    @property
+    def shares_readings(self) -> bool:
+        """Whether a text is read once for questions that begin alike. An endpoint reads it as often as it is sent."""
+        return self.engine in {"llama", "instant"}
+
+    @property
     def fuses(self) -> bool:
-        """Whether this tier's steps share a reading. An endpoint reads a prompt as often as it is sent."""
-        return self.engine != "openai" and self.fuse is True
+        """Whether this tier's steps share a reading."""
+        return self.shares_readings and self.fuse is True
 
     @property
     def fuses_by_evidence(self) -> bool:
         """Whether a measurement decides that."""
-        return self.engine == "llama" and self.fuse == "auto"
+        return self.engine == "llama" and self.fuse == "auto" and self.learned is None
 
     @property
     def pool(self) -> str:

@@ -188,3 +188,15 @@ class Search:
         if self._best is None or (self._open and (self._full or -self._open[0][0] > self._best[0])):
             return None
         return self._best[1], min(1.0, math.exp(self._best[0]))
+
+    @property
+    def guess(self) -> tuple[int, float]:
+        """Number of a label that is likely by what was read so far, and the most that its probability can be."""
+        bounds = [(-cost, head) for cost, head in self._open[:1]]
+        if self._best is not None:
+            bounds.append((self._best[0], ~self._best[1]))
+        log_p, head = max(bounds)
+        while head >= 0:
+            branch = self._trie.branches[head]
+            head = branch.heads[0] if branch.ends is None else ~branch.ends
+        return ~head, min(1.0, math.exp(log_p))

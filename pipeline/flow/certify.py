@@ -65,7 +65,7 @@ def _draw(store: CertifyStore, run: RunRecord, window: Window) -> Advanced:
     path, entries = _entries(run.job, window, held, ())
     accepted_from = entries.min(axis=1)
     doubts = np.ones(window.items)
-    doubts[: len(held.item_nos)] = cautious_doubts(held.confidences)
+    doubts[: len(held.item_nos)] = _doubts(run.job, held)
     drawing = choose_drawing(promise, accepted_from, doubts, steps=len(path.thresholds))
     step = run.job.steps[window.step_no].name
     if drawing is None:
@@ -88,6 +88,12 @@ def _draw(store: CertifyStore, run: RunRecord, window: Window) -> Advanced:
     top = run.job.tiers[run.job.ladder(window.step_no)[-1]].name
     told = f"{step}: {drawing.drawn:,} of {drawing.region:,} held answers are drawn and asked of {top}"
     return Advanced(notices=notices, said=(told,))
+
+
+def _doubts(job: Job, held: HeldAnswers) -> NDArray[np.float64]:
+    """Return each held answer's chance to be wrong: what its tier has learned, or a cautious guess."""
+    has_learned = np.array([tier.lesson is not None for tier in job.tiers])[held.tier_nos]
+    return np.where(has_learned, 1.0 - held.confidences, cautious_doubts(held.confidences))
 
 
 def _lot(run: RunRecord, window: Window, item_no: int) -> bytes:

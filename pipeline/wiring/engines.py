@@ -13,6 +13,7 @@ from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine, TimedEngine
 from pipeline.settings import Settings, secret_from
 from pipeline.wiring.fit import TierNeed, refuse_unless_it_fits, room_here, tier_need
+from pipeline.wiring.lessons import lesson_of
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -65,8 +66,10 @@ def too_many_threads(tier: Tier, granted: int) -> str | None:
     return f"threads = {tier.threads}, and this machine grants {granted}: more threads than CPUs make a model slower"
 
 
-def llama_engine(tier: Tier, model: ResolvedModel, *, threads: int | None = None) -> TimedEngine:
-    """Load a llama tier's engine over a file that was checked."""
+def llama_engine(
+    tier: Tier, model: ResolvedModel, *, threads: int | None = None, hidden_states: bool = False
+) -> TimedEngine:
+    """Load a llama tier's engine over a file that was checked; with `hidden_states` asks may want them."""
     # Heavy native code: loaded only in the process that answers with it.
     from pipeline.adapters.llama.context import BATCH_TOKENS  # noqa: PLC0415
     from pipeline.adapters.llama.engine import LlamaEngine  # noqa: PLC0415
@@ -82,6 +85,7 @@ def llama_engine(tier: Tier, model: ResolvedModel, *, threads: int | None = None
         threads=threads_for(tier, model, threads),
         batch_tokens=model.batch_tokens or BATCH_TOKENS,
         chat_template=tier.chat_template,
+        hidden_states=hidden_states,
         reproducible=tier.reproducible,
     )
 
@@ -94,6 +98,16 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
     match tier.engine:
         case "instant":
             return InstantEngine(model=tier.model)
+        case "classical":
+            from pipeline.adapters.learned.engine import ClassicalEngine  # noqa: PLC0415 — 1 s to import
+
+            return ClassicalEngine(lesson_of(tier.model, settings), model_name=tier.model)
+        case "llama" if tier.learned is not None:
+            from pipeline.adapters.learned.engine import LearnedEngine  # noqa: PLC0415 — 1 s to import
+
+            lesson = lesson_of(tier.learned, settings)  # before the model, which takes longer
+            engine = llama_engine(tier, model_for(tier, settings), threads=threads, hidden_states=True)
+            return LearnedEngine(engine, lesson, name=tier.learned)
         case "llama":
             return llama_engine(tier, model_for(tier, settings), threads=threads)
         case "openai":

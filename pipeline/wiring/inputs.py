@@ -19,6 +19,7 @@ from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings, secret_from
 from pipeline.telemetry import logger
 from pipeline.wiring.engines import check_instant_models, model_store
+from pipeline.wiring.lessons import with_lessons
 from pipeline.wiring.parts import price_book_for
 
 _CHARS_PER_TOKEN = 20
@@ -26,7 +27,12 @@ _CHARS_PER_TOKEN = 20
 in tokens by the worker."""
 
 
-def job_from(path: Path) -> Job:
+def job_from(path: Path, settings: Settings) -> Job:
+    """Read a job file for a run: as `written_job`, and with each tier that learns bound to what it learned last."""
+    return with_lessons(written_job(path), settings)
+
+
+def written_job(path: Path) -> Job:
     """Read a job file, import its checks and look at its engines, so that a mistake shows before anything starts."""
     job = load_job(path)
     load_entry_points(job)
@@ -44,7 +50,7 @@ def warn_of_gaps(job: Job, settings: Settings) -> None:
         secret_from(tier.api_key_env)
         if tier.price is None or tier.price not in prices.names:
             logger().warning("price_unknown", tier=tier.name, price=tier.price, known=list(prices.names))
-        if tier.accept_at is None and number < len(job.tiers) - 1:
+        if tier.accept_at is None and tier.lesson is None and number < len(job.tiers) - 1:
             logger().warning("default_threshold_for_uncalibrated_scores", tier=tier.name, accept_at=DEFAULT_ACCEPT_AT)
 
 

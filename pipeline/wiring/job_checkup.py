@@ -18,6 +18,7 @@ from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
 from pipeline.settings import PREFIX, Settings, secret_from
 from pipeline.wiring.engines import check_instant_models, model_store, need_of, too_many_threads
 from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, together_bytes
+from pipeline.wiring.lessons import learned_files
 from pipeline.wiring.parts import price_book_for
 
 _GB = 1e9
@@ -48,6 +49,8 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
                 yield warning(f"threads of {tier.name}", too_many, mend)
         elif tier.engine == "openai":
             yield _endpoint(tier)
+        if tier.lesson is not None:
+            yield _lesson(tier, settings)
     if found:
         yield memory_finding(
             {tier.name: (model.sha256, need_of(tier, model, has_gpu=room.has_gpu)) for tier, model in found},
@@ -79,6 +82,18 @@ def _model(tier: Tier, settings: Settings) -> tuple[Finding, ResolvedModel | Non
     except HeadraceError as error:
         return failure(name, str(error)), None
     return ok(name, f"{tier.model}, {found.header.file_bytes / _GB:,.2f} GB, {vouched}"), found
+
+
+def _lesson(tier: Tier, settings: Settings) -> Finding:
+    name = f"what {tier.name} learned"
+    try:
+        pinned = learned_files(settings).pinned(tier.lesson or "")
+        if pinned is None:
+            return warning(name, f"nothing has been learned as {tier.lesson} here", "headrace learn JOB INPUT")
+        about = learned_files(settings).load(pinned).about
+    except HeadraceError as error:
+        return failure(name, str(error))
+    return ok(name, f"{pinned}: {', '.join(one.step for one in about.steps)}")
 
 
 def memory_finding(needs: Mapping[str, tuple[str, TierNeed | None]], room: Room, *, up: bool) -> Finding:
@@ -139,10 +154,11 @@ def threshold_findings(job: Job) -> Iterator[Finding]:
     for step_no, step in enumerate(job.steps):
         for tier_no in job.ladder(step_no)[:-1]:
             tier = job.tiers[tier_no]
-            if tier.accept_at is None or not {step.name, "default"} & tier.accept_at.keys():
+            named = {step.name, "default"} & (tier.accept_at or {}).keys()
+            if not named and tier.lesson is None and not job.is_certified(step_no, tier_no):
                 defaulted.setdefault(tier.name, []).append(step.name)
     if not defaulted:
-        yield ok("thresholds", "set in the job; scores are uncalibrated, so compare some answers with known ones")
+        yield ok("thresholds", "set in the job, or certified; where nothing was learned scores are uncalibrated")
     for tier_name, steps in defaulted.items():
         yield warning(
             "thresholds",

@@ -8,8 +8,9 @@ from pipeline.asking import asked_apart
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
+from pipeline.domain.runs import ResultLine
 from pipeline.flow.samples import Sample, gold_sample, labelled_sample
-from pipeline.flow.scoring import GoldLine, gold_lines
+from pipeline.flow.scoring import UNGROUPED, VERDICT, GoldLine, gold_lines
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings
 from pipeline.wiring.inputs import opened_source
@@ -37,14 +38,46 @@ def job_sample(
 
     `kinds`: of these steps only. Raises ConfigError for inputs or gold answers that cannot be used.
     """
-    wanted = [step for step in job.steps if kinds is None or step.kind in kinds]
     right = None if gold is None else read_gold(gold)
+    return known_sample(
+        job, inputs, right, settings, name=name, kinds=kinds, most_items=most_items, options=options or SourceOptions()
+    )
+
+
+def known_sample(
+    job: Job,
+    inputs: Sequence[str],
+    right: Sequence[GoldLine] | None,
+    settings: Settings,
+    *,
+    name: str,
+    kinds: Iterable[str] | None = None,
+    most_items: int | None = None,
+    options: SourceOptions,
+) -> Sample:
+    """Make the sample with right answers that are known already; None: nobody knows any."""
+    wanted = [step for step in job.steps if kinds is None or step.kind in kinds]
     keys = None if right is None else {line.key for line in right}
-    with opened_source(inputs, job, options or SourceOptions(), settings) as source:
+    with opened_source(inputs, job, options, settings) as source:
         items = (row for row in source.rows() if isinstance(row, Item) and (keys is None or row.key in keys))
         return gold_sample(
             name, {step.name: asked_apart(step) for step in wanted}, itertools.islice(items, most_items), right
         )
+
+
+def top_answers(job: Job, results: Iterable[ResultLine]) -> list[GoldLine]:
+    """Return the answers that the top tiers of a job's steps gave, as right answers by key; of copies the first."""
+    tops = {step.name: job.tiers[job.ladder(number)[-1]].name for number, step in enumerate(job.steps)}
+    found: dict[str, GoldLine] = {}
+    for line in results:
+        answers = {
+            step: result.value
+            for step, result in line.answers.items()
+            if result.state == VERDICT and result.tier == tops.get(step)
+        }
+        if answers:
+            found.setdefault(line.key, GoldLine(key=line.key, answers=answers, group=UNGROUPED))
+    return list(found.values())
 
 
 def items_of(

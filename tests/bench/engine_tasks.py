@@ -11,7 +11,7 @@ from pipeline import samples
 from pipeline.domain.steps import ClassifyStep, ExtractStep, Step
 from pipeline.flow.scoring import same
 from pipeline.prompts import Question, question_of
-from pipeline.wiring.inputs import job_from
+from pipeline.wiring.inputs import written_job
 
 ENTITIES = {
     "multidogo": {
@@ -106,7 +106,7 @@ def _count(row: dict[str, Any], kind: str) -> int:
 
 def tickets(*, steps: Sequence[str], longest: int = 4000) -> Task:
     """Return the sample tickets with some of their steps; texts of more characters than `longest` are left out."""
-    job = job_from(samples.path("tickets.toml"))
+    job = written_job(samples.path("tickets.toml"))
     with samples.path("tickets.csv").open(encoding="utf-8", newline="") as file:
         texts = {row["ticket_id"]: f"{row['subject']}\n\n{row['body']}" for row in csv.DictReader(file, strict=True)}
     gold = {}

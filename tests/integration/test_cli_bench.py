@@ -12,7 +12,7 @@ import structlog
 from pipeline.cli import main
 from pipeline.settings import load_settings
 from pipeline.wiring.fusing import fuse_decisions
-from pipeline.wiring.inputs import job_from
+from pipeline.wiring.inputs import written_job
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 NAME = "smollm2-135m-instruct"
@@ -94,12 +94,12 @@ def test_a_tier_is_measured_both_ways_and_its_evidence_decides_the_next_run(fold
     first = found["one_reading"][0]
     assert [one["step"] for one in first["steps"]] == ["mood", "refund"]
     assert [one["steps"] for one in first["readings"]] == [["mood", "refund"]]
-    decided = fuse_decisions(job_from(job), load_settings())[0]
+    decided = fuse_decisions(written_job(job), load_settings())[0]
     assert (list(decided.steps), decided.reason) == (found["auto"]["steps"], found["auto"]["reason"])
     assert found["auto"]["kept"]
     code, out, _ = headrace("bench", "engine", job, rows, "--items", "2")
     assert code == 0
-    assert fuse_decisions(job_from(job), load_settings())[0] == decided, "two items are no evidence"
+    assert fuse_decisions(written_job(job), load_settings())[0] == decided, "two items are no evidence"
     assert "too few items" in out
     assert "all, apart" in out
     assert 'fuse = "auto" reads together' in out

@@ -23,13 +23,18 @@ class ChoiceLane:
         *,
         full: bool = False,
         wants_hidden: bool = False,
+        first_only: bool = False,
     ) -> None:
-        """`tokens` are those up to where answers part, `end_ids` what may end one; `full` scores every label."""
+        """`tokens` are those up to where answers part, `end_ids` what may end one; `full` scores every label.
+
+        With `first_only` nothing is read behind the first branch, and the answer is a guess.
+        """
         self._trie = trie
         self._search = Search(trie, full=full)
         self._first = tokens + trie.stem
         self._end_ids = end_ids
         self._asked: list[int] = []
+        self._first_only = first_only
         self.is_unsound = False
         """Nowhere among a branch's tokens was a number: no answer of this model is to be believed."""
         self.wants_hidden = wants_hidden
@@ -49,6 +54,8 @@ class ChoiceLane:
     def next(self) -> Want | None:
         """Ask for the branches that the search wants."""
         first = not self._asked
+        if self._first_only and not first:
+            return None
         self._asked = self._search.wanted()
         if not self._asked:
             return None
@@ -69,7 +76,7 @@ class ChoiceLane:
     @property
     def answer(self) -> tuple[int, float]:
         """Number of the label and its RawScore; only once `next` returned None."""
-        winner = self._search.winner
+        winner = self._search.winner or (self._search.guess if self._first_only else None)
         if winner is None:
             msg = "asked for an answer before it was there"
             raise RuntimeError(msg)

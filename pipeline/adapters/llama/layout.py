@@ -182,7 +182,14 @@ class Layout:
         if asked.trie is not None:
             form = item.ask.question.form
             full = isinstance(form, Choice) and form.full
-            item.answering = ChoiceLane(asked.trie, tokens, asked.end_ids, full=full, wants_hidden=item.ask.hidden)
+            item.answering = ChoiceLane(
+                asked.trie,
+                tokens,
+                asked.end_ids,
+                full=full,
+                wants_hidden=item.ask.hidden,
+                first_only=item.ask.hidden and not full,
+            )
             return item.answering
         item.answering = record_of(
             asked.plan,

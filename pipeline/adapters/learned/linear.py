@@ -1,0 +1,30 @@
+"""What both kinds of learned choice share: a softmax over linear scores, with classes that were never seen."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.domain.curves import Floats
+
+NEVER = -1e4
+"""Score of a class that was never seen: below every sum of log-probabilities."""
+
+
+def softmax(scores: NDArray[Any]) -> Floats:
+    """Return shares (texts, classes) of scores, each row summing to 1."""
+    raised = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def spread(
+    known: NDArray[np.int64], by_class: NDArray[np.float64], bias: NDArray[np.float64], width: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return weights (features, width) and bias (width,) for all classes: those never seen are never chosen."""
+    if len(by_class) == 1:  # two classes: scikit-learn keeps one row, for the second of them
+        by_class, bias = np.vstack([-by_class, by_class]) / 2, np.concatenate([-bias, bias]) / 2
+    weights = np.zeros((by_class.shape[1], width), dtype=np.float32)
+    weights[:, known] = by_class.T
+    biases = np.full(width, NEVER, dtype=np.float32)
+    biases[known] = bias
+    return weights, biases

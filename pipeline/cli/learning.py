@@ -1,0 +1,123 @@
+"""learn: teach a job's tiers from known answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from pipeline.cli.main import commands
+from pipeline.cli.progress import Display
+from pipeline.cli.reports import opened_store
+from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.job import Job
+from pipeline.flow.scoring import GoldLine
+from pipeline.ports.source import SourceOptions
+from pipeline.settings import load_settings
+from pipeline.wiring.inputs import written_job
+from pipeline.wiring.learning import TaughtTier, learn, learning_tiers
+from pipeline.wiring.samples import known_sample, read_gold, top_answers
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@commands.command("learn")
+@click.argument("job_file", metavar="JOB", type=_FILE)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--labels", type=_FILE, help="Right answers to INPUT: JSON Lines of `key` and an answer for each step.")
+@click.option("--run", "run", help="Take the answers of this run's top tier for right ones; `last` is the latest.")
+@click.option("--tier", "tiers", multiple=True, help="Teach this tier only; may be given again.")
+@click.option(
+    "--items",
+    "most_asked",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="How many texts of each step a model is asked at most; words learn from all.",
+)
+@input_options
+@json_option
+@examples(
+    "headrace learn job.toml tickets.csv --labels gold.jsonl",
+    "headrace learn job.toml tickets.csv --run last  # from what the top tier answered",
+    "headrace learn job.toml tickets.csv --labels gold.jsonl --tier words --json",
+)
+def learn_command(
+    job_file: Path,
+    inputs: tuple[str, ...],
+    labels: Path | None,
+    run: str | None,
+    tiers: tuple[str, ...],
+    most_asked: int,
+    input_format: str | None,
+    encoding: str,
+    as_json: bool,  # noqa: FBT001 — click passes options by name
+) -> None:
+    """Teach the tiers of a job from known answers; runs that are made from then on use what they learned.
+
+    Tiers that learn are those with engine = "classical", which choose a label by the words of a text in microseconds,
+    and llama tiers with `learned = "a-name"`: on the model's hidden states a head learns to choose among the labels,
+    and of records and labels alike it learns how sure to be. All figures shown are of answers to texts that were not
+    learned from.
+
+    A line of --labels is, say, {"key": "T-1", "category": "billing", "mood": null}: the job's `key` as a string, or
+    without one the line's number ("7", with several inputs "2:7"), and an answer to any of the steps. For a step with
+    labels `null` says that none fits: such texts are sent up from then on. 40 texts of a step are the least.
+
+    What is kept are numbers, no texts; it holds for these labels, this question and this very model file, and is
+    refused with any other. It lies in the folder `learned` of HEADRACE_MODELS, to be copied to machines of other
+    workers. A run that was made before goes on with what it began with.
+    """
+    if (labels is None) == (run is None):
+        raise ConfigError("say where the right answers are: --labels FILE, or --run RUN for those of its top tier")
+    settings = load_settings()
+    job = written_job(job_file)
+    numbers = learning_tiers(job, tiers)
+    gold = _top_answers(job, run) if run is not None else read_gold(labels) if labels is not None else []
+    options = SourceOptions(format=input_format, encoding=encoding)
+    sample = known_sample(job, inputs, gold, settings, name=f"job {job.name}", options=options)
+    taught: list[TaughtTier] = []
+    with Display() as display:
+        for one in learn(job, numbers, sample, settings, most_asked=most_asked, say=_say, show=display.bar):
+            taught.append(one)
+            for reason in one.left_out:
+                _say(f"{one.tier} left out {reason}")
+    if as_json:
+        print_json({"job": job.name, "tiers": [one.as_json() for one in taught]})
+    else:
+        _show(taught)
+
+
+def _top_answers(job: Job, run: str) -> list[GoldLine]:
+    with opened_store() as store:
+        record = store.find_run(run)
+        if record.job.name != job.name:
+            raise ConfigError(f"run {record.name} is of another job than {job.name}: name a run of this job with --run")
+        return top_answers(record.job, store.results(record.id))
+
+
+def _say(what: str) -> None:
+    err.print(what, markup=False, soft_wrap=True)
+
+
+def _show(taught: Sequence[TaughtTier]) -> None:
+    table = Table()
+    for column in ("tier", "step", "learned from", "right before", "right now", "log loss", "as said", "ECE excess"):
+        table.add_column(column, justify="left" if column in {"tier", "step"} else "right")
+    for tier in taught:
+        for one in tier.steps:
+            figures = one.figures
+            table.add_row(
+                tier.tier,
+                one.step,
+                f"{figures.rows:,}",
+                "-" if figures.before is None else f"{figures.before:.1%}",
+                f"{figures.accuracy:.1%}",
+                f"{figures.log_loss:.3f}",
+                f"{figures.plain_log_loss:.3f}",
+                f"{figures.ece_excess:+.3f}",
+            )
+    out.print(table)
+    for tier in taught:
+        out.print(f"{tier.tier} learned {tier.pinned}; runs that are made from now on use it", markup=False)

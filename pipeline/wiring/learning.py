@@ -1,0 +1,229 @@
+"""learn: the tiers of a job that can learn, taught from known answers; and what they learned, found again for a run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from pipeline.adapters.learned.engine import ask_for_head, states_of
+from pipeline.adapters.learned.files import Chooser, Lesson
+from pipeline.adapters.learned.heads import Head
+from pipeline.adapters.learned.words import Words
+from pipeline.asking import Asking, askings
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.job import Job
+from pipeline.domain.learned import Figures, Learned, LearnedStep, classes_of, options_digest, said_signals
+from pipeline.domain.outcomes import Given
+from pipeline.domain.steps import Choice, Step
+from pipeline.flow.learning import (
+    LEAST_ROWS,
+    Fit,
+    Rows,
+    Taught,
+    learn_choice,
+    learn_confidence,
+    order_of,
+    right_answers,
+)
+from pipeline.flow.samples import Sample, SampleStep
+from pipeline.ports.engine import Ask, Engine
+from pipeline.settings import Settings
+from pipeline.wiring.engines import llama_engine, model_for
+from pipeline.wiring.formats import Say, Show
+from pipeline.wiring.lessons import learned_files
+
+_FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
+"""scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
+_SLICE = 64
+
+_Chosen: TypeAlias = tuple[LearnedStep, Chooser | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaughtTier:
+    """What one tier has learned, and as what it is kept."""
+
+    tier: str
+    pinned: str
+    steps: tuple[LearnedStep, ...]
+    left_out: tuple[str, ...]
+    """Steps that it learned nothing about, each with the reason."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the script contract."""
+        return {
+            "tier": self.tier,
+            "learned": self.pinned,
+            "steps": [
+                {"step": one.step, "way": one.way, "curve": one.curve.kind, **figures_json(one.figures)}
+                for one in self.steps
+            ],
+            "left_out": list(self.left_out),
+        }
+
+
+def figures_json(figures: Figures) -> dict[str, Any]:
+    """Return figures for scripts, rounded to what they are worth."""
+    return {
+        name: round(value, 4) if isinstance(value, float) else value for name, value in figures.model_dump().items()
+    }
+
+
+def learning_tiers(job: Job, only: Sequence[str]) -> list[int]:
+    """Return the numbers of the tiers that are to learn; raises ConfigError where there is none."""
+    known = {tier.name: number for number, tier in enumerate(job.tiers)}
+    for name in only:
+        if name not in known:
+            raise ConfigError(f"job {job.name} has no tier {name!r}; it has: {', '.join(known)}")
+    wanted = [number for name, number in known.items() if not only or name in only]
+    able = [number for number in wanted if job.tiers[number].lesson is not None]
+    if not able:
+        raise ConfigError(
+            'no tier learns: add one with engine = "classical" and model = "a-name-of-yours", or give a llama tier '
+            'learned = "a-name-of-yours"'
+        )
+    return able
+
+
+def learn(
+    job: Job, tiers: Sequence[int], sample: Sample, settings: Settings, *, most_asked: int, say: Say, show: Show
+) -> Iterator[TaughtTier]:
+    """Teach tiers from a sample with gold answers, one after the other, and keep what each learned.
+
+    A model is asked at most `most_asked` texts of each step. Raises ConfigError where a tier could learn nothing.
+    """
+    sample = replace(sample, steps=[_mixed(one) for one in sample.steps])
+    for tier_no in tiers:
+        tier = job.tiers[tier_no]
+        teacher = _Teacher(job=job, tier_no=tier_no, show=show)
+        if tier.engine == "classical":
+            chosen, left_out = teacher.by_words(sample)
+            model = None
+        else:
+            say(f"{tier.name}: loading {tier.model}")
+            with closing(llama_engine(tier, model_for(tier, settings), hidden_states=True)) as engine:
+                chosen, left_out = teacher.by_model(engine, sample, most_asked)
+                model = engine.model
+        if not chosen:
+            raise ConfigError(f"tier {tier.name} learned nothing: {'; '.join(left_out)}")
+        about = Learned(model=model, steps=tuple(one for one, _ in chosen))
+        choosers = {one.step: chooser for one, chooser in chosen if chooser is not None}
+        pinned = learned_files(settings).keep(
+            (tier.lesson or "").partition("@")[0], Lesson(about=about, choosers=choosers)
+        )
+        yield TaughtTier(tier=tier.name, pinned=pinned, steps=about.steps, left_out=tuple(left_out))
+
+
+def _mixed(step: SampleStep) -> SampleStep:
+    """Return a step with its texts in a random order, copies left out."""
+    order = order_of(step.texts)
+    gold = None if step.gold is None else [step.gold[number] for number in order]
+    return replace(step, texts=[step.texts[number] for number in order], gold=gold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Teacher:
+    """Teaches one tier."""
+
+    job: Job
+    tier_no: int
+    show: Show
+
+    def by_words(self, sample: Sample) -> tuple[list[_Chosen], list[str]]:
+        return self._each(sample, self._words)
+
+    def by_model(self, engine: Engine, sample: Sample, most: int) -> tuple[list[_Chosen], list[str]]:
+        return self._each(sample, lambda step, asking, known: self._model(engine, step, asking, _first(known, most)))
+
+    def _each(
+        self, sample: Sample, teach: Callable[[Step, Asking, SampleStep], _Chosen]
+    ) -> tuple[list[_Chosen], list[str]]:
+        asked = askings(self.job, self.tier_no)
+        known = {one.name: one for one in sample.steps}
+        chosen: list[_Chosen] = []
+        left_out: list[str] = []
+        for number, asking in asked.items():
+            step = self.job.steps[number]
+            if step.name not in known:
+                left_out.append(f"{step.name}: no text has a known answer to it ({LEAST_ROWS} or more are needed)")
+            elif len(asking.questions) > 1:
+                left_out.append(f"{step.name}: it is several questions to this tier, whose answers are put together")
+            else:
+                try:
+                    chosen.append(teach(step, asking, known[step.name]))
+                except ValueError as error:
+                    left_out.append(f"{step.name}: {error}")
+        return chosen, left_out
+
+    def _words(self, step: Step, _asking: Asking, known: SampleStep) -> _Chosen:
+        options = step.form.options if isinstance(step.form, Choice) else ()
+        classes, texts = classes_of(known.gold or (), options), known.texts
+        width = len(options) + 1
+
+        def fit(rows: Rows) -> Callable[[Rows], Any]:
+            words = Words.fit([texts[row] for row in rows], classes[rows], width)
+            return lambda asked: words.see([texts[row] for row in asked])
+
+        taught = learn_choice({"words": fit}, classes, None, self._progress(step))
+        one = self._step(step, taught, way="words", asked=options_digest(step.name, options), classes=classes)
+        return one, Words.fit(texts, classes, width)
+
+    def _model(self, engine: Engine, step: Step, asking: Asking, known: SampleStep) -> _Chosen:
+        (question,) = asking.questions
+        texts, gold = known.texts, known.gold or ()
+        asks = [ask_for_head(Ask(question=question, text=text, on_long="truncate")) for text in texts]
+        if not isinstance(step.form, Choice):
+            asks = [replace(ask, hidden=False) for ask in asks]
+        given = self._answers(engine, asks, step)
+        right = right_answers([asking.merge([one]) for one in given], gold)
+        if isinstance(step.form, Choice):
+            return self._head(step, question.digest, given, classes_of(gold, step.form.options), right)
+        taught = learn_confidence(said_signals(given), right)
+        return self._step(step, taught, way="curve", asked=question.digest), None
+
+    def _head(self, step: Step, asked: str, given: Sequence[Given], classes: Rows, right: Any) -> _Chosen:  # noqa: ANN401
+        options = step.form.options if isinstance(step.form, Choice) else ()
+        states, shares = states_of(given, options)
+        width = len(options) + 1
+
+        def freely(c: float) -> Fit:
+            def fit(rows: Rows) -> Callable[[Rows], Any]:
+                head = Head.fit(states[rows], shares[rows], classes[rows], width, c=c)
+                return lambda others: head.see(states[others], shares[others])
+
+            return fit
+
+        ways = {str(c): freely(c) for c in _FREEDOMS}
+        taught = learn_choice(ways, classes, right, self._progress(step))
+        head = Head.fit(states, shares, classes, width, c=float(taught.way or _FREEDOMS[0]))
+        return self._step(step, taught, way="head", asked=asked, classes=classes), head
+
+    def _answers(self, engine: Engine, asks: Sequence[Ask], step: Step) -> list[Given]:
+        given: list[Given] = []
+        for at in range(0, len(asks), _SLICE):
+            given += [one for one in engine.answer(asks[at : at + _SLICE]).given if one is not None]
+            self.show(f"{self.job.tiers[self.tier_no].name} answers {step.name}", len(given), len(asks), "")
+        return given
+
+    def _progress(self, step: Step) -> Callable[[int, int], None]:
+        title = f"{self.job.tiers[self.tier_no].name} learns {step.name}"
+        return lambda done, of: self.show(title, done + 1, of, "")
+
+    @staticmethod
+    def _step(step: Step, taught: Taught, *, way: Any, asked: str, classes: Rows | None = None) -> LearnedStep:  # noqa: ANN401
+        options = step.form.options if isinstance(step.form, Choice) else ()
+        return LearnedStep(
+            step=step.name,
+            way=way,
+            asked=asked,
+            options=options,
+            knows_none=classes is not None and bool(np.any(classes == len(options))),
+            curve=taught.curve,
+            figures=taught.figures,
+        )
+
+
+def _first(step: SampleStep, most: int) -> SampleStep:
+    return replace(step, texts=step.texts[:most], gold=None if step.gold is None else step.gold[:most])

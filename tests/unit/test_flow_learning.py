@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.domain.learned import Seen, choice_signals
+from pipeline.flow.learning import LEAST_ROWS, Rows, learn_choice, learn_confidence, order_of
+
+CHANCE = np.random.default_rng(8)
+CLASSES = CHANCE.integers(0, 3, 600)
+
+
+class Reader:
+    """Learns by heart what it is shown, and guesses all else: no figure of its own may come from what it was shown."""
+
+    def __init__(self, *, sight: float) -> None:
+        self._sight = sight
+        self.taught: list[Rows] = []
+
+    def __call__(self, rows: Rows):  # type: ignore[no-untyped-def]  # noqa: ANN204
+        self.taught.append(rows)
+
+        def look(asked: Rows) -> Seen:
+            assert not np.intersect1d(rows, asked).size, "it is asked what it was taught"
+            chance = np.random.default_rng(asked[0])
+            shares = np.full((len(asked), 4), 0.05)
+            sees = chance.random(len(asked)) < self._sight
+            said = np.where(sees, CLASSES[asked], chance.integers(0, 3, len(asked)))
+            shares[np.arange(len(asked)), said] = 0.85
+            return Seen(shares=shares, signals=choice_signals(shares))
+
+        return look
+
+
+def test_every_text_is_answered_once_by_what_the_others_taught() -> None:
+    reader = Reader(sight=0.7)
+    taught = learn_choice({"only": reader}, CLASSES, None)
+    held_out = [np.setdiff1d(np.arange(600), rows) for rows in reader.taught]
+    assert sorted(np.concatenate(held_out).tolist()) == list(range(600))
+    assert taught.figures.rows == 600
+    assert taught.figures.accuracy == pytest.approx(0.7 + 0.3 / 3, abs=0.05)
+    assert taught.figures.before is None
+
+
+def test_the_better_way_is_taken() -> None:
+    taught = learn_choice(
+        {"blind": Reader(sight=0.0), "sharp": Reader(sight=0.9)}, CLASSES, np.zeros(600, dtype=np.bool_)
+    )
+    assert taught.way == "sharp"
+    assert taught.figures.before == 0.0
+
+
+def test_being_sure_is_learned_from_how_often_it_was_right() -> None:
+    right: NDArray[np.bool_] = np.random.default_rng(1).random(900) < 0.6
+    taught = learn_confidence(np.full((900, 1), 4.0), right)
+    assert taught.figures.accuracy == pytest.approx(0.6, abs=0.05)
+    assert taught.figures.log_loss < taught.figures.plain_log_loss
+    assert taught.figures.ece_excess < 0.02
+    assert taught.curve(np.full((1, 1), 4.0))[0] == pytest.approx(0.6, abs=0.05)
+
+
+def test_few_texts_teach_nothing() -> None:
+    with pytest.raises(ValueError, match="39 labelled texts are too few"):
+        learn_choice({"only": Reader(sight=1.0)}, CLASSES[: LEAST_ROWS - 1], None)
+    with pytest.raises(ValueError, match="1 labelled texts are too few"):
+        learn_confidence(np.zeros((1, 1)), np.ones(1, dtype=np.bool_))
+
+
+def test_copies_are_left_out_and_no_order_of_the_file_survives() -> None:
+    texts = [f"text {number % 50}" for number in range(100)]
+    order = order_of(texts)
+    assert sorted(order) == list(range(50))
+    assert order != sorted(order)
+    back = texts[::-1]
+    assert [back[number] for number in order_of(back)] == [texts[number] for number in order]
