@@ -26,6 +26,7 @@ _MODULES = {
     "learning": ("learn",),
     "tuning": ("models",),
     "doctor": ("doctor",),
+    "evaluating": ("eval",),
     "bench": ("bench",),
     "demo": ("demo",),
 }

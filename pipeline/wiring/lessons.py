@@ -39,16 +39,23 @@ def with_lessons(job: Job, settings: Settings) -> Job:
         step.name: tuple(
             job.tiers[number].name
             for number in job.ladder(step_no)
-            if job.tiers[number].engine != "classical" or _can(able.get(job.tiers[number].name), job.tiers[number], step)
+            if job.tiers[number].engine != "classical"
+            or _can(able.get(job.tiers[number].name), job.tiers[number], step)
         )
         for step_no, step in enumerate(job.steps)
     }
     for step_no, step in enumerate(job.steps):
         if not ladders[step.name]:
             alone = job.tiers[job.ladder(step_no)[-1]].name
-            raise ModelError(f"step {step.name} is answered by tier {alone} alone, which has not learned it: headrace learn")
+            raise ModelError(
+                f"step {step.name} is answered by tier {alone} alone, which has not learned it: headrace learn"
+            )
     asked = {name for ladder in ladders.values() for name in ladder}
-    kept = [tier for name, tier in tiers.items() if tier is not None and (name in asked or job.tier(name).engine != "classical")]
+    kept = [
+        tier
+        for name, tier in tiers.items()
+        if tier is not None and (name in asked or job.tier(name).engine != "classical")
+    ]
     steps = [
         step.model_copy(update={"ladder": ladders[step.name]}) if _shortened(job, number, ladders[step.name]) else step
         for number, step in enumerate(job.steps)
@@ -74,8 +81,8 @@ def _can(about: Learned | None, tier: Tier, step: Step) -> bool:
     options = step.form.options if isinstance(step.form, Choice) else ()
     if one.asked != options_digest(step.name, options):
         raise ModelError(
-            f"tier {tier.name} learned step {step.name} with other labels than it has now: headrace learn JOB, or leave "
-            "the tier out of the step's `ladder`"
+            f"tier {tier.name} learned step {step.name} with other labels than it has now: headrace learn JOB, or "
+            "leave the tier out of the step's `ladder`"
         )
     return True
 

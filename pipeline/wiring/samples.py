@@ -1,7 +1,7 @@
 """Samples from files: a user's own labelled lines, or a job's steps over its inputs with gold answers."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.asking import asked_apart
@@ -81,13 +81,22 @@ def top_answers(job: Job, results: Iterable[ResultLine]) -> list[GoldLine]:
 
 
 def items_of(
-    job: Job, inputs: Sequence[str], options: SourceOptions, settings: Settings, *, most_items: int
+    job: Job,
+    inputs: Sequence[str],
+    options: SourceOptions,
+    settings: Settings,
+    *,
+    most_items: int,
+    keys: Collection[str] | None = None,
 ) -> list[Item]:
-    """Read a job's first items as a run would: identical texts once; raises ConfigError where there are none."""
+    """Read a job's first items as a run would: identical texts once; raises ConfigError where there are none.
+
+    `keys`: only items of these.
+    """
     found: dict[str, Item] = {}
     with opened_source(inputs, job, options, settings) as source:
         for row in source.rows():
-            if isinstance(row, Item):
+            if isinstance(row, Item) and (keys is None or row.key in keys):
                 found.setdefault(row.text, row)
             if len(found) >= most_items:
                 break

@@ -1,0 +1,243 @@
+"""eval: the same labelled texts through every tier and through the cascade."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from pipeline.cli.main import commands
+from pipeline.cli.progress import Display
+from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.job import Job
+from pipeline.flow.evaluation import Evaluation, StepEvaluation, WayFigures, evaluation_json, moved
+from pipeline.flow.samples import gold_by_key
+from pipeline.ports.source import SourceOptions
+from pipeline.settings import load_settings
+from pipeline.wiring.evaluating import evaluate, hard_keys, kept_evaluation, labelled_steps, page_of
+from pipeline.wiring.inputs import job_from
+from pipeline.wiring.parts import price_book_for, system_clock
+from pipeline.wiring.samples import items_of, read_gold
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PAGE = click.Path(dir_okay=False, path_type=Path)
+
+
+class _JobFirst(click.Group):
+    """Takes `eval JOB …` for `eval job JOB …`: the command that is meant nearly always needs no name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["job", *args]
+        return super().resolve_command(ctx, args)
+
+
+@commands.group("eval", cls=_JobFirst)
+@examples(
+    "headrace eval job.toml tickets.csv --labels gold.jsonl",
+    "headrace eval job.toml tickets.csv --labels gold.jsonl --html report.html",
+    "headrace eval show last --html report.html",
+    "headrace eval diff support-tickets-1a2b last",
+)
+def eval_group() -> None:
+    """Evaluate a job on labelled texts: every tier alone, and the cascade. `eval JOB` is short for `eval job JOB`."""
+
+
+@eval_group.command("job")
+@click.argument("job_file", metavar="JOB", type=_FILE)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--labels", type=_FILE, required=True, help="Right answers: JSON Lines of `key` and an answer per step.")
+@click.option("--hard", type=_FILE, help="Keys of hard texts, one a line: a slice of their own in all figures.")
+@click.option("--items", "most_items", type=click.IntRange(min=1), default=1000, show_default=True, help="At most.")
+@click.option("--paid", is_flag=True, help="Ask endpoints too, which cost money.")
+@click.option(
+    "--html", "page", type=_PAGE, help="Write a report with plots here: one file, nothing loaded from outside."
+)
+@input_options
+@json_option
+@examples(
+    "headrace eval job.toml tickets.csv --labels gold.jsonl",
+    "headrace eval job.toml tickets.csv --labels gold.jsonl --hard hard.txt --html report.html",
+    "headrace eval job.toml tickets.csv --labels gold.jsonl --json",
+)
+def job_command(
+    job_file: Path,
+    inputs: tuple[str, ...],
+    labels: Path,
+    hard: Path | None,
+    most_items: int,
+    paid: bool,  # noqa: FBT001 — click passes options by name
+    page: Path | None,
+    input_format: str | None,
+    encoding: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Ask every tier all labelled texts, and show what each gets right, and what the cascade makes of them.
+
+    The cascade accepts as the job's thresholds say. For a step with a target it accepts from the common confidence on
+    that would just keep the target on these texts: the best that a certificate could allow, in hindsight.
+
+    A line of --labels is, say, {"key": "T-1", "category": "billing", "difficulty": "hard"}: the job's `key` as a string
+    (or the line's number), an answer to any of the steps, and a group of your own, which becomes a slice. "hard fifth"
+    is the accuracy on the texts that the first tier is least sure of. No servers are needed and no run is made. What is
+    kept, in the folder `evaluations` of HEADRACE_HOME, holds no texts; `eval diff` compares two.
+    """
+    settings = load_settings()
+    job = job_from(job_file, settings)
+    _refuse_costs(job, paid=paid)
+    gold = gold_by_key(read_gold(labels))
+    options = SourceOptions(format=input_format, encoding=encoding)
+    items = items_of(job, inputs, options, settings, most_items=most_items, keys=gold.keys())
+    with Display() as display:
+        found = evaluate(
+            job,
+            labelled_steps(job, items, gold),
+            price_book_for(settings),
+            settings,
+            hard=hard_keys(hard),
+            clock=system_clock(),
+            say=_say,
+            show=display.bar,
+        )
+    _report(found, page, as_json=as_json)
+
+
+@eval_group.command()
+@click.argument("name", default="last")
+@click.option("--html", "page", type=_PAGE, help="Write the report with plots here.")
+@json_option
+@examples("headrace eval show last", "headrace eval show support-tickets-1a2b --html report.html")
+def show(name: str, page: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Show an evaluation again. NAME is its name, the beginning of it, or `last`."""
+    _report(kept_evaluation(name, load_settings()), page, as_json=as_json)
+
+
+@eval_group.command()
+@click.argument("before")
+@click.argument("after", default="last")
+@json_option
+@examples(
+    "headrace eval diff support-tickets-1a2b", "headrace eval diff support-tickets-1a2b support-tickets-3c4d --json"
+)
+def diff(before: str, after: str, as_json: bool) -> None:  # noqa: FBT001
+    """Tell what moved between two evaluations, on the texts that both have.
+
+    The interval holds the true change 95 times in 100 (paired bootstrap); a change whose interval has no 0 in it is
+    marked. `gained` and `lost` are texts that became right and wrong.
+    """
+    settings = load_settings()
+    found = moved(kept_evaluation(before, settings), kept_evaluation(after, settings))
+    if not found:
+        raise ConfigError("the two evaluations have no text and way of answering in common")
+    if as_json:
+        print_json({"moved": [one.model_dump(mode="json") for one in found]})
+        return
+    table = _table("step", "answered by", "texts", "before", "after", "change", "95 % interval", "gained", "lost")
+    for one in found:
+        table.add_row(
+            one.step,
+            one.way,
+            f"{one.items:,}",
+            f"{one.before:.1%}",
+            f"{one.after:.1%}",
+            f"{one.change:+.1%}{' *' if one.clear else ''}",
+            f"{one.low:+.1%} … {one.high:+.1%}",
+            str(one.gained),
+            str(one.lost),
+        )
+    out.print(table)
+
+
+def _refuse_costs(job: Job, *, paid: bool) -> None:
+    endpoints = [tier.name for tier in job.tiers if tier.engine == "openai"]
+    if endpoints and not paid:
+        raise ConfigError(
+            f"every labelled text would be asked of {', '.join(endpoints)}, which costs money: allow it with --paid, "
+            "or evaluate a job without"
+        )
+
+
+def _report(found: Evaluation, page: Path | None, *, as_json: bool) -> None:
+    if page is not None:
+        try:
+            page.write_text(page_of(found), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{page} cannot be written: {error.strerror}; name another file with --html") from None
+        _say(f"report written to {page}")
+    if as_json:
+        print_json(evaluation_json(found))
+        return
+    for step in found.steps:
+        out.print(_step_table(step))
+        for line in _remarks(step):
+            out.print(line, markup=False, soft_wrap=True)
+    out.print(f"kept as {found.name}", markup=False)
+
+
+def _step_table(step: StepEvaluation) -> Table:
+    slices = list(step.ways[0].slices)
+    table = _table(
+        step.step,
+        "right",
+        "F1",
+        "hard fifth",
+        *slices,
+        "ECE",
+        "excess",
+        "Brier",
+        "goes up",
+        "ms a text",
+        "USD a million",
+    )
+    for way in step.ways:
+        table.add_row(
+            way.name,
+            f"{way.accuracy:.1%}",
+            _number(way.f1),
+            f"{way.hard_fifth:.1%}",
+            *(f"{way.slices[name]:.1%}" for name in slices),
+            _number(way.ece),
+            _number(way.ece_excess),
+            _number(way.brier),
+            f"{way.escalated:.0%}" if way.name == "cascade" else "-",
+            f"{way.seconds_per_item * 1e3:,.2f}",
+            _usd(way),
+        )
+    return table
+
+
+def _remarks(step: StepEvaluation) -> Sequence[str]:
+    lines = []
+    if step.target is not None:
+        least = f"{step.threshold or 0:.3f}"
+        lines.append(f"target {step.target:.1%}: in hindsight kept on these texts from a confidence of {least} on")
+    if step.earns is not None:
+        one = step.earns
+        price = "" if one.usd_per_gain is None else f", ${one.usd_per_gain:.6f} for each more right answer"
+        verdict = price if one.clear else "; too few texts to tell whether it earns its price"
+        lines.append(
+            f"the last tier changes accuracy by {one.change:+.1%} ({one.low:+.1%} to {one.high:+.1%}){verdict}"
+        )
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _usd(way: WayFigures) -> str:
+    return "unknown" if way.usd_per_item is None else f"{way.usd_per_item * 1e6:,.2f}"
+
+
+def _say(what: str) -> None:
+    err.print(what, markup=False, soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table()
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table
