@@ -36,7 +36,7 @@ LABELS = tuple(topic for topic in TOPICS if topic is not None)
 def tickets(*topics: str | None) -> list[tuple[str, str | None]]:
     """Return 120 different tickets of each topic with the topic, in turn."""
     columns = [
-        [(f"{begin}{said}.{end}", topic) for said, begin, end in itertools.product(TOPICS[topic], BEGINNINGS, ENDS)]
+        [(f"{begin}{said}.{end}", topic) for begin, end, said in itertools.product(BEGINNINGS, ENDS, TOPICS[topic])]
         for topic in topics
     ]
     return [row for rows in zip(*columns, strict=True) for row in rows]

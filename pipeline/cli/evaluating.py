@@ -15,7 +15,7 @@ from pipeline.flow.evaluation import Evaluation, StepEvaluation, WayFigures, eva
 from pipeline.flow.samples import gold_by_key
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import load_settings
-from pipeline.wiring.evaluating import evaluate, hard_keys, kept_evaluation, labelled_steps, page_of
+from pipeline.wiring.evaluating import ask_all, evaluated, hard_keys, kept_evaluation, labelled_steps, page_of
 from pipeline.wiring.inputs import job_from
 from pipeline.wiring.parts import price_book_for, system_clock
 from pipeline.wiring.samples import items_of, read_gold
@@ -87,14 +87,15 @@ def job_command(
     """
     settings = load_settings()
     job = job_from(job_file, settings)
-    _refuse_costs(job, paid=paid)
-    gold = gold_by_key(read_gold(labels))
+    refuse_costs(job, paid=paid)
+    gold = gold_by_key(read_gold(labels, job))
     options = SourceOptions(format=input_format, encoding=encoding)
     items = items_of(job, inputs, options, settings, most_items=most_items, keys=gold.keys())
     with Display() as display:
-        found = evaluate(
+        labelled = labelled_steps(job, items, gold)
+        asked = ask_all(
             job,
-            labelled_steps(job, items, gold),
+            labelled,
             price_book_for(settings),
             settings,
             hard=hard_keys(hard),
@@ -102,6 +103,7 @@ def job_command(
             say=_say,
             show=display.bar,
         )
+    found = evaluated(job, labelled, asked, settings, clock=system_clock())
     _report(found, page, as_json=as_json)
 
 
@@ -151,7 +153,8 @@ def diff(before: str, after: str, as_json: bool) -> None:  # noqa: FBT001
     out.print(table)
 
 
-def _refuse_costs(job: Job, *, paid: bool) -> None:
+def refuse_costs(job: Job, *, paid: bool) -> None:
+    """Raise ConfigError where endpoints would be asked and nobody has allowed that."""
     endpoints = [tier.name for tier in job.tiers if tier.engine == "openai"]
     if endpoints and not paid:
         raise ConfigError(

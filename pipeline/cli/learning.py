@@ -17,8 +17,9 @@ from pipeline.ports.source import SourceOptions
 from pipeline.settings import load_settings
 from pipeline.wiring.inputs import written_job
 from pipeline.wiring.learning import TaughtTier, learn, learning_tiers
-from pipeline.wiring.samples import known_sample, read_gold, top_answers
+from pipeline.wiring.samples import export_sample, items_of, known_sample, read_gold, top_answers
 
+_MOST_DRAWN_FROM = 1_000_000
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -27,6 +28,20 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--labels", type=_FILE, help="Right answers to INPUT: JSON Lines of `key` and an answer for each step.")
 @click.option("--run", "run", help="Take the answers of this run's top tier for right ones; `last` is the latest.")
+@click.option(
+    "--export-sample",
+    "export",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Only draw texts and write them here (.csv), to be labelled.",
+)
+@click.option(
+    "--sample",
+    "sample_size",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="How many texts --export-sample draws.",
+)
 @click.option("--tier", "tiers", multiple=True, help="Teach this tier only; may be given again.")
 @click.option(
     "--items",
@@ -41,6 +56,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @examples(
     "headrace learn job.toml tickets.csv --labels gold.jsonl",
     "headrace learn job.toml tickets.csv --run last  # from what the top tier answered",
+    "headrace learn job.toml tickets.csv --export-sample label-me.csv --sample 400",
+    "headrace learn job.toml tickets.csv --labels label-me.csv",
     "headrace learn job.toml tickets.csv --labels gold.jsonl --tier words --json",
 )
 def learn_command(
@@ -50,9 +67,12 @@ def learn_command(
     run: str | None,
     tiers: tuple[str, ...],
     most_asked: int,
+    export: Path | None,
+    sample_size: int,
     input_format: str | None,
     encoding: str,
-    as_json: bool,  # noqa: FBT001 — click passes options by name
+    *,
+    as_json: bool,
 ) -> None:
     """Teach the tiers of a job from known answers; runs that are made from then on use what they learned.
 
@@ -63,19 +83,28 @@ def learn_command(
 
     A line of --labels is, say, {"key": "T-1", "category": "billing", "mood": null}: the job's `key` as a string, or
     without one the line's number ("7", with several inputs "2:7"), and an answer to any of the steps. For a step with
-    labels `null` says that none fits: such texts are sent up from then on. 40 texts of a step are the least.
+    labels `null` says that none fits: such texts are sent up from then on. 40 texts of a step are the least. Or it is a
+    table that --export-sample drew at random from INPUT and that people filled in: a column for each step, or for each
+    field of a record (`null` where the text does not say); rows and steps that are left empty are passed over.
 
     What is kept are numbers, no texts; it holds for these labels, this question and this very model file, and is
     refused with any other. It lies in the folder `learned` of HEADRACE_MODELS, to be copied to machines of other
     workers. A run that was made before goes on with what it began with.
     """
-    if (labels is None) == (run is None):
-        raise ConfigError("say where the right answers are: --labels FILE, or --run RUN for those of its top tier")
     settings = load_settings()
     job = written_job(job_file)
-    numbers = learning_tiers(job, tiers)
-    gold = _top_answers(job, run) if run is not None else read_gold(labels) if labels is not None else []
     options = SourceOptions(format=input_format, encoding=encoding)
+    if export is not None:
+        if labels is not None or run is not None:
+            raise ConfigError("--export-sample only draws texts: leave out --labels and --run")
+        items = items_of(job, inputs, options, settings, most_items=_MOST_DRAWN_FROM)
+        count = export_sample(job, items, sample_size, export)
+        _say(f"{count:,} texts drawn from {len(items):,} into {export}: fill in the columns, then give it as --labels")
+        return
+    if (labels is None) == (run is None):
+        raise ConfigError("say where the right answers are: --labels FILE, or --run RUN for those of its top tier")
+    numbers = learning_tiers(job, tiers)
+    gold = _top_answers(job, run) if run is not None else read_gold(labels, job) if labels is not None else []
     sample = known_sample(job, inputs, gold, settings, name=f"job {job.name}", options=options)
     taught: list[TaughtTier] = []
     with Display() as display:

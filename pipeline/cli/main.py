@@ -27,6 +27,7 @@ _MODULES = {
     "tuning": ("models",),
     "doctor": ("doctor",),
     "evaluating": ("eval",),
+    "planning": ("plan",),
     "bench": ("bench",),
     "demo": ("demo",),
 }

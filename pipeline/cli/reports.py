@@ -87,9 +87,9 @@ def results(run: str, style: str | None, output: Path | None, gold: Path | None,
 
 
 def _show_accuracy(run: str, gold: Path, *, as_json: bool) -> None:
-    right = read_gold(gold)
     with opened_store() as store:
         record = store.find_run(run)
+        right = read_gold(gold, record.job)
         found = score(right, store.results(record.id), [step.name for step in record.job.steps])
     if found.missing == found.items:
         raise ConfigError(

@@ -93,7 +93,7 @@ def bench_engine(
 
     Raises ConfigError for inputs, gold answers or a model that cannot be used.
     """
-    right = None if gold is None else gold_by_key(read_gold(gold))
+    right = None if gold is None else gold_by_key(read_gold(gold, job))
     items = items_of(job, inputs, options, settings, most_items=most_items)
     if right is not None and not any(item.key in right for item in items):
         raise ConfigError("no item's key stands in the gold answers: see the job's `key` and the gold file")

@@ -73,18 +73,28 @@ def labelled_steps(job: Job, items: Sequence[Item], gold: Mapping[str, GoldLine]
     return found
 
 
-def evaluate(
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What all tiers said."""
+
+    models: Mapping[str, str]
+    """Tier → what answered."""
+    steps: Mapping[int, StepAnswers]
+    """By step number."""
+
+
+def ask_all(
     job: Job,
     labelled: Mapping[int, Labelled],
     prices: PriceBook,
     settings: Settings,
     *,
-    hard: frozenset[str],
+    hard: frozenset[str] = frozenset(),
     clock: Clock,
     say: Say,
     show: Show,
-) -> Evaluation:
-    """Ask every tier everything that is labelled, and work out all figures; `hard` are keys of a slice of their own."""
+) -> Asked:
+    """Ask every tier everything that is labelled; `hard` are keys of a slice of their own."""
     said: dict[tuple[int, int], _Said] = {}
     models: dict[str, str] = {}
     for tier_no, tier in enumerate(job.tiers):
@@ -106,14 +116,17 @@ def evaluate(
                 )
                 said[number, tier_no] = asker.ask([item.text for item in labelled[number].items])
     checks = load_entry_points(job)
-    steps = [
-        evaluate_step(
-            _step(job, number, one, {tier: said[number, tier] for tier in job.ladder(number)}, checks, hard),
-            kind=job.steps[number].kind,
-            target=job.certified_steps.get(number),
-        )
+    steps = {
+        number: _step(job, number, one, {tier: said[number, tier] for tier in job.ladder(number)}, checks, hard)
         for number, one in labelled.items()
-    ]
+    }
+    return Asked(models=models, steps=steps)
+
+
+def evaluated(
+    job: Job, labelled: Mapping[int, Labelled], asked: Asked, settings: Settings, *, clock: Clock
+) -> Evaluation:
+    """Work out all figures, and keep them."""
     made_at = clock.now().isoformat(timespec="seconds")
     name = f"{job.name}-{hashlib.sha256((made_at + job.digest).encode()).hexdigest()[:8]}"
     found = Evaluation(
@@ -121,11 +134,15 @@ def evaluate(
         made_at=made_at,
         job=job.name,
         job_digest=job.digest,
-        models=models,
+        models=asked.models,
         keys={
-            job.steps[number].name: [fingerprint(i.text).hex() for i in one.items] for number, one in labelled.items()
+            job.steps[number].name: [fingerprint(item.text).hex() for item in one.items]
+            for number, one in labelled.items()
         },
-        steps=tuple(steps),
+        steps=tuple(
+            evaluate_step(answers, kind=job.steps[number].kind, target=job.certified_steps.get(number))
+            for number, answers in asked.steps.items()
+        ),
     )
     keep(_folder(settings) / f"{name}.json", found)
     return found

@@ -60,7 +60,18 @@ def with_lessons(job: Job, settings: Settings) -> Job:
         step.model_copy(update={"ladder": ladders[step.name]}) if _shortened(job, number, ladders[step.name]) else step
         for number, step in enumerate(job.steps)
     ]
-    return job.model_copy(update={"tiers": tuple(kept), "steps": tuple(steps)})
+    return _with_target(job.model_copy(update={"tiers": tuple(kept), "steps": tuple(steps)}))
+
+
+def _with_target(job: Job) -> Job:
+    """Return the job with a target for the steps that still have somebody to be compared with."""
+    if job.target is None:
+        return job
+    alone = {step.name for number, step in enumerate(job.steps) if len(job.ladder(number)) == 1}
+    agreement = {name: share for name, share in job.target.agreement.items() if name not in alone}
+    target = job.target.model_copy(update={"agreement": agreement})
+    left = job.model_copy(update={"target": target})
+    return left if left.certified_steps else job.model_copy(update={"target": None})
 
 
 def _bound(tier: Tier, files: LearnedFiles) -> Tier | None:

@@ -1,6 +1,8 @@
 """Samples from files: a user's own labelled lines, or a job's steps over its inputs with gold answers."""
 
+import csv
 import itertools
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from pipeline.domain.errors import ConfigError
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
 from pipeline.domain.runs import ResultLine
+from pipeline.flow.labelling import KEY, TEXT, columns, drawn, gold_rows
 from pipeline.flow.samples import Sample, gold_sample, labelled_sample
 from pipeline.flow.scoring import UNGROUPED, VERDICT, GoldLine, gold_lines
 from pipeline.ports.source import SourceOptions
@@ -38,7 +41,7 @@ def job_sample(
 
     `kinds`: of these steps only. Raises ConfigError for inputs or gold answers that cannot be used.
     """
-    right = None if gold is None else read_gold(gold)
+    right = None if gold is None else read_gold(gold, job)
     return known_sample(
         job, inputs, right, settings, name=name, kinds=kinds, most_items=most_items, options=options or SourceOptions()
     )
@@ -105,14 +108,37 @@ def items_of(
     return list(found.values())
 
 
-def read_gold(path: Path) -> list[GoldLine]:
-    """Read gold answers; raises ConfigError naming the line."""
-    return list(gold_lines(_lines(path), f"gold answers {path.name}"))
+def read_gold(path: Path, job: Job) -> list[GoldLine]:
+    """Read gold answers: JSON Lines, or a table (.csv) as exported for labelling; raises ConfigError with the line."""
+    name = f"gold answers {path.name}"
+    if path.suffix.lower() == ".csv":
+        return list(gold_rows(job, csv.DictReader(_lines(path, newline="")), name))
+    return list(gold_lines(_lines(path), name))
 
 
-def _lines(path: Path) -> Iterator[str]:
+def export_sample(job: Job, items: Iterable[Item], count: int, path: Path) -> int:
+    """Draw texts for people to label and write them as a table, readable by its owner only; returns how many.
+
+    Raises ConfigError where the file is there already or cannot be written: what was filled in is never lost.
+    """
+    chosen = drawn(items, count, job.name)
     try:
-        with path.open(encoding="utf-8") as file:
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline=""
+        ) as file:
+            writer = csv.writer(file)
+            writer.writerow([KEY, TEXT, *columns(job)])
+            writer.writerows([item.key, item.text, *("" for _ in columns(job))] for item in chosen)
+    except FileExistsError:
+        raise ConfigError(f"{path} is there already, perhaps with labels in it: name another file") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+    return len(chosen)
+
+
+def _lines(path: Path, newline: str | None = None) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
             yield from file
     except UnicodeDecodeError:
         raise ConfigError(f"{path.name} is not UTF-8: save it so") from None

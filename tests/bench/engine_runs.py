@@ -31,7 +31,7 @@ TRIAL_OF_RECORDS = 16
 """Items on which the server's best number of slots is found."""
 
 
-def engine_of(path: Path, threads: int) -> LlamaEngine:
+def engine_of(path: Path, threads: int, *, reproducible: bool = False) -> LlamaEngine:
     return LlamaEngine(
         path,
         model_name=path.name,
@@ -40,6 +40,7 @@ def engine_of(path: Path, threads: int) -> LlamaEngine:
         max_answer_tokens=96,
         gpu_layers=0,
         threads=threads,
+        reproducible=reproducible,
     )
 
 

@@ -63,7 +63,7 @@ def headrace(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with a job, 240 tickets and their topics; models of the machine's own."""
+    """Return a folder with a job, 240 tickets and their topics, for a home and models of its own."""
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HEADRACE_MODELS", str(tmp_path / "models"))
     (tmp_path / "job.toml").write_text(JOB, encoding="utf-8")
