@@ -86,9 +86,7 @@ def main(data: Path, model: str, items: int, orders: int, only: tuple[str, ...])
             )
     with closing(engine_of(path, granted_cpus(), reproducible=True)) as engine:
         key, asked = SETS["sst2"]
-        rows = [json.loads(line) for line in (data / "sst2" / "dev.jsonl").read_text("utf-8").splitlines()][
-            : items // 2
-        ]
+        rows = rows_of(data, "sst2", items // 2)
         labels = sorted({row[key] for row in rows})
         right, rate, _ = measured(
             engine, step_of(asked, labels, 1), [row["text"] for row in rows], [row[key] for row in rows]
