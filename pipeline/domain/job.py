@@ -153,6 +153,11 @@ class Job(BaseModel):
             return tuple(number for number, tier in enumerate(self.tiers) if tier.answers(step))
         return tuple(number for number, tier in enumerate(self.tiers) if tier.name in rungs)
 
+    def reader(self, step_no: int) -> int:
+        """Return the number of the step's first tier that reads tokens; of its first tier where none does."""
+        ladder = self.ladder(step_no)
+        return next((number for number in ladder if self.tiers[number].engine != "classical"), ladder[0])
+
     def next_tier(self, step_no: int, tier_no: int) -> int | None:
         """Return the tier above `tier_no` on the step's ladder, or None at its top."""
         return next((number for number in self.ladder(step_no) if number > tier_no), None)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from uuid import UUID
 
 from pipeline.domain.pricing import USD_QUANTUM, Price
@@ -71,8 +72,12 @@ class StepUsage:
     """What one step's attempts of one run used, for the baseline."""
 
     tokens_in: int
-    """Of first attempts, one for each (item, step), as if each had been asked alone."""
+    """Of attempts of the first tier that reads tokens, one for each (item, step), as if each had been asked alone."""
     tokens_out: int
+    read: int
+    """How many attempts these are."""
+    unread: int
+    """How many more were answered below by a tier that reads none: they count as the mean of the others."""
     top_tokens: int
     """In and out, of the top tier's own attempts."""
     top_cost_usd: Decimal | None
@@ -84,7 +89,8 @@ def baseline_usd(steps: Sequence[StepUsage], top_price: Price | None) -> Decimal
 
     Where the top tier answered some items of a step in this run, its own cost per token there is applied to all.
     Where it answered none, a price per token is applied to the first tier's token counts, and a price per hour (whose
-    cost per token only a measurement gives) to the rate that the top tier showed on the run's other steps.
+    cost per token only a measurement gives) to the rate that the top tier showed on the run's other steps. Items that
+    no tier with tokens has read count as those that one has; where there are none of these, it can't be told.
     """
     if top_price is None:
         return None
@@ -92,14 +98,20 @@ def baseline_usd(steps: Sequence[StepUsage], top_price: Price | None) -> Decimal
     seen_cost = sum((step.top_cost_usd for step in steps if step.top_cost_usd is not None), Decimal(0))
     total = Decimal(0)
     for step in steps:
-        tokens = step.tokens_in + step.tokens_out
+        if step.unread and not step.read:
+            return None
+        items = Fraction(step.read + step.unread, step.read or 1)
+        tokens = Decimal((step.tokens_in + step.tokens_out) * items.numerator) / items.denominator
         if step.top_tokens and step.top_cost_usd is not None:
             total += step.top_cost_usd * tokens / step.top_tokens
             continue
         listed = None
         if top_price.usd_per_hour is None:
             listed = top_price.cost_usd(
-                tokens_in=step.tokens_in, tokens_cached=None, tokens_out=step.tokens_out, seconds=0.0
+                tokens_in=round(step.tokens_in * items),
+                tokens_cached=None,
+                tokens_out=round(step.tokens_out * items),
+                seconds=0.0,
             )
         if listed is None:
             if not seen_tokens:

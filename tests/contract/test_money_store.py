@@ -212,6 +212,21 @@ def test_a_step_that_begins_higher_up_is_counted_from_there(rig: Rig) -> None:
     assert rig.store.progress(run.id).baseline_usd == Decimal("0.001012")
 
 
+def test_texts_that_no_model_read_count_in_the_baseline_as_those_that_one_did(rig: Rig) -> None:
+    words = {**tier("words"), "engine": "classical", "model": "words"}
+    run = rig.filled("abcd", make_job(tiers=[words, tier("large")]))
+    rig.finish(run, lambda item_no, step_no, tier_no: escalate(item_no, step_no, tier_no) if item_no < 2 else Verdict())
+    # The two that went up cost $0.001 together.
+    assert rig.store.progress(run.id).baseline_usd == Decimal("0.002")
+
+
+def test_without_any_text_that_a_model_read_there_is_no_baseline(rig: Rig) -> None:
+    words = {**tier("words"), "engine": "classical", "model": "words"}
+    run = rig.filled("abcd", make_job(tiers=[words, tier("large")]))
+    rig.finish(run)
+    assert rig.store.progress(run.id).baseline_usd is None
+
+
 def test_several_calls_of_a_chunk_are_each_split_over_their_own_answers(rig: Rig) -> None:
     run = rig.filled("ab", make_job(MOOD, TOPIC, tiers=[tier("small")]))
     claimed = rig.claim_first()

@@ -67,8 +67,10 @@ def test_unknown_cached_tokens_cost_what_input_costs() -> None:
     assert enter(call(cached=None), TOKENS).cost_usd == Decimal("0.00012")
 
 
-def usage(*, top_tokens: int = 0, top_cost: Decimal | None = None) -> StepUsage:
-    return StepUsage(tokens_in=1000, tokens_out=100, top_tokens=top_tokens, top_cost_usd=top_cost)
+def usage(*, top_tokens: int = 0, top_cost: Decimal | None = None, unread: int = 0) -> StepUsage:
+    return StepUsage(
+        tokens_in=1000, tokens_out=100, read=10, unread=unread, top_tokens=top_tokens, top_cost_usd=top_cost
+    )
 
 
 def test_the_baseline_takes_the_top_tiers_own_cost_per_token_where_it_answered() -> None:
@@ -77,6 +79,13 @@ def test_the_baseline_takes_the_top_tiers_own_cost_per_token_where_it_answered()
 
 def test_the_baseline_takes_the_list_price_where_the_top_tier_answered_nothing() -> None:
     assert baseline_usd([usage()], TOKENS) == Decimal("0.0012")
+
+
+def test_items_that_no_model_read_count_as_those_that_one_did() -> None:
+    assert baseline_usd([usage(unread=30)], TOKENS) == 4 * Decimal("0.0012")
+    assert baseline_usd([usage(top_tokens=110, top_cost=Decimal("0.5"), unread=5)], HOURLY) == Decimal("7.5")
+    nobody = StepUsage(tokens_in=0, tokens_out=0, read=0, unread=3, top_tokens=0, top_cost_usd=None)
+    assert baseline_usd([nobody], TOKENS) is None
 
 
 def test_an_hourly_price_without_any_measurement_gives_no_baseline() -> None:

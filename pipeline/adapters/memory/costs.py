@@ -119,14 +119,17 @@ def _row(group: Mapping[str, str], parts: Sequence[_Part]) -> CostRow:
 def _usage(run: RunRow, step_no: int) -> StepUsage | None:
     """Return what a step used, for the baseline; None where an answer's tokens are unknown."""
     rows = [row for number, row in _attempts(run) if number == step_no]
-    first, top = run.job.ladder(step_no)[0], len(run.job.tiers) - 1
-    asked = [row.attempt.given.usage for row in rows if (row.tier_no, row.generation) == (first, 0)]
-    if any(usage.tokens_in is None or usage.tokens_out is None for usage in asked):
+    first, reader, top = run.job.ladder(step_no)[0], run.job.reader(step_no), len(run.job.tiers) - 1
+    asked = sum((row.tier_no, row.generation) == (first, 0) for row in rows)
+    read = [row.attempt.given.usage for row in rows if (row.tier_no, row.generation) == (reader, 0)]
+    if any(usage.tokens_in is None or usage.tokens_out is None for usage in read):
         return None
     at_top = [row for row in rows if row.tier_no == top]
     return StepUsage(
-        tokens_in=sum(usage.tokens_in or 0 for usage in asked),
-        tokens_out=sum(usage.tokens_out or 0 for usage in asked),
+        tokens_in=sum(usage.tokens_in or 0 for usage in read),
+        tokens_out=sum(usage.tokens_out or 0 for usage in read),
+        read=len(read),
+        unread=asked - len(read),
         top_tokens=sum(map(_tokens, at_top)),
         top_cost_usd=_sum_known(at_top),
     )

@@ -33,14 +33,17 @@ SELECT count(*) AS calls, count(*) FILTER (WHERE cost_usd IS NULL) AS unknown, c
 _PAUSES = sa.text("SELECT tier_no, reason FROM pauses WHERE run_id = :run ORDER BY tier_no")
 _USAGE = sa.text("""
 SELECT step_no,
-       sum(tokens_in) FILTER (WHERE is_first) AS first_in,
-       sum(tokens_out) FILTER (WHERE is_first) AS first_out,
-       count(*) FILTER (WHERE is_first AND (tokens_in IS NULL OR tokens_out IS NULL)) AS first_unknown,
+       sum(tokens_in) FILTER (WHERE is_read) AS tokens_in,
+       sum(tokens_out) FILTER (WHERE is_read) AS tokens_out,
+       count(*) FILTER (WHERE is_read AND (tokens_in IS NULL OR tokens_out IS NULL)) AS unknown,
+       count(*) FILTER (WHERE is_read) AS read,
+       count(*) FILTER (WHERE is_first) AS asked,
        sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0)) FILTER (WHERE tier_no = :top) AS top_tokens,
        sum(cost_usd) FILTER (WHERE tier_no = :top) AS top_cost,
        count(*) FILTER (WHERE tier_no = :top AND cost_usd IS NULL) AS top_unknown
   FROM (
-    SELECT *, generation = 0 AND tier_no = (CAST(:first AS smallint[]))[step_no + 1] AS is_first
+    SELECT *, generation = 0 AND tier_no = (CAST(:first AS smallint[]))[step_no + 1] AS is_first,
+           generation = 0 AND tier_no = (CAST(:readers AS smallint[]))[step_no + 1] AS is_read
       FROM attempts WHERE run_id = :run
   ) AS a GROUP BY step_no
 """)
@@ -134,15 +137,18 @@ def _steps(connection: sa.Connection, run: RunRecord) -> dict[str, StepCounts]:
 def _baseline(connection: sa.Connection, run: RunRecord, day: dt.date) -> Decimal | None:
     """Estimate the all-large run; None when a token count that it needs is unknown."""
     top = len(run.job.tiers) - 1
-    first = [run.job.ladder(step_no)[0] for step_no in range(len(run.job.steps))]
+    steps = range(len(run.job.steps))
+    first, readers = [run.job.ladder(number)[0] for number in steps], [run.job.reader(number) for number in steps]
     usage: list[StepUsage] = []
-    for row in connection.execute(_USAGE, {"run": run.id, "first": first, "top": top}):
-        if row.first_unknown:
+    for row in connection.execute(_USAGE, {"run": run.id, "first": first, "readers": readers, "top": top}):
+        if row.unknown:
             return None
         usage.append(
             StepUsage(
-                tokens_in=int(row.first_in or 0),
-                tokens_out=int(row.first_out or 0),
+                tokens_in=int(row.tokens_in or 0),
+                tokens_out=int(row.tokens_out or 0),
+                read=int(row.read),
+                unread=int(row.asked) - int(row.read),
                 top_tokens=int(row.top_tokens or 0),
                 top_cost_usd=None if row.top_unknown else row.top_cost,
             )
