@@ -55,9 +55,9 @@ def _same_field(gold: Any, answer: Any) -> bool:  # noqa: ANN401
     return same(gold, answer)
 
 
-def rows_of(data: Path, name: str, limit: int) -> list[dict[str, Any]]:
-    """Return rows of `dev.jsonl`, evenly spaced."""
-    with (data / name / "dev.jsonl").open(encoding="utf-8") as file:
+def rows_of(data: Path, name: str, limit: int, *, part: str = "dev") -> list[dict[str, Any]]:
+    """Return rows of `dev.jsonl`, or of another part, evenly spaced."""
+    with (data / name / f"{part}.jsonl").open(encoding="utf-8") as file:
         rows = list(map(json.loads, file))
     return rows if limit >= len(rows) else [rows[number * len(rows) // limit] for number in range(limit)]
 

@@ -36,6 +36,7 @@ from pipeline.wiring import lessons
 from pipeline.wiring.evaluating import Labelled, ask_all
 from pipeline.wiring.learning import learn
 from pipeline.wiring.parts import price_book_for, system_clock
+from tests.bench.engine_tasks import rows_of
 
 SETS = {
     "sst2": ("label", "Is this sentence of a film review positive or negative?"),
@@ -44,11 +45,6 @@ SETS = {
     "frugalgpt_headlines": ("label", "What does this headline say of the price of gold?"),
     "cfpb_llm_predictions": ("label", "Which product is this complaint about?"),
 }
-
-
-def rows_of(data: Path, name: str, part: str) -> list[dict[str, Any]]:
-    with (data / name / f"{part}.jsonl").open(encoding="utf-8") as file:
-        return list(map(json.loads, file))
 
 
 def job_of(asked: str, labels: list[str], small: str, large: str) -> Job:
@@ -92,7 +88,7 @@ def measured(
     data: Path, name: str, settings: Settings, labels: int, asked: int, small: str, large: str
 ) -> dict[str, Any]:
     key, question = SETS[name]
-    train, dev = rows_of(data, name, "train"), rows_of(data, name, "dev")
+    train, dev = rows_of(data, name, 1 << 30, part="train"), rows_of(data, name, 1 << 30)
     options = sorted({row[key] for row in [*train, *dev]})
     chance = np.random.default_rng(7)
     some = [train[n] for n in chance.permutation(len(train))[:labels]]

@@ -1,0 +1,143 @@
+"""A whole set through a certified ladder of words, a small model with a head and a large one, learning included.
+
+    python tests/bench/bulk.py DATA [--only sst2 --only hwu64] [--target 0.9] [--taught 400] [--most 5000] [--json FILE]
+
+DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl, whose texts are pooled. No labels are used: the large model's
+answers are the teacher and the reference. It goes as a user would, by the command line in a home of its own:
+a run of `--taught` texts that only the large model answers; `learn --run last`; a run of all texts under a target.
+Reported: the time of all three, and what they cost by the ledger, against the large model's own rate in the first.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import platformdirs
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from pipeline.adapters.machine import processor_name
+from tests.bench.engine_tasks import rows_of
+from tests.bench.learning import SETS
+
+JOB = """
+name = "bulk"
+key = "key"
+flush_after_s = 2.0
+[[steps]]
+name = "label"
+kind = "classify"
+question = "{question}"
+labels = {labels}
+[[tiers]]
+name = "words"
+engine = "classical"
+model = "bulk-words"
+accept_at = {words_at}
+price = "local-2-core"
+chunk_items = 256
+[[tiers]]
+name = "small"
+engine = "llama"
+model = "{small}"
+learned = "bulk-small"
+accept_at = 0.0
+price = "local-2-core"
+chunk_items = 64
+[[tiers]]
+name = "large"
+engine = "llama"
+model = "{large}"
+on_long = "truncate"
+price = "local-2-core"
+chunk_items = 64
+[target]
+agreement = {target}
+on_refused = "escalate"
+"""
+
+
+def headrace(environment: dict[str, str], *words: object) -> tuple[Any, float]:
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, words), "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise click.ClickException(f"{' '.join(map(str, words))}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout), time.perf_counter() - started
+
+
+def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    key, question = SETS[name]
+    rows = [row for part in ("train", "dev") for row in rows_of(data, name, 1 << 30, part=part)]
+    texts = list(dict.fromkeys(row["text"] for row in rows))[: options["most"]]
+    labels = sorted({row[key] for row in rows})
+    job = folder / "job.toml"
+    job.write_text(JOB.format(question=question, labels=json.dumps(labels), **options), encoding="utf-8")
+    lines = [json.dumps({"key": str(number), "text": text}) + "\n" for number, text in enumerate(texts)]
+    (folder / "all.jsonl").write_text("".join(lines), encoding="utf-8")
+    step = max(1, len(lines) // options["taught"])
+    (folder / "some.jsonl").write_text("".join(lines[::step][: options["taught"]]), encoding="utf-8")
+    models = os.environ.get("HEADRACE_MODELS") or str(Path(platformdirs.user_data_dir("headrace")) / "models")
+    environment = {**os.environ, "HEADRACE_HOME": str(folder / "home"), "HEADRACE_MODELS": models}
+    alone = folder / "alone.toml"  # one worker with all cores: what the large model does by itself
+    text = job.read_text(encoding="utf-8")
+    tiers = text.index("[[tiers]]")
+    alone.write_text(
+        text[:tiers] + text[text.index('[[tiers]]\nname = "large"') : text.index("[target]")], encoding="utf-8"
+    )
+    first, first_s = headrace(environment, "run", alone, folder / "some.jsonl")
+    calls_s = sum(row["seconds"] for row in headrace(environment, "costs", "last")[0]["rows"])
+    learned, learn_s = headrace(environment, "learn", job, folder / "some.jsonl", "--run", "last")
+    second, second_s = headrace(environment, "run", job, folder / "all.jsonl")
+    (window,) = headrace(environment, "certificates", "last")[0]["windows"]
+    taught_items = min(options["taught"], len(lines))
+    alone_s = calls_s * len(texts) / taught_items  # its calls only: no start, no loading
+    total_s = first_s + learn_s + second_s
+    usd = first["cost"]["known_usd"] + second["cost"]["known_usd"]
+    return {
+        "set": name,
+        "items": len(texts),
+        "seconds": round(total_s),
+        "of these learning": round(first_s + learn_s),
+        "large alone, s": round(alone_s),
+        "times as fast": round(alone_s / total_s, 2),
+        "without learning": round(alone_s / second_s, 2),
+        "verdicts": second["steps"]["label"]["verdicts"],
+        "certified": window["certified"],
+        "drawn": window["drawn"],
+        "lost": window["lost"],
+        "usd": round(usd, 5),
+        "usd a million": round(usd / len(texts) * 1e6, 2),
+        "learned": {tier["tier"]: tier["steps"][0]["accuracy"] for tier in learned["tiers"]},
+    }
+
+
+@click.command(help=__doc__)
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--only", multiple=True, default=("sst2", "hwu64"))
+@click.option("--target", default=0.9, show_default=True)
+@click.option("--taught", default=400, show_default=True)
+@click.option("--most", default=1 << 30, help="Texts of each set.  [default: all]")
+@click.option("--words-at", default=0.9, show_default=True, help="Least confidence at which words may answer.")
+@click.option("--small", default="qwen2.5-coder-0.5b-instruct", show_default=True)
+@click.option("--large", default="qwen2.5-coder-1.5b-instruct", show_default=True)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+def main(data: Path, only: tuple[str, ...], json_file: Path | None, **options: Any) -> None:  # noqa: ANN401 — of the job
+    print(f"{processor_name()}; {options}")
+    found = []
+    for name in only:
+        with tempfile.TemporaryDirectory() as folder:
+            found.append(measured(data, name, options, Path(folder)))
+        print("  ".join(f"{what}={value}" for what, value in found[-1].items()), flush=True)
+    if json_file is not None:
+        json_file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
