@@ -28,6 +28,7 @@ _MODULES = {
     "doctor": ("doctor",),
     "evaluating": ("eval",),
     "planning": ("plan",),
+    "policies": ("policy",),
     "bench": ("bench",),
     "demo": ("demo",),
 }

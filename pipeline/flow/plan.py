@@ -115,8 +115,9 @@ def _certified(step: StepAnswers, rungs: tuple[int, ...], promise: Promise, item
     thresholds: list[float | None] = [least] * len(lower) + [None]
     way = cascade(step, thresholds, rungs=rungs)
     # Drawn texts that would have been accepted are answered by the last tier as well.
-    drawn = float(np.mean(way.tiers != top)) - drawing.expected_avoided
-    return _ladder(step, rungs, way, thresholds, passes=True, drawn=max(0.0, drawn))
+    accepted = float(np.mean((way.tiers != top) & (way.tiers >= 0)))
+    kept = min(accepted * (1.0 - drawing.drawn / max(drawing.region, 1)), drawing.expected_avoided)
+    return _ladder(step, rungs, way, thresholds, passes=True, drawn=accepted - kept)
 
 
 def _allowed(step: StepAnswers, lower: Sequence[int], promise: Promise, path: Sequence[Sequence[float]]) -> float:

@@ -136,3 +136,39 @@ def test_a_plan_leaves_out_a_tier_that_earns_nothing_and_writes_the_ladder(taugh
     assert text.startswith("# kept\n")
     assert 'ladder = ["words"]' in text
     assert taught.json("run", job, source)["steps"]["topic"]["verdicts"] == {"words": len(ROWS)}
+
+
+def test_thresholds_are_proposed_applied_and_remembered(taught: Shell) -> None:
+    job, source = path(taught, "job.toml"), path(taught, "all.jsonl")
+    learn(taught, "known.jsonl", "--labels", "gold.jsonl", "--tier", "words")
+    plain = "# kept\n" + job.read_text(encoding="utf-8").replace(TARGET, "")
+    job.write_text(
+        plain.replace('price = "per-token-small"', 'price = "per-token-small"\naccept_at = 1.0'), encoding="utf-8"
+    )
+    assert taught.json("policy", "show", job)["thresholds"] == [
+        {"step": "topic", "tier": "words", "threshold": 1.0, "from": "job"},
+        {"step": "topic", "tier": "reference", "threshold": None, "from": "default"},
+    ]
+    taught.run("policy", "propose", job, code=2)
+    assert "no evaluation is called last" in taught.last_stderr
+    taught.json("eval", job, source, "--labels", path(taught, "gold.jsonl"))
+    proposal = path(taught, "proposal.toml")
+    (change,) = taught.json("policy", "propose", job, "--output", proposal)["change"]
+    assert (change["step"], change["tier"], change["now"]) == ("topic", "words", 1.0)
+    assert change["proposed"] < 1.0
+    assert taught.json("policy", "history", job)["applied"] == []
+    proposal.write_text(
+        proposal.read_text(encoding="utf-8").replace('tier = "words"', 'tier = "huge"'), encoding="utf-8"
+    )
+    taught.run("policy", "apply", proposal, job, code=2)
+    assert "has no tiers called huge" in taught.last_stderr
+    proposal.write_text(
+        proposal.read_text(encoding="utf-8").replace('tier = "huge"', 'tier = "words"'), encoding="utf-8"
+    )
+    taught.json("policy", "apply", proposal, job)
+    assert taught.json("policy", "show", job)["thresholds"][0]["threshold"] == change["proposed"]
+    assert job.read_text(encoding="utf-8").startswith("# kept\n")
+    (applied,) = taught.json("policy", "history", job)["applied"]
+    assert applied["change"] == [change]
+    taught.json("eval", job, source, "--labels", path(taught, "gold.jsonl"))
+    assert taught.json("policy", "propose", job)["change"] == []

@@ -11,15 +11,15 @@ ITEMS = 1000
 PROMISE = Promise(target=0.95, delta=0.1)
 
 
-def step(*, middle_right: float = 0.9, words_right: float = 0.7, large_right: float = 0.97) -> StepAnswers:
-    """Three tiers, each ten times as dear as the one before, whose confidence tells when they are right."""
+def step(*, middle_right: float = 0.9, words_right: float = 0.7, knows: float = 0.25) -> StepAnswers:
+    """Three tiers, each ten times as dear as the one before; `knows` is how much their confidence varies with it."""
     chance = np.random.default_rng(4)
     gold = chance.integers(0, 3, ITEMS)
-    shares = {"words": words_right, "middle": middle_right, "large": large_right}
-    large = _said(gold, shares["large"], chance)[0]
+    shares = {"words": words_right, "middle": middle_right, "large": 0.97}
+    large = _said(gold, shares["large"], chance, knows)[0]
     tiers = []
     for number, (name, share) in enumerate(shares.items()):
-        values, sure = (large, np.full(ITEMS, 0.97)) if name == "large" else _said(gold, share, chance)
+        values, sure = (large, np.full(ITEMS, 0.97)) if name == "large" else _said(gold, share, chance, knows)
         tiers.append(
             TierAnswers(
                 tier=name,
@@ -36,8 +36,8 @@ def step(*, middle_right: float = 0.9, words_right: float = 0.7, large_right: fl
     return StepAnswers(step="topic", keys=[str(n) for n in range(ITEMS)], gold=gold.tolist(), slices={}, tiers=tiers)
 
 
-def _said(gold: np.ndarray, share: float, chance: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    sure = np.clip(share + chance.normal(0.0, 0.25, len(gold)), 0.34, 0.999)
+def _said(gold: np.ndarray, share: float, chance: np.random.Generator, knows: float) -> tuple[np.ndarray, np.ndarray]:
+    sure = np.clip(share + knows * chance.normal(0.0, 1.0, len(gold)), 0.34, 0.999)
     right = chance.random(len(gold)) < sure
     return np.where(right, gold, (gold + 1) % 3), sure
 
@@ -86,7 +86,7 @@ def test_a_larger_run_shares_the_price_of_the_drawn_texts_among_more() -> None:
 
 
 def test_tiers_that_only_guess_leave_the_last_one_alone() -> None:
-    useless = plan_step(step(middle_right=0.34, words_right=0.34), PROMISE, items=20_000, tolerance=0.0)
+    useless = plan_step(step(middle_right=0.34, words_right=0.34, knows=0.0), PROMISE, items=20_000, tolerance=0.0)
     assert useless.chosen.tiers == ("large",)
     assert tiers_to_spare([useless], ["words", "middle", "large"]) == ["words", "middle"]
 
