@@ -6,7 +6,8 @@ from pipeline.adapters.llama.templates import refuse_template
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.adapters.models.store import ResolvedModel
-from pipeline.domain.errors import ConfigError
+from pipeline.asking import askings
+from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.fusing import MODEL_DIGITS
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
@@ -66,6 +67,38 @@ def too_many_threads(tier: Tier, granted: int) -> str | None:
     return f"threads = {tier.threads}, and this machine grants {granted}: more threads than CPUs make a model slower"
 
 
+def llama_name(tier: Tier, model: ResolvedModel) -> str:
+    """Return how answers of a tier's model are named: with the file's own hash.
+
+    What was learned or calibrated for another format of the same model is not taken for this one.
+    """
+    return f"{tier.model}@{model.sha256[:MODEL_DIGITS]}"
+
+
+def check_lesson(job: Job, tier_no: int, settings: Settings) -> None:
+    """Raise ModelError where what a llama tier learned is about another model file, or about other words.
+
+    Hashes the file.
+    """
+    tier = job.tiers[tier_no]
+    if tier.engine != "llama" or tier.learned is None:
+        return
+    about = lesson_of(tier.learned, settings).about
+    name = llama_name(tier, model_store(settings).best(tier.model, machine=processor_name()))
+    if about.model != name:
+        raise ModelError(
+            f"tier {tier.name}: {tier.learned} was learned with {about.model}, and the model is {name} now: headrace "
+            "learn JOB"
+        )
+    for number, asking in askings(job, tier_no).items():
+        one = about.of(job.steps[number].name)
+        if one is not None and [one.asked] != [question.digest for question in asking.questions]:
+            raise ModelError(
+                f"tier {tier.name}: {tier.learned} learned step {one.step} in other words than it has now: headrace "
+                "learn JOB"
+            )
+
+
 def llama_engine(
     tier: Tier, model: ResolvedModel, *, threads: int | None = None, hidden_states: bool = False
 ) -> TimedEngine:
@@ -76,8 +109,7 @@ def llama_engine(
 
     return LlamaEngine(
         model.path,
-        # The file's own hash: what was calibrated for another format of the same model is not taken for this one.
-        model_name=f"{tier.model}@{model.sha256[:MODEL_DIGITS]}",
+        model_name=llama_name(tier, model),
         context_tokens=tier.context_tokens,
         max_text_tokens=tier.max_text_tokens,
         max_answer_tokens=tier.max_answer_tokens,

@@ -18,7 +18,7 @@ from pipeline.domain.tiers import DEFAULT_ACCEPT_AT
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings, secret_from
 from pipeline.telemetry import logger
-from pipeline.wiring.engines import check_instant_models, model_store
+from pipeline.wiring.engines import check_instant_models, check_lesson, model_store
 from pipeline.wiring.lessons import with_lessons
 from pipeline.wiring.parts import price_book_for
 
@@ -47,6 +47,7 @@ def warn_of_gaps(job: Job, settings: Settings) -> None:
     for number, tier in enumerate(job.tiers):
         if tier.engine == "llama":
             store.path(tier.model)
+            check_lesson(job, number, settings)
         secret_from(tier.api_key_env)
         if tier.price is None or tier.price not in prices.names:
             logger().warning("price_unknown", tier=tier.name, price=tier.price, known=list(prices.names))

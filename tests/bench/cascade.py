@@ -2,13 +2,11 @@
 
     python tests/bench/cascade.py DATA [--splits 10] [--draws 20] [--peer 5] [--only NAME ...] [--json]
 
-DATA is a folder with `NAME/train.jsonl` and `NAME/dev.jsonl`. Each split pools both, fits TF-IDF tiers on 3,000 rows
+DATA is a folder with `NAME/train.jsonl` and `NAME/dev.jsonl`. Each split pools both, teaches the words tier 3,000 rows
 and takes 2,000 others as the run, whose gold labels are the reference; each draw certifies anew. A violation is a run
-with more than (1 - target) of its answers wrong. `top`: the calibrated top probability of the logistic tier;
-`learned`: a confidence learned from several signals; `tiers`: naive → logistic → reference.
+with more than (1 - target) of its answers wrong. `top`: the words tier's calibrated top probability; `learned`: its
+confidence as `headrace learn` learns it; `tiers`: naive Bayes → words → reference.
 `--peer` splits also ask bargain 0.1.3, on the learned scores, once each. Confidences are learned on the 3,000 only.
-
-Needs packages that Headrace does not: pip install scikit-learn scipy bargain==0.1.3
 """
 
 import importlib.util
@@ -26,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipeline.domain.audit import Audit
 from pipeline.domain.certify import Certificate, Promise, Refusal, certify, common_path, lost_from
+from pipeline.domain.curves import Floats
 from pipeline.domain.drawing import choose_drawing
-from tests.bench.cascade_tiers import Floats, Scored, rows, scored
+from tests.bench.cascade_tiers import Scored, rows, scored
 
 SETS = ("banking77", "clinc150_oos", "hwu64", "frugalgpt_headlines", "sst2")
 TARGETS = (0.90, 0.95, 0.98)
@@ -148,9 +147,8 @@ def main(arguments: list[str]) -> None:
     @click.option("--only", multiple=True, default=SETS)
     @click.option("--json", "as_json", is_flag=True)
     def command(data: Path, splits: int, draws: int, peers: int, only: tuple[str, ...], *, as_json: bool) -> None:
-        for package in ("sklearn", *(("BARGAIN",) if peers else ())):
-            if importlib.util.find_spec(package) is None:
-                raise click.ClickException("this needs: pip install scikit-learn scipy bargain==0.1.3")
+        if peers and importlib.util.find_spec("BARGAIN") is None:
+            raise click.ClickException("--peer needs: pip install bargain==0.1.3")
         lines = []
         for name in only:
             started = time.monotonic()

@@ -17,7 +17,7 @@ from pipeline.ports.engine import Ask
 from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for
-from pipeline.wiring.inputs import job_from
+from pipeline.wiring.inputs import job_from, warn_of_gaps
 from tests.learning_cases import tickets
 
 SMALL = "smollm2-135m-instruct"
@@ -93,8 +93,10 @@ def test_words_learn_from_labels_and_the_job_is_bound_to_what_they_learned(headr
     assert tier["left_out"] == ["mood: no text has a known answer to it (40 or more are needed)"]
     code, out, err = headrace(*words)
     assert (code, f"words learned {tier['learned']}" in out, "words left out mood" in err) == (0, True, True)
-    with pytest.raises(ModelError, match="nothing has been learned as 'test-small'"):
-        job_from(folder / "job.toml", load_settings())
+    bound = job_from(folder / "job.toml", load_settings())
+    assert [tier.lesson for tier in bound.tiers] == [tier["learned"], None], "the model has learned nothing yet"
+    assert bound.ladder(0) == (0, 1)
+    assert bound.ladder(1) == (1,), "nobody taught the words any moods"
 
 
 def test_a_job_whose_labels_were_never_learned_is_refused_before_it_runs(headrace: Command, folder: Path) -> None:
@@ -103,7 +105,7 @@ def test_a_job_whose_labels_were_never_learned_is_refused_before_it_runs(headrac
     (folder / "job.toml").write_text(alone, encoding="utf-8")
     code, _, err = headrace("run", folder / "job.toml", folder / "in.csv")
     assert code == 2
-    assert "tier words has not learned step mood with the labels it has now: headrace learn JOB" in err
+    assert "step mood is answered by tier words alone, which has not learned it: headrace learn" in err
 
 
 @pytest.mark.parametrize(
@@ -144,6 +146,10 @@ def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
     settings = load_settings()
     tier = job_from(folder / "job.toml", settings).tiers[1]
     job = Job.model_validate({**job_from(folder / "job.toml", settings).model_dump(), "tiers": [tier.model_dump()]})
+    warn_of_gaps(job, settings)
+    asked = job.steps[0].model_copy(update={"question": "What is it about?"})
+    with pytest.raises(ModelError, match="learned step topic in other words than it has now"):
+        warn_of_gaps(job.model_copy(update={"steps": (asked, job.steps[1])}), settings)
     engine = engine_for(tier, settings, threads=2)
     try:
         texts = ("I was charged twice", "the app crashes", "my password does not work")
@@ -159,3 +165,5 @@ def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
     model_path(other.model)
     with pytest.raises(ModelError, match="was learned with smollm2"):
         engine_for(other, settings, threads=2)
+    with pytest.raises(ModelError, match="was learned with smollm2"):
+        warn_of_gaps(job.model_copy(update={"tiers": (other,)}), settings)
