@@ -125,9 +125,8 @@ def _decide(store: CertifyStore, run: RunRecord, window: Window) -> Advanced:
 
 def _concluded(store: CertifyStore, run: RunRecord, window: Window, decision: Decision) -> Advanced:
     hold = run.job.target is not None and run.job.target.on_refused == "hold"
-    before = len(store.concluded(run.id))
     notices = store.conclude(run.id, window, decision, hold=hold)
-    if len(store.concluded(run.id)) == before:  # somebody else was first
+    if notices is None:  # somebody else was first
         return Advanced()
     return Advanced(notices=notices, said=(describe(decision, step=run.job.steps[window.step_no].name),))
 

@@ -303,11 +303,11 @@ class CertifyStore(Protocol):
 
     def conclude(
         self, run_id: int, window: Window, decision: Certificate | Refusal, *, hold: bool
-    ) -> tuple[ChunkNotice, ...]:
+    ) -> tuple[ChunkNotice, ...] | None:
         """Make a PolicyVersion of a decision: held answers above its thresholds stand, all others go to the reference.
 
         With `hold` a refused window's answers stay held, and the run waits for a person (`retry` lets them go up).
-        Nothing where the window is decided already.
+        None where the window is decided already.
         """
         ...
 

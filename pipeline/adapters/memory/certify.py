@@ -78,11 +78,13 @@ class CertifyPart:
             reference=reference,
         )
 
-    def conclude(self, run_id: int, window: Window, decision: Decision, *, hold: bool) -> tuple[ChunkNotice, ...]:
-        """Make a PolicyVersion of a decision, and let held answers stand or go up by it."""
+    def conclude(
+        self, run_id: int, window: Window, decision: Decision, *, hold: bool
+    ) -> tuple[ChunkNotice, ...] | None:
+        """Make a PolicyVersion of a decision, and let held answers stand or go up by it; None where one was made."""
         with self._tables.lock:
             if window not in self.windows(run_id):
-                return ()
+                return None
             run = self._tables.run(run_id)
             version = FIRST_VERSION + 1 + sum(row.version is not None for row in run.windows)
             row = next((one for one in run.windows if one.window == window), None)

@@ -193,12 +193,12 @@ def drawn_answers(database: Database, run_id: int, window: Window) -> Sequence[D
 
 def conclude(
     database: Database, run_id: int, window: Window, decision: Decision, *, hold: bool
-) -> tuple[ChunkNotice, ...]:
-    """Make a PolicyVersion of a decision, and let held answers stand or go up by it."""
+) -> tuple[ChunkNotice, ...] | None:
+    """Make a PolicyVersion of a decision, and let held answers stand or go up by it; None where one was made."""
     with database.begin() as connection:
         run = records.fetch_run(connection, run_id, lock=True)
         if window not in _windows(connection, run):
-            return ()
+            return None
         _keep(connection, run_id, window, None, ())
         version = int(connection.execute(_VERSION, {"run": run_id}).scalar_one())
         _decide(connection, run_id, window, decision, version)

@@ -140,7 +140,9 @@ class PostgresStore:
         """See CertifyStore."""
         return certify.drawn_answers(self._database, run_id, window)
 
-    def conclude(self, run_id: int, window: Window, decision: Decision, *, hold: bool) -> tuple[ChunkNotice, ...]:
+    def conclude(
+        self, run_id: int, window: Window, decision: Decision, *, hold: bool
+    ) -> tuple[ChunkNotice, ...] | None:
         """See CertifyStore."""
         return certify.conclude(self._database, run_id, window, decision, hold=hold)
 
