@@ -49,3 +49,5 @@ def _report(judged: Judged) -> None:
         )
         for promise in judged.promises:
             log.info("promise", run=judged.run, said=promise)
+        for withdrawal in judged.withdrawn:
+            log.error("certificate_withdrawn", run=judged.run, said=withdrawal)

@@ -1,6 +1,7 @@
 """certificates: what was promised of a run, and on what grounds."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -8,10 +9,12 @@ from rich.table import Table
 from pipeline.cli.main import commands
 from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import examples, json_option, out, print_json, run_argument
+from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate
-from pipeline.domain.decisions import NEVER, decision_json, describe
+from pipeline.domain.decisions import NEVER, decision_json, describe, describe_withdrawal
 from pipeline.domain.job import Job
-from pipeline.flow.certify import promise_of
+from pipeline.domain.runs import RunState
+from pipeline.flow.certify import promise_of, watch
 from pipeline.ports.store import Concluded, RunRecord, Window
 
 
@@ -25,12 +28,15 @@ def certificates(run: str, as_json: bool) -> None:  # noqa: FBT001 — click pas
     A job with a [target] holds the answers of cheap tiers back until they are certified: once the source is read and
     all else is answered, some are drawn at random and asked of the reference, the last tier of the step's ladder.
     `lost` are the drawn answers that differ from it. A refused promise holds the run (`on_refused = "hold"`); `retry`
-    then lets all held answers go up. Copies of a text count once.
+    then lets all held answers go up. Copies of a text count once. With `audit` in the target, some of the answers that
+    stand are asked of the reference all the same; where too many differ, the certificate is withdrawn.
 
     RUN is a name, its beginning (then the latest such run) or `last`, which is the default.
     """
     with opened_store() as store:
         record = store.find_run(run)
+        if record.state is RunState.DONE:
+            watch(store, record)  # a worker that died just then has left it to us
         decided, coming = store.concluded(record.id), store.windows(record.id)
     if as_json:
         print_json({"run": record.name, "windows": [_decided(record.job, one) for one in decided]})
@@ -52,6 +58,7 @@ def _decided(job: Job, one: Concluded) -> dict[str, Any]:
         "policy_version": one.version,
         "reference": job.tiers[job.ladder(one.window.step_no)[-1]].name,
         **kept,
+        "audit": None if one.audit is None else asdict(one.audit),
     }
 
 
@@ -61,7 +68,10 @@ def _show(record: RunRecord, decided: Sequence[Concluded]) -> None:
         out.print(f"{record.name} promises nothing: its job has no [target]", markup=False)
         return
     for one in decided:
-        out.print(describe(one.decision, step=job.steps[one.window.step_no].name), markup=False, soft_wrap=True)
+        step = job.steps[one.window.step_no].name
+        out.print(describe(one.decision, step=step), markup=False, soft_wrap=True)
+        if one.audit is not None:
+            out.print(_audited(one.audit, step), markup=False, soft_wrap=True)
     certified = [one for one in decided if isinstance(one.decision, Certificate)]
     if certified:
         table = Table("policy", "step", "tier", "least confidence accepted")
@@ -77,6 +87,12 @@ def _show(record: RunRecord, decided: Sequence[Concluded]) -> None:
             f"{job.steps[number].name} {promise_of(job, number).target:.1%}" for number in job.certified_steps
         )
         out.print(f"nothing is decided yet; the targets are: {wanted}", markup=False, soft_wrap=True)
+
+
+def _audited(audit: Audited, step: str) -> str:
+    if audit.withdrawn:
+        return describe_withdrawal(audit, step=step)
+    return f"{step}: of {audit.audited:,} audited answers {audit.wrong:,} differ: the certificate holds"
 
 
 def _waiting(job: Job, window: Window) -> str:

@@ -49,6 +49,8 @@ def report_sweep(swept: Swept) -> None:
     """Log what a sweep did, if anything."""
     if swept.republished or swept.lost:
         telemetry.logger().info("swept", republished=swept.republished, lost=swept.lost)
+    for withdrawal in swept.withdrawn:
+        telemetry.logger().error("certificate_withdrawn", said=withdrawal)
     for promise in swept.promises:
         telemetry.logger().info("promise", said=promise)
     for run in swept.broken_runs:

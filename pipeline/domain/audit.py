@@ -11,6 +11,7 @@ Worked series: limit .1, one larger share of .2, one start. A wrong item multipl
 one by .8/.9 = .89; five wrong of ten make 2^5 · .89^5 = 17.8, above 1/delta = 10: withdrawn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp, log, log1p
 
@@ -61,6 +62,28 @@ class Audit:
         counts = (*self.wrong, int(wrong)) if fresh else (*self.wrong[:-1], self.wrong[-1] + wrong)
         after = replace(self, wrong=counts, audited=self.audited + 1)
         return replace(after, peak=max(self.peak, _log_capital(after)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """What an audit of one certificate came to."""
+
+    audited: int
+    wrong: int
+    withdrawn: bool
+    """Whether so many are wrong that the promise cannot be believed any more."""
+    since: int
+    """After how many audited items it most likely began; 0 is from the beginning."""
+
+
+def audited(limit: float | None, delta: float, wrong: Sequence[bool]) -> Audited:
+    """Audit items in the order in which they came; with a limit of None any number may be wrong."""
+    if limit is None:
+        return Audited(audited=len(wrong), wrong=sum(wrong), withdrawn=False, since=0)
+    watch = Audit(limit=limit, delta=delta)
+    for one in wrong:
+        watch = watch.seen(wrong=one)
+    return Audited(audited=len(wrong), wrong=sum(wrong), withdrawn=watch.withdrawn, since=watch.since)
 
 
 def wrong_allowed(*, budget: int, accepted: int) -> float | None:

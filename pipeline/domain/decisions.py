@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
+from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing, Promise, Refusal
 
 Decision: TypeAlias = Certificate | Refusal
@@ -38,6 +39,15 @@ def decision_from(data: Mapping[str, Any]) -> Decision:
     if not data["certified"]:
         return Refusal(**kept)
     return Certificate(**{**kept, "thresholds": tuple(kept["thresholds"])})
+
+
+def describe_withdrawal(found: Audited, *, step: str) -> str:
+    """Say in one line that a certificate does not hold any more."""
+    return (
+        f"{step}: the certificate is withdrawn: of {found.audited:,} audited answers {found.wrong:,} differ from the "
+        f"reference, most likely since about the {found.since + 1:,}. of them; look at what stands (headrace results), "
+        "teach the tiers again, and run it again"
+    )
 
 
 def describe(decision: Decision, *, step: str) -> str:

@@ -17,6 +17,8 @@ CHECK_FAILED = "check_failed"
 NOT_IN_TEXT = "not_in_text"
 DRAWN = "drawn"
 """Drawn for a certificate: the reference answers it."""
+AUDITED = "audited"
+"""Would have stood by its certificate, and is answered by the reference to see whether that holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

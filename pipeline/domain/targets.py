@@ -24,6 +24,9 @@ class Target(BaseModel):
     on_refused: Literal["hold", "escalate"] = "hold"
     """What to do where no thresholds can be shown to keep it: wait for a person, or ask the top tier everything."""
 
+    audit: Annotated[float, Field(strict=True, ge=0.0, le=0.5)] = 0.0
+    """Share of the answers that a certificate lets stand which the reference is asked all the same, to watch it."""
+
     @field_validator("agreement", mode="before")
     @classmethod
     def _one_number(cls, value: object) -> object:

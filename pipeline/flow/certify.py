@@ -8,13 +8,15 @@ stored before an answer of the reference is seen; a process that dies in between
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.domain.certify import Path, Promise, Refusal, certify, common_path, lost_from
-from pipeline.domain.decisions import Decision, describe
+from pipeline.domain.audit import audited, wrong_allowed
+from pipeline.domain.certify import Certificate, Path, Promise, Refusal, certify, common_path, lost_from
+from pipeline.domain.decisions import Decision, describe, describe_withdrawal
 from pipeline.domain.drawing import cautious_doubts, choose_drawing
 from pipeline.domain.job import Job
 from pipeline.flow.scoring import same
@@ -96,17 +98,17 @@ def _doubts(job: Job, held: HeldAnswers) -> NDArray[np.float64]:
     return np.where(has_learned, 1.0 - held.confidences, cautious_doubts(held.confidences))
 
 
-def _lot(run: RunRecord, window: Window, item_no: int) -> bytes:
+def _lot(run: RunRecord, window: Window, item_no: int, purpose: str = "") -> bytes:
     """Return an item's lot: a run's name holds its source's hash, so that nobody can choose what is drawn."""
-    return hashlib.sha256(f"{run.name}/{window.step_no}/{window.number}/{item_no}".encode()).digest()
+    return hashlib.sha256(f"{run.name}/{window.step_no}/{window.number}/{item_no}{purpose}".encode()).digest()
 
 
 def _decide(store: CertifyStore, run: RunRecord, window: Window) -> Advanced:
     """Compare the drawn answers with the reference's, and walk the path."""
     if window.drawing is None:
         return Advanced()
-    drawn = store.drawn_answers(run.id, window)
-    path, entries = _entries(run.job, window, store.held(run.id, window), drawn)
+    drawn, held = store.drawn_answers(run.id, window), store.held(run.id, window)
+    path, entries = _entries(run.job, window, held, drawn)
     columns = _columns(run.job, window.step_no)
     wrong = np.zeros((len(drawn), len(columns)), dtype=np.bool_)
     for number, one in enumerate(drawn):
@@ -120,12 +122,46 @@ def _decide(store: CertifyStore, run: RunRecord, window: Window) -> Advanced:
         range(len(drawn)),
         lost_from(entries[: len(drawn)], wrong),
     )
-    return _concluded(store, run, window, decision)
+    audited = _audited(run, window, held, decision) if isinstance(decision, Certificate) else ()
+    return _concluded(store, run, window, decision, audited)
 
 
-def _concluded(store: CertifyStore, run: RunRecord, window: Window, decision: Decision) -> Advanced:
+def _audited(run: RunRecord, window: Window, held: HeldAnswers, certificate: Certificate) -> Sequence[int]:
+    """Choose, by other lots than those of the drawing, which of the answers that may stand are audited."""
+    columns = _columns(run.job, window.step_no)
+    least = np.array(certificate.thresholds)[[columns[tier_no] for tier_no in held.tier_nos.tolist()]]
+    standing = held.item_nos[held.confidences >= least].tolist()
+    share = 0.0 if run.job.target is None else run.job.target.audit
+    lots = sorted(standing, key=lambda item_no: _lot(run, window, item_no, "audit"))
+    return sorted(lots[: ceil(share * len(standing))])
+
+
+def watch(store: CertifyStore, run: RunRecord) -> tuple[str, ...]:
+    """Look at the audits of a run that is done; returns a line for each certificate that has to be withdrawn."""
+    if run.job.target is None or not run.job.target.audit:
+        return ()
+    said = []
+    for one in store.concluded(run.id):
+        if not isinstance(one.decision, Certificate) or one.audit is not None:
+            continue
+        answers = store.audited_answers(run.id, one.window)
+        wrong = [
+            answer.reference is None or not same(answer.answer.value, answer.reference.value) for answer in answers
+        ]
+        promise = one.decision.promise
+        accepted = round((1.0 - one.decision.goes_up) * one.decision.items)
+        limit = wrong_allowed(budget=promise.budget(one.decision.items), accepted=accepted)
+        found = audited(limit, promise.delta, wrong)
+        if store.keep_audit(run.id, one.window, found) and found.withdrawn:
+            said.append(describe_withdrawal(found, step=run.job.steps[one.window.step_no].name))
+    return tuple(said)
+
+
+def _concluded(
+    store: CertifyStore, run: RunRecord, window: Window, decision: Decision, audited: Sequence[int] = ()
+) -> Advanced:
     hold = run.job.target is not None and run.job.target.on_refused == "hold"
-    notices = store.conclude(run.id, window, decision, hold=hold)
+    notices = store.conclude(run.id, window, decision, hold=hold, audited=audited)
     if notices is None:  # somebody else was first
         return Advanced()
     return Advanced(notices=notices, said=(describe(decision, step=run.job.steps[window.step_no].name),))

@@ -15,7 +15,7 @@ from pipeline.domain.ledger import enter
 from pipeline.domain.outcomes import Attempt, Escalation, Given, Held, Unresolved, Verdict
 from pipeline.domain.policy import PolicyVersion, believe, decide, policy_of
 from pipeline.domain.runs import RunState
-from pipeline.flow.certify import Advanced, PromiseStore, advance
+from pipeline.flow.certify import Advanced, PromiseStore, advance, watch
 from pipeline.flow.ingest import announce
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
@@ -54,6 +54,8 @@ class Judged:
     run_state: RunState | None = None
     promises: tuple[str, ...] = ()
     """What was drawn, certified or refused since this chunk was the last one open."""
+    withdrawn: tuple[str, ...] = ()
+    """Certificates that their audits have broken."""
     reason: str | None = None
 
 
@@ -149,6 +151,7 @@ class Judge:
             seconds=self.clock.monotonic_s() - started_s,
             run_state=state,
             promises=advanced.said,
+            withdrawn=watch(self.store, frozen.run) if state is RunState.DONE else (),
         )
 
     def _frozen(self, run_id: int) -> _Frozen:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.domain.errors import ConservationError
-from pipeline.flow.certify import PromiseStore, advance
+from pipeline.domain.runs import RunState
+from pipeline.flow.certify import PromiseStore, advance, watch
 from pipeline.flow.judge import MAX_CLAIMS
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import ChunkNotice, WorkStore
@@ -32,6 +33,8 @@ class Swept:
     """Runs whose outcomes do not add up: a bug of ours, loud on purpose."""
     promises: tuple[str, ...] = ()
     """What was drawn, certified or refused."""
+    withdrawn: tuple[str, ...] = ()
+    """Certificates that their audits have broken."""
 
 
 def sweep(store: PromiseStore, queue: Queue, *, grace_s: float = GRACE_S, lost_after_s: float = LOST_AFTER_S) -> Swept:
@@ -39,13 +42,16 @@ def sweep(store: PromiseStore, queue: Queue, *, grace_s: float = GRACE_S, lost_a
     flushed: list[ChunkNotice] = []
     broken: list[str] = []
     said: list[str] = []
+    withdrawn: list[str] = []
     for run in store.active_runs():
         flushed += store.flush(run.id, older_than_s=run.job.flush_after_s)
         try:
-            flushed += store.settle(run.id)[1]
+            state, notices = store.settle(run.id)
         except ConservationError:
             broken.append(run.name)
             continue
+        flushed += notices
+        withdrawn += watch(store, run) if state is RunState.DONE else ()
         advanced = advance(store, run)
         flushed += advanced.notices
         said += advanced.said
@@ -55,7 +61,12 @@ def sweep(store: PromiseStore, queue: Queue, *, grace_s: float = GRACE_S, lost_a
     lost = [notice for pool in store.pools() for notice in _lost(store, queue, pool, lost_after_s)]
     publish(store, queue, lost)
     return Swept(
-        flushed=len(flushed), republished=len(due), lost=len(lost), broken_runs=tuple(broken), promises=tuple(said)
+        flushed=len(flushed),
+        republished=len(due),
+        lost=len(lost),
+        broken_runs=tuple(broken),
+        promises=tuple(said),
+        withdrawn=tuple(withdrawn),
     )
 
 

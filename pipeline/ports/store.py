@@ -5,7 +5,7 @@ Four faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks cla
 fulfils all.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.domain.answers import Answer
+from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing, Refusal
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
@@ -161,6 +162,8 @@ class Concluded:
     decision: Certificate | Refusal
     version: int
     """The PolicyVersion that it made."""
+    audit: Audited | None = None
+    """What the reference said of answers that it let stand; None: not asked, or not all answered yet."""
 
 
 class IngestStore(Protocol):
@@ -302,9 +305,17 @@ class CertifyStore(Protocol):
         ...
 
     def conclude(
-        self, run_id: int, window: Window, decision: Certificate | Refusal, *, hold: bool
+        self,
+        run_id: int,
+        window: Window,
+        decision: Certificate | Refusal,
+        *,
+        hold: bool,
+        audited: Collection[int] = (),
     ) -> tuple[ChunkNotice, ...] | None:
         """Make a PolicyVersion of a decision: held answers above its thresholds stand, all others go to the reference.
+
+        So do the `audited` ones (item numbers), which would stand.
 
         With `hold` a refused window's answers stay held, and the run waits for a person (`retry` lets them go up).
         None where the window is decided already.
@@ -313,6 +324,14 @@ class CertifyStore(Protocol):
 
     def concluded(self, run_id: int) -> Sequence[Concluded]:
         """Return the windows that were decided, in the order of their versions."""
+        ...
+
+    def audited_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
+        """Return what was found of a window's audited items, in the order of their numbers."""
+        ...
+
+    def keep_audit(self, run_id: int, window: Window, audit: Audited) -> bool:
+        """Keep what the audit of a decided window came to; returns whether this was the first."""
         ...
 
 

@@ -1,5 +1,6 @@
 """A job with a target, as its user meets it: drawn, certified or refused, and the money that it took."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ TARGET = """
 [target]
 agreement = { category = 0.9 }
 delta = 0.1
+audit = 0.02
 """
 
 
@@ -30,13 +32,17 @@ def test_a_tier_that_agrees_is_certified_on_the_few_answers_that_were_drawn(shel
     assert window["thresholds"] == {"small": 0.99}
     drawn = window["drawn"]
     assert 0 < drawn < ITEMS / 4
-    # What was drawn is answered by the reference, and nothing else is; the other step promises nothing.
-    assert seen["steps"]["category"]["verdicts"] == {"small": ITEMS - drawn, "large": drawn}
+    # What was drawn or is audited is answered by the reference, and nothing else is; the other step promises nothing.
+    audit = window["audit"]
+    assert audit == {"audited": math.ceil(0.02 * (ITEMS - drawn)), "wrong": 0, "withdrawn": False, "since": 0}
+    up = drawn + audit["audited"]
+    assert seen["steps"]["category"]["verdicts"] == {"small": ITEMS - up, "large": up}
     assert seen["steps"]["mood"]["verdicts"] == {"small": ITEMS, "large": 0}
     assert window["goes_up"] == pytest.approx(drawn / ITEMS)
     said = shell.run("certificates")
     assert "at least 90.0% of 400 answers agree with the reference, with probability 0.9" in said
     assert "0.9900" in said
+    assert "audited answers 0 differ: the certificate holds" in said
 
 
 def test_a_tier_that_disagrees_is_refused_and_the_run_waits_for_its_owner(shell: Shell) -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing, Promise, Refusal
-from pipeline.domain.outcomes import DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Unresolved, Verdict
+from pipeline.domain.outcomes import AUDITED, DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Unresolved, Verdict
 from pipeline.domain.runs import RunState
 from pipeline.ports.store import JudgedChunk, RunRecord, Window
 from tests.contract.store_cases import Rig, attempt, call, escalate, items, judge, make_job, places_of, tier
@@ -63,6 +64,9 @@ def certificate(threshold: float) -> Certificate:
 
 
 REFUSAL = Refusal(promise=PROMISE, items=5, drawn=2, lost=2, best_target=0.5, must_go_up=0.4)
+
+
+AUDIT = Audited(audited=1, wrong=0, withdrawn=False, since=0)
 
 
 def tiers_of(rig: Rig, run: RunRecord) -> list[str | None]:
@@ -220,3 +224,35 @@ def test_a_job_without_held_answers_has_no_windows(rig: Rig) -> None:
     rig.finish(run)
     assert not rig.store.windows(run.id)
     assert not rig.store.concluded(run.id)
+
+
+def test_what_is_audited_goes_up_although_it_would_stand_and_what_came_of_it_is_kept_once(rig: Rig) -> None:
+    run, window = at_rest(rig)
+    rig.store.draw(run.id, window, PLAN, [1, 3])
+    answer_all(rig)
+    (drawn,) = rig.store.windows(run.id)
+    notices = rig.store.conclude(run.id, drawn, certificate(0.0), hold=True, audited=[2])
+    assert sum(notice.items for notice in notices or ()) == 1
+    (asked,) = rig.store.audited_answers(run.id, drawn)
+    assert (asked.item_no, asked.tier_no, asked.confidence, asked.reference) == (2, 0, 0.7, None)
+    answer_all(rig)
+    assert rig.store.settle(run.id)[0] is RunState.DONE
+    assert tiers_of(rig, run) == ["small", "large", "large", "large", "large"]
+    (answered,) = rig.store.audited_answers(run.id, drawn)
+    assert answered.reference == answered.answer
+    lines = list(rig.store.results(run.id))
+    assert lines[2].answers["mood"].escalated_from == (("small", AUDITED),)
+    assert [one.item_no for one in rig.store.drawn_answers(run.id, drawn)] == [1, 3]
+    assert rig.store.keep_audit(run.id, drawn, AUDIT)
+    assert not rig.store.keep_audit(run.id, drawn, Audited(audited=9, wrong=9, withdrawn=True, since=0))
+    (done,) = rig.store.concluded(run.id)
+    assert done.audit == AUDIT
+
+
+def test_a_refused_promise_audits_nothing(rig: Rig) -> None:
+    run, window = at_rest(rig)
+    rig.store.conclude(run.id, window, REFUSAL, hold=False, audited=[2])
+    answer_all(rig)
+    assert rig.store.audited_answers(run.id, window) == []
+    (done,) = rig.store.concluded(run.id)
+    assert done.audit is None

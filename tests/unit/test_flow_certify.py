@@ -16,7 +16,7 @@ from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import DRAWN, Given
 from pipeline.domain.runs import RunState
 from pipeline.domain.scores import RawScore
-from pipeline.flow.certify import Advanced, advance, promise_of
+from pipeline.flow.certify import Advanced, advance, promise_of, watch
 from pipeline.flow.judge import Judge
 from pipeline.flow.sweep import sweep
 from pipeline.ports.engine import Ask, Reply
@@ -99,13 +99,16 @@ class Whole:
             for number, engine in enumerate(self.engines)
         ]
         self.said: list[str] = []
+        self.withdrawn: list[str] = []
 
     def work(self) -> RunState:
         """Work until nothing moves any more."""
         pools = {judge.pool: judge for judge in self.judges}
         while notices := [*self.rig.waiting(), *self._published()]:
             for notice in notices:
-                self.said += pools[notice.pool].judge(notice.chunk_id).promises
+                judged = pools[notice.pool].judge(notice.chunk_id)
+                self.said += judged.promises
+                self.withdrawn += judged.withdrawn
         return self.store.progress(self.run.id).state
 
     def _published(self) -> list[ChunkNotice]:
@@ -151,6 +154,38 @@ def test_the_promise_holds_in_as_many_runs_as_it_says() -> None:
         assert whole.work() is RunState.DONE
         broken += whole.wrong() > 50
     assert broken <= 16  # 10 are expected at most; 16 or fewer of 100 with probability .98
+
+
+def test_an_audit_asks_its_share_of_what_stands_and_the_certificate_holds() -> None:
+    whole = Whole(target_job(0.9, audit=0.05), [weak(0.2), truth], texts_of(2000))
+    assert whole.work() is RunState.DONE
+    (done,) = whole.store.concluded(whole.run.id)
+    assert isinstance(done.decision, Certificate)
+    assert done.audit is not None
+    standing = sum(line.answers["mood"].tier == "small" for line in whole.store.results(whole.run.id))
+    assert done.audit.audited == pytest.approx(0.05 * (standing + done.audit.audited), abs=1)
+    assert not done.audit.withdrawn
+    assert whole.withdrawn == []
+    asked = whole.engines[1].asked
+    assert len(asked) == len(set(asked)), "an audited answer is not bought twice"
+
+
+def test_a_reference_that_turned_against_the_answers_has_the_certificate_withdrawn() -> None:
+    asked: set[str] = set()
+
+    def fickle(text: str) -> tuple[str, float]:
+        asked.add(text)
+        return ("right" if len(asked) < 700 else "wrong"), 1.0  # after the drawing it says the opposite
+
+    whole = Whole(target_job(0.9, audit=0.3), [lambda _: ("right", 0.9), fickle], texts_of(3000))
+    assert whole.work() is RunState.DONE
+    (done,) = whole.store.concluded(whole.run.id)
+    assert isinstance(done.decision, Certificate)
+    assert done.audit is not None
+    assert done.audit.withdrawn
+    (said,) = whole.withdrawn
+    assert "the certificate is withdrawn" in said
+    assert watch(whole.store, whole.run) == (), "it is told once"
 
 
 def test_two_cheap_tiers_are_certified_together() -> None:

@@ -1,6 +1,6 @@
 """Held answers, from drawing to thresholds: ports.store.CertifyStore."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +8,10 @@ import numpy as np
 from pipeline.adapters.memory.rows import AttemptRow, ChunkState, Group, OutcomeRow, RunRow, Waiting, WindowRow
 from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.answers import Malformed
+from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing
 from pipeline.domain.decisions import ON_HOLD, Decision
-from pipeline.domain.outcomes import DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Verdict
+from pipeline.domain.outcomes import AUDITED, DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Verdict
 from pipeline.domain.policy import FIRST_VERSION
 from pipeline.domain.runs import RunState
 from pipeline.ports.store import ChunkNotice, Concluded, DrawnAnswer, HeldAnswers, Window
@@ -57,11 +58,37 @@ class CertifyPart:
         """Return what was found of a window's drawn items, in the order of their numbers."""
         with self._tables.lock:
             run = self._tables.run(run_id)
-            return [self._drawn_answer(run, window, item_no) for item_no in sorted(window.drawn)]
+            return [self._drawn_answer(run, window, item_no, DRAWN) for item_no in sorted(window.drawn)]
 
-    def _drawn_answer(self, run: RunRow, window: Window, item_no: int) -> DrawnAnswer:
+    def audited_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
+        """Return what was found of a window's audited items, in the order of their numbers."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            found = sorted(
+                item_no
+                for (item_no, step_no), rows in run.attempts.items()
+                if step_no == window.step_no
+                and window.first_item <= item_no < window.until_item
+                and any(_went_up(row.attempt.outcome, AUDITED) for row in rows.values())
+            )
+            return [self._drawn_answer(run, window, item_no, AUDITED) for item_no in found]
+
+    def keep_audit(self, run_id: int, window: Window, audit: Audited) -> bool:
+        """Keep what the audit of a decided window came to; returns whether this was the first."""
+        with self._tables.lock:
+            row = next(
+                one
+                for one in self._tables.run(run_id).windows
+                if (one.window.step_no, one.window.number) == (window.step_no, window.number)
+            )
+            if row.audit is not None:
+                return False
+            row.audit = audit
+            return True
+
+    def _drawn_answer(self, run: RunRow, window: Window, item_no: int, reason: str) -> DrawnAnswer:
         rows = run.attempts[item_no, window.step_no]
-        asked = next(row for row in rows.values() if _was_drawn(row.attempt.outcome))
+        asked = next(row for row in rows.values() if _went_up(row.attempt.outcome, reason))
         answer = asked.attempt.given.answer
         outcome = run.outcomes.get((item_no, window.step_no))
         reference = None
@@ -79,7 +106,7 @@ class CertifyPart:
         )
 
     def conclude(
-        self, run_id: int, window: Window, decision: Decision, *, hold: bool
+        self, run_id: int, window: Window, decision: Decision, *, hold: bool, audited: Collection[int] = ()
     ) -> tuple[ChunkNotice, ...] | None:
         """Make a PolicyVersion of a decision, and let held answers stand or go up by it; None where one was made."""
         with self._tables.lock:
@@ -92,20 +119,24 @@ class CertifyPart:
                 row = WindowRow(window=window)
                 run.windows.append(row)
             row.decision, row.version = decision, version
+            watched: tuple[ChunkNotice, ...] = ()
             if isinstance(decision, Certificate):
+                watched = self._send_up(
+                    run, window, lambda item_no: item_no in audited, reason=AUDITED, version=version
+                )
                 cheap = run.job.ladder(window.step_no)[:-1]
                 _let_stand(run, window, dict(zip(cheap, decision.thresholds, strict=True)), version)
             elif hold:
                 run.state = RunState.HELD
                 run.reason = ON_HOLD
                 return ()
-            return self._send_up(run, window, lambda _: True, reason=LOW_CONFIDENCE, version=version)
+            return watched + self._send_up(run, window, lambda _: True, reason=LOW_CONFIDENCE, version=version)
 
     def concluded(self, run_id: int) -> Sequence[Concluded]:
         """Return the windows that were decided, in the order of their versions."""
         with self._tables.lock:
             found = [
-                Concluded(window=row.window, decision=row.decision, version=row.version)
+                Concluded(window=row.window, decision=row.decision, version=row.version, audit=row.audit)
                 for row in self._tables.run(run_id).windows
                 if row.decision is not None and row.version is not None
             ]
@@ -180,8 +211,8 @@ def _decide(run: RunRow, place: tuple[int, int], row: AttemptRow, outcome: Outco
     )
 
 
-def _was_drawn(outcome: Outcome) -> bool:
-    return isinstance(outcome, Escalation) and outcome.reason == DRAWN
+def _went_up(outcome: Outcome, reason: str) -> bool:
+    return isinstance(outcome, Escalation) and outcome.reason == reason
 
 
 def _confidence(row: AttemptRow) -> float:

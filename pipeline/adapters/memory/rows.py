@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from pipeline.domain.audit import Audited
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
@@ -133,6 +134,7 @@ class WindowRow:
     window: Window
     decision: Decision | None = None
     version: int | None = None
+    audit: Audited | None = None
 
 
 Place = tuple[int, int]

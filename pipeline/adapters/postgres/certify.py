@@ -1,6 +1,7 @@
 """Held answers, from drawing to thresholds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from pipeline.adapters.postgres import records, tables
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
 from pipeline.domain.answers import from_json
+from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing
 from pipeline.domain.decisions import ON_HOLD, Decision, decision_from, decision_json, drawing_from, drawing_json
-from pipeline.domain.outcomes import DRAWN, LOW_CONFIDENCE
+from pipeline.domain.outcomes import AUDITED, DRAWN, LOW_CONFIDENCE
 from pipeline.domain.policy import FIRST_VERSION
 from pipeline.domain.runs import RunState
 from pipeline.ports.store import ChunkNotice, Concluded, DrawnAnswer, HeldAnswers, RunRecord, Window
@@ -46,8 +48,11 @@ INSERT INTO escalations (run_id, tier_no, generation, item_no, step_no)
 SELECT run_id, :top, generation, item_no, step_no FROM up RETURNING generation
 """
 _DRAW = sa.text(_WAIT.format(moved=_SEND_UP.format(which="item_no = ANY(:items)")))
+_AUDIT = sa.text(
+    _WAIT.format(moved=_SEND_UP.format(which="item_no = ANY(:items) AND item_no >= :first AND item_no < :until"))
+)
 _LET_UP = sa.text(_WAIT.format(moved=_SEND_UP.format(which="item_no >= :first AND item_no < :until")))
-_DRAWN = sa.text("""
+_BOTH = """
 SELECT DISTINCT ON (c.item_no) c.item_no, c.tier_no, c.confidence, c.answer, v.item_no IS NOT NULL AS stands,
        r.answer AS reference
   FROM attempts c
@@ -55,9 +60,11 @@ SELECT DISTINCT ON (c.item_no) c.item_no, c.tier_no, c.confidence, c.answer, v.i
                       AND v.tier_no = c.to_tier AND v.state = 'verdict'
   LEFT JOIN attempts r ON (r.run_id, r.item_no, r.step_no, r.tier_no, r.purpose, r.generation)
                         = (v.run_id, v.item_no, v.step_no, v.tier_no, v.purpose, v.generation)
- WHERE c.run_id = :run AND c.step_no = :step AND c.item_no = ANY(:items) AND c.reason = :reason
+ WHERE c.run_id = :run AND c.step_no = :step AND c.reason = :reason AND {which}
  ORDER BY c.item_no
-""")
+"""
+_DRAWN = sa.text(_BOTH.format(which="c.item_no = ANY(:items)"))
+_AUDITED = sa.text(_BOTH.format(which="c.item_no >= :first AND c.item_no < :until"))
 _STAND = sa.text("""
 WITH limits AS (
     SELECT tier_no, threshold
@@ -178,6 +185,26 @@ def _sent(
 def drawn_answers(database: Database, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
     """Return what was found of a window's drawn items."""
     values = {**_place(run_id, window), "items": list(window.drawn), "reason": DRAWN}
+    return _both(database, _DRAWN, values)
+
+
+def audited_answers(database: Database, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
+    """Return what was found of a window's audited items."""
+    return _both(database, _AUDITED, {**_place(run_id, window), "reason": AUDITED})
+
+
+def keep_audit(database: Database, run_id: int, window: Window, audit: Audited) -> bool:
+    """Keep what the audit of a decided window came to; returns whether this was the first."""
+    drawings = tables.drawings
+    place = (drawings.c.run_id == run_id, drawings.c.step_no == window.step_no, drawings.c.number == window.number)
+    with database.begin() as connection:
+        done = connection.execute(
+            drawings.update().where(*place, drawings.c.audit.is_(None)).values(audit=asdict(audit))
+        )
+        return done.rowcount == 1
+
+
+def _both(database: Database, query: sa.TextClause, values: dict[str, Any]) -> Sequence[DrawnAnswer]:
     with database.begin() as connection:
         return [
             DrawnAnswer(
@@ -187,12 +214,12 @@ def drawn_answers(database: Database, run_id: int, window: Window) -> Sequence[D
                 answer=from_json(row.answer),
                 reference=from_json(row.reference) if row.stands else None,
             )
-            for row in connection.execute(_DRAWN, values)
+            for row in connection.execute(query, values)
         ]
 
 
 def conclude(
-    database: Database, run_id: int, window: Window, decision: Decision, *, hold: bool
+    database: Database, run_id: int, window: Window, decision: Decision, *, hold: bool, audited: Collection[int]
 ) -> tuple[ChunkNotice, ...] | None:
     """Make a PolicyVersion of a decision, and let held answers stand or go up by it; None where one was made."""
     with database.begin() as connection:
@@ -203,14 +230,18 @@ def conclude(
         version = int(connection.execute(_VERSION, {"run": run_id}).scalar_one())
         _decide(connection, run_id, window, decision, version)
         place = {**_place(run_id, window), "reason": LOW_CONFIDENCE, "version": version}
+        watched: tuple[ChunkNotice, ...] = ()
         if isinstance(decision, Certificate):
+            watched = _sent(
+                connection, run, window.step_no, _AUDIT, {**place, "reason": AUDITED, "items": sorted(audited)}
+            )
             tiers = list(run.job.ladder(window.step_no)[:-1])
             thresholds = list(decision.thresholds)
             connection.execute(_STAND, {**place, "tiers": tiers, "thresholds": thresholds})
         elif hold:
             connection.execute(_HOLD, {"run": run_id, "reason": ON_HOLD})
             return ()
-        return _sent(connection, run, window.step_no, _LET_UP, place)
+        return watched + _sent(connection, run, window.step_no, _LET_UP, place)
 
 
 def _decide(connection: sa.Connection, run_id: int, window: Window, decision: Decision, version: int) -> None:
@@ -252,7 +283,12 @@ def concluded(database: Database, run_id: int) -> Sequence[Concluded]:
     )
     with database.begin() as connection:
         return [
-            Concluded(window=_drawn_window(row), decision=decision_from(row.decision), version=row.version)
+            Concluded(
+                window=_drawn_window(row),
+                decision=decision_from(row.decision),
+                version=row.version,
+                audit=Audited(**row.audit) if row.audit else None,
+            )
             for row in connection.execute(query)
         ]
 

@@ -1,11 +1,12 @@
 """PostgresStore: the Store port, each method one function of this room."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from pipeline.adapters.postgres import certify, ingest, orders, records, report, results, rows, sweep, work
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.seen import Seen
+from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Drawing
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
@@ -141,10 +142,18 @@ class PostgresStore:
         return certify.drawn_answers(self._database, run_id, window)
 
     def conclude(
-        self, run_id: int, window: Window, decision: Decision, *, hold: bool
+        self, run_id: int, window: Window, decision: Decision, *, hold: bool, audited: Collection[int] = ()
     ) -> tuple[ChunkNotice, ...] | None:
         """See CertifyStore."""
-        return certify.conclude(self._database, run_id, window, decision, hold=hold)
+        return certify.conclude(self._database, run_id, window, decision, hold=hold, audited=audited)
+
+    def audited_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
+        """See CertifyStore."""
+        return certify.audited_answers(self._database, run_id, window)
+
+    def keep_audit(self, run_id: int, window: Window, audit: Audited) -> bool:
+        """See CertifyStore."""
+        return certify.keep_audit(self._database, run_id, window, audit)
 
     def concluded(self, run_id: int) -> Sequence[Concluded]:
         """See CertifyStore."""

@@ -137,6 +137,7 @@ drawings = sa.Table(
     sa.Column("item_nos", ARRAY(sa.BigInteger), nullable=False),
     sa.Column("decision", JSON),
     sa.Column("version", sa.SmallInteger),
+    sa.Column("audit", JSON),
     _moment("created_at", now=True),
     _moment("decided_at"),
     sa.ForeignKeyConstraint(["run_id", "version"], ["policy_versions.run_id", "policy_versions.version"]),
