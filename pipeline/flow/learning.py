@@ -38,6 +38,8 @@ class Taught:
 
     way: str | None
     """Which way of fitting was best; None where only a curve was learned."""
+    class_loss: float | None = None
+    """Log loss of the classes, in nats, on texts that were not learned from."""
     curve: Curve
     figures: Figures
 
@@ -73,10 +75,10 @@ def learn_choice(
             best = (loss, way, seen)
     if best is None:
         raise ValueError("there is no way to learn it")
-    _, way, seen = best
+    loss, way, seen = best
     right = seen.shares.argmax(axis=1) == classes
     chosen = choose_curve(seen.signals, right)
-    return Taught(way=way, curve=chosen.curve, figures=_figures(chosen, right, before))
+    return Taught(way=way, class_loss=loss, curve=chosen.curve, figures=_figures(chosen, right, before))
 
 
 def learn_confidence(signals: Floats, right: NDArray[np.bool_]) -> Taught:

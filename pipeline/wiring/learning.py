@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.engine import ask_for_head, states_of
 from pipeline.adapters.learned.files import Chooser, Lesson
 from pipeline.adapters.learned.heads import Head
@@ -15,11 +17,13 @@ from pipeline.asking import Asking, askings
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.learned import Figures, Learned, LearnedStep, classes_of, options_digest, said_signals
+from pipeline.domain.metrics import Truths
 from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Choice, Step
 from pipeline.flow.learning import (
     LEAST_ROWS,
     Fit,
+    Look,
     Rows,
     Taught,
     learn_choice,
@@ -36,6 +40,8 @@ from pipeline.wiring.lessons import learned_files
 
 _FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
+_WEIGHTS = (0.3, 0.5, 0.7)
+"""Parts of a head that are tried beside the words of the text."""
 _SLICE = 64
 
 _Chosen: TypeAlias = tuple[LearnedStep, Chooser | None]
@@ -179,26 +185,28 @@ class _Teacher:
         given = self._answers(engine, asks, step)
         right = right_answers([asking.merge([one]) for one in given], gold)
         if isinstance(step.form, Choice):
-            return self._head(step, question.digest, given, classes_of(gold, step.form.options), right)
+            return self._head(step, question.digest, given, texts, classes_of(gold, step.form.options), right)
         taught = learn_confidence(said_signals(given), right)
         return self._step(step, taught, way="curve", asked=question.digest), None
 
-    def _head(self, step: Step, asked: str, given: Sequence[Given], classes: Rows, right: Any) -> _Chosen:  # noqa: ANN401
+    def _head(
+        self, step: Step, asked: str, given: Sequence[Given], texts: Sequence[str], classes: Rows, right: Truths
+    ) -> _Chosen:
         options = step.form.options if isinstance(step.form, Choice) else ()
         states, shares = states_of(given, options)
-        width = len(options) + 1
-
-        def freely(c: float) -> Fit:
-            def fit(rows: Rows) -> Callable[[Rows], Any]:
-                head = Head.fit(states[rows], shares[rows], classes[rows], width, c=c)
-                return lambda others: head.see(states[others], shares[others])
-
-            return fit
-
-        ways = {str(c): freely(c) for c in _FREEDOMS}
-        taught = learn_choice(ways, classes, right, self._progress(step))
-        head = Head.fit(states, shares, classes, width, c=float(taught.way or _FREEDOMS[0]))
-        return self._step(step, taught, way="head", asked=asked, classes=classes), head
+        school = _School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
+        heads = {str(c): school.head(c) for c in _FREEDOMS}
+        taught = learn_choice(heads, classes, right, self._progress(step))
+        c = float(taught.way or _FREEDOMS[0])
+        pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, classes, right, self._progress(step))
+        every = np.arange(len(classes))
+        chooser: Chooser = school.fit_head(every, c)
+        if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
+            taught = pairs
+            chooser = Both(
+                head=school.fit_head(every, c), words=school.fit_words(every), weight=float(pairs.way or 1.0)
+            )
+        return self._step(step, taught, way="head", asked=asked, classes=classes), chooser
 
     def _answers(self, engine: Engine, asks: Sequence[Ask], step: Step) -> list[Given]:
         given: list[Given] = []
@@ -223,6 +231,44 @@ class _Teacher:
             curve=taught.curve,
             figures=taught.figures,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _School:
+    """One step's texts as a model read them, and the ways to learn from some of them."""
+
+    states: NDArray[np.float32]
+    shares: NDArray[np.float64]
+    texts: Sequence[str]
+    classes: Rows
+    width: int
+    _words: dict[bytes, Words] = field(default_factory=dict)
+
+    def fit_head(self, rows: Rows, c: float) -> Head:
+        return Head.fit(self.states[rows], self.shares[rows], self.classes[rows], self.width, c=c)
+
+    def fit_words(self, rows: Rows) -> Words:
+        """Return words fitted on these rows, fitted once however often they are asked for."""
+        key = rows.tobytes()
+        if key not in self._words:
+            self._words[key] = Words.fit([self.texts[row] for row in rows], self.classes[rows], self.width)
+        return self._words[key]
+
+    def head(self, c: float) -> Fit:
+        def fit(rows: Rows) -> Look:
+            head = self.fit_head(rows, c)
+            return lambda others: head.see(self.states[others], self.shares[others], ())
+
+        return fit
+
+    def both(self, c: float, weight: float) -> Fit:
+        def fit(rows: Rows) -> Look:
+            pair = Both(head=self.fit_head(rows, c), words=self.fit_words(rows), weight=weight)
+            return lambda others: pair.see(
+                self.states[others], self.shares[others], [self.texts[row] for row in others]
+            )
+
+        return fit
 
 
 def _first(step: SampleStep, most: int) -> SampleStep:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.files import Chooser, Lesson
 from pipeline.adapters.learned.heads import Head
 from pipeline.adapters.learned.words import Words
@@ -100,10 +101,10 @@ class LearnedEngine:
             one = self._lesson.about.of(step)
             known = [(place, answered) for place in places if (answered := given[place]) is not None]
             if one is not None and known:
-                for (place, _), better in zip(
-                    known, self._better(one, [answered for _, answered in known]), strict=True
-                ):
-                    given[place] = better
+                texts = [asks[place].text for place, _ in known]
+                better = self._better(one, [answered for _, answered in known], texts)
+                for (place, _), improved in zip(known, better, strict=True):
+                    given[place] = improved
         return dataclasses.replace(reply, given=tuple(given))
 
     def close(self) -> None:
@@ -118,13 +119,14 @@ class LearnedEngine:
             raise ModelError(f"{self._name} learned step {one.step} in other words than the job's: headrace learn JOB")
         return ask_for_head(ask) if one.way == "head" else ask
 
-    def _better(self, one: LearnedStep, given: Sequence[Given]) -> list[Given]:
+    def _better(self, one: LearnedStep, given: Sequence[Given], texts: Sequence[str]) -> list[Given]:
         head = self._lesson.choosers.get(one.step)
-        if isinstance(head, Head):
+        if isinstance(head, Head | Both):
             usable = [number for number, answered in enumerate(given) if answered.hidden is not None]
             better = list(given)
             if usable:
-                seen = head.see(*states_of([given[number] for number in usable], one.options))
+                states, shares = states_of([given[number] for number in usable], one.options)
+                seen = head.see(states, shares, [texts[number] for number in usable])
                 for number, chosen in zip(usable, _answers(one, seen), strict=True):
                     old = given[number]
                     better[number] = dataclasses.replace(

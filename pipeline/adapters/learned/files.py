@@ -120,11 +120,13 @@ def _lesson(content: bytes) -> Lesson:
 
 def _chooser(one: LearnedStep, arrays: Mapping[str, NDArray[Any]]) -> Chooser:
     # scikit-learn takes a second to import: only what answers or learns waits for it.
+    from pipeline.adapters.learned.both import Both  # noqa: PLC0415
     from pipeline.adapters.learned.heads import Head  # noqa: PLC0415
     from pipeline.adapters.learned.words import Words  # noqa: PLC0415
 
     parts = {name.removeprefix(f"{one.step}/"): arrays[name] for name in arrays if name.startswith(f"{one.step}/")}
-    found = Words.of(parts) if one.way == "words" else Head.of(parts)
+    kind = Words if one.way == "words" else Both if "weight" in parts else Head
+    found: Words | Both | Head = kind.of(parts)
     if len(found.bias) != len(one.options) + 1:
         raise ValueError("it has other classes than it says")
     return found

@@ -1,7 +1,7 @@
 """A head: a linear model on a language model's last hidden state and on the chances it gives the labels itself."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ class Head:
         weights, bias = spread(linear.classes_, linear.coef_, linear.intercept_, width)
         return cls(middle=middle.astype(np.float32), scale=scale.astype(np.float32), weights=weights, bias=bias)
 
-    def see(self, states: NDArray[np.float32], shares: NDArray[np.float64]) -> Seen:
+    def see(self, states: NDArray[np.float32], shares: NDArray[np.float64], _texts: Sequence[str]) -> Seen:
         """Return the chance of each class for each text, and the signals of how sure that is."""
         rows = (_rows(states, shares) - self.middle) / self.scale
         found = softmax(rows @ self.weights + self.bias)
