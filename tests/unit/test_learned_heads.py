@@ -22,7 +22,7 @@ def states(noise: float, seed: int = 3) -> NDArray[np.float32]:
 
 
 def own_shares() -> NDArray[np.float64]:
-    """What the model says by itself: nothing."""
+    """Return what the model says by itself: nothing."""
     return np.full((len(CLASSES), len(LABELS)), 1 / len(LABELS))
 
 
