@@ -154,7 +154,8 @@ class Bench:
                 every, seconds, _ = by_engine(engine, task, full=True)
                 what = f"headrace, {self.file}, every label scored"
                 self.table.add(task, what, every, [len(task.texts) / seconds])
-            if server is not None and isinstance(task.questions[0].form, Choice) and has_decidr():
+            chooses = all(isinstance(question.form, Choice) for question in task.questions)
+            if server is not None and chooses and has_decidr():
                 answers, seconds = by_decidr(server, task)
                 if any(
                     one is not None for found in answers.values() for one in found
