@@ -220,7 +220,7 @@ def _remarks(step: StepEvaluation) -> Sequence[str]:
     if step.earns is not None:
         one = step.earns
         price = "" if one.usd_per_gain is None else f", ${one.usd_per_gain:.6f} for each more right answer"
-        verdict = price if one.clear else "; too few texts to tell whether it earns its price"
+        verdict = price if one.clear else ": it is not shown that it earns its price"
         lines.append(
             f"the last tier changes accuracy by {one.change:+.1%} ({one.low:+.1%} to {one.high:+.1%}){verdict}"
         )

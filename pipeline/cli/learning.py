@@ -105,6 +105,12 @@ def learn_command(
         raise ConfigError("say where the right answers are: --labels FILE, or --run RUN for those of its top tier")
     numbers = learning_tiers(job, tiers)
     gold = _top_answers(job, run) if run is not None else read_gold(labels, job) if labels is not None else []
+    if not gold:
+        raise ConfigError(
+            f"{labels} has no answers yet: fill in its columns"
+            if labels is not None
+            else f"run {run} has no answers of its top tiers: nothing to learn from"
+        )
     sample = known_sample(job, inputs, gold, settings, name=f"job {job.name}", options=options)
     taught: list[TaughtTier] = []
     with Display() as display:

@@ -49,6 +49,11 @@ class StepAnswers:
     """Name → which texts belong to it."""
     tiers: Sequence[TierAnswers]
 
+    def judged(self, right: Truths, answered: Truths) -> Truths:
+        """Return which texts came out right: a text that no label fits (gold None) does where it has no answer."""
+        none = np.array([one is None for one in self.gold], dtype=np.bool_)
+        return np.asarray(np.where(answered, right, none), dtype=np.bool_)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
@@ -57,7 +62,7 @@ class Way:
     name: str
     values: Sequence[Any]
     right: Truths
-    """An unresolved text is not right."""
+    """An unresolved text is not right, unless no label fits it."""
     answered: Truths
     chances: Floats
     """Confidence of the answer that stands; NaN where it is not known."""
@@ -74,7 +79,7 @@ def alone(step: StepAnswers, number: int) -> Way:
     return Way(
         name=tier.tier,
         values=[value if usable else None for value, usable in zip(tier.values, tier.usable, strict=True)],
-        right=tier.right & tier.usable,
+        right=step.judged(tier.right, tier.usable),
         answered=tier.usable,
         chances=tier.chances,
         tiers=np.where(tier.usable, number, -1),
@@ -111,7 +116,7 @@ def cascade(
     return Way(
         name=name,
         values=values,
-        right=right[rows, taken] & (taken >= 0),
+        right=step.judged(right[rows, taken], taken >= 0),
         answered=taken >= 0,
         chances=np.where(taken >= 0, chances[rows, taken], np.nan),
         tiers=taken,

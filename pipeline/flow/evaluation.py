@@ -34,6 +34,7 @@ from pipeline.flow.scoring import same
 
 _SEED = 20261127
 _POINTS = 50
+_NONE = "(none)"
 
 
 class _Kept(BaseModel):
@@ -247,9 +248,14 @@ def _f1(step: StepAnswers, way: Way) -> float | None:
             for one, gold in zip(said, step.gold, strict=True)
         ]
         return field_f1(said, step.gold, matches)
-    if all(isinstance(one, str) for one in step.gold):
+    if _has_labels(step):
         return macro_f1([one if isinstance(one, str) else None for one in way.values], step.gold)
     return None
+
+
+def _has_labels(step: StepAnswers) -> bool:
+    """Whether gold is a label, or that none fits."""
+    return all(one is None or isinstance(one, str) for one in step.gold)
 
 
 def _risk(chances: Floats, right: Truths, items: int) -> list[tuple[float, float]]:
@@ -261,12 +267,12 @@ def _risk(chances: Floats, right: Truths, items: int) -> list[tuple[float, float
 
 
 def _confusion(step: StepAnswers, way: Way) -> dict[str, dict[str, int]]:
-    if not all(isinstance(one, str) for one in step.gold):
+    if not _has_labels(step):
         return {}
     table: dict[str, dict[str, int]] = {}
     for gold, said in zip(step.gold, way.values, strict=True):
-        row = table.setdefault(gold, {})
-        word = said if isinstance(said, str) else "(none)"
+        row = table.setdefault(_NONE if gold is None else gold, {})
+        word = said if isinstance(said, str) else _NONE
         row[word] = row.get(word, 0) + 1
     return table
 

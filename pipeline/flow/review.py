@@ -4,11 +4,16 @@ from pipeline.domain.job import Job
 from pipeline.domain.review import ABOVE_ALL, Change, Expected, Proposal
 from pipeline.flow.evaluation import Evaluation, StepEvaluation
 
+_SAME = 1e-4
+_CHEAPER = 0.99
+"""Costs that differ by less are the same: calls do not take the same time twice."""
+
 
 def propose(job: Job, evaluation: Evaluation, *, tolerance: float, made_at: str) -> Proposal:
     """Propose, for each step without a target, the cheapest common threshold that is right nearly as often as the best.
 
-    `tolerance` is how much less right it may be. Steps with one tier, and thresholds that stay, are left out.
+    `tolerance` is how much less right it may be. Steps with one tier, and thresholds that would be neither cheaper nor
+    more right, are left out.
     """
     changes: list[Change] = []
     expected: list[Expected] = []
@@ -17,15 +22,16 @@ def propose(job: Job, evaluation: Evaluation, *, tolerance: float, made_at: str)
         ladder = job.ladder(number)
         if found is None or not found.frontier or len(ladder) == 1 or number in job.certified_steps:
             continue
-        least, accuracy, usd, _ = _cheapest(found, tolerance)
+        least, accuracy, usd, seconds = _cheapest(found, tolerance)
         wanted = [
             Change(step=step.name, tier=job.tiers[tier_no].name, now=job.threshold(number, tier_no), proposed=least)
             for tier_no in ladder[:-1]
         ]
-        wanted = [one for one in wanted if one.now is None or abs(one.now - one.proposed) > 1e-4]  # noqa: PLR2004
-        if wanted:
+        wanted = [one for one in wanted if one.now is None or abs(one.now - one.proposed) > _SAME]
+        now = found.ways[-1]
+        before, after = (now.seconds_per_item, seconds) if usd is None else (now.usd_per_item or 0.0, usd)
+        if wanted and (accuracy > now.accuracy or after < before * _CHEAPER):
             changes += wanted
-            now = found.ways[-1]
             expected.append(
                 Expected(
                     step=step.name,

@@ -153,3 +153,17 @@ def test_the_script_contract_leaves_out_what_only_serves_to_draw() -> None:
     (one,) = found["steps"]
     assert "right" not in one["ways"][0]
     assert one["ways"][0]["accuracy"] == 0.6
+
+
+def test_a_text_that_no_label_fits_is_right_where_it_gets_none() -> None:
+    one = StepAnswers(
+        step="topic",
+        keys=list("12345"),
+        gold=["a", "a", "b", None, None],
+        slices={},
+        tiers=[tier("small", ["a", "b", "b", None, "a"], [0.9, 0.6, 0.8, np.nan, 0.7], threshold=None)],
+    )
+    found = evaluate_step(one, kind="classify", target=None)
+    assert found.ways[0].right == "10110"
+    assert found.ways[0].confusion["(none)"] == {"(none)": 1, "a": 1}
+    assert found.ways[0].f1 == pytest.approx((1 / 2 + 2 / 3 + 2 / 3) / 3)

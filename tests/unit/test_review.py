@@ -88,3 +88,10 @@ def test_a_threshold_that_is_none_is_told_with_its_line(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("proposed = 0.5", "proposed = 5.0"), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"line \d+, change\[0\]\.proposed"):
         read_proposal(path)
+
+
+def test_thresholds_that_change_neither_cost_nor_answers_stay() -> None:
+    as_good = ((0.4, 0.88, 4.99, 0.5),)
+    assert proposal(job(), found=evaluation(as_good)).change == ()
+    cheaper = ((0.4, 0.88, 4.5, 0.5),)
+    assert proposal(job(), found=evaluation(cheaper)).change[0].proposed == 0.4
