@@ -42,6 +42,8 @@ _FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
 _WEIGHTS = (0.3, 0.5, 0.7)
 """Parts of a head that are tried beside the words of the text."""
+_TRIED_APART = 8
+"""With so many labels at most a model for each of them is tried, too."""
 _SLICE = 64
 
 _Chosen: TypeAlias = tuple[LearnedStep, Chooser | None]
@@ -168,13 +170,19 @@ class _Teacher:
         classes, texts = classes_of(known.gold or (), options), known.texts
         width = len(options) + 1
 
-        def fit(rows: Rows) -> Callable[[Rows], Any]:
-            words = Words.fit([texts[row] for row in rows], classes[rows], width)
-            return lambda asked: words.see([texts[row] for row in asked])
+        def fitting(*, apart: bool) -> Fit:
+            def fit(rows: Rows) -> Look:
+                words = Words.fit([texts[row] for row in rows], classes[rows], width, apart=apart)
+                return lambda asked: words.see([texts[row] for row in asked])
 
-        taught = learn_choice({"words": fit}, classes, None, self._progress(step))
+            return fit
+
+        ways = {"at once": fitting(apart=False)} | (
+            {"apart": fitting(apart=True)} if len(options) <= _TRIED_APART else {}
+        )
+        taught = learn_choice(ways, classes, None, self._progress(step))
         one = self._step(step, taught, way="words", asked=options_digest(step.name, options), classes=classes)
-        return one, Words.fit(texts, classes, width)
+        return one, Words.fit(texts, classes, width, apart=taught.way == "apart")
 
     def _model(self, engine: Engine, step: Step, asking: Asking, known: SampleStep) -> _Chosen:
         (question,) = asking.questions
