@@ -179,11 +179,10 @@ def _answers(one: LearnedStep, seen: Seen) -> list[Given]:
 
 def _answer(one: LearnedStep, shares: NDArray[np.float64], chosen: int, sure: float) -> Given:
     if chosen == len(one.options):
-        answer: Label | Malformed = Malformed(defect=Defect.NONE_FITS, detail="none of the labels fits")
-    else:
-        answer = Label(one.options[chosen])
+        nothing = Malformed(defect=Defect.NONE_FITS, detail="none of the labels fits")
+        return Given(answer=nothing, raw_score=None, usage=_NOTHING_READ, call_no=0)
     return Given(
-        answer=answer,
+        answer=Label(one.options[chosen]),
         raw_score=RawScore(min(1.0, float(shares[chosen]))),
         confidence=Confidence(sure, calibrated=True),
         shares={option: float(share) for option, share in zip(one.options, shares, strict=False)},

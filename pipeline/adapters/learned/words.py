@@ -62,7 +62,7 @@ class Words:
         """
         if len(np.unique(classes)) < 2:  # noqa: PLR2004 — a choice is between two
             raise ValueError("there is nothing to tell apart: all texts are of one class")
-        counted = [_WORDS.transform(texts), _PIECES.transform(texts)]
+        counted = [_counted(_WORDS, texts), _counted(_PIECES, texts)]
         kept = [_kept(counted[0], 1), _kept(counted[1], _LEAST_PIECES)]
         idf = [_idf(counts[:, columns]) for counts, columns in zip(counted, kept, strict=True)]
         words = cls(
@@ -140,7 +140,7 @@ class Words:
         blocks = []
         new = np.zeros(len(texts))
         for maker, part in parts:
-            counts = maker.transform(texts)
+            counts = _counted(maker, texts)
             known = counts[:, self.hashes[part]].astype(np.float32)
             if maker is _WORDS:
                 all_words = np.diff(counts.indptr)
@@ -148,6 +148,11 @@ class Words:
             known.data = 1.0 + np.log(known.data)
             blocks.append(_unit_rows(known @ diags(self.idf[part])))
         return hstack(blocks).tocsr(), np.asarray(new, dtype=np.float64)
+
+
+def _counted(maker: HashingVectorizer, texts: Sequence[str]) -> csr_matrix:
+    """Count features; half of a surrogate pair, which cannot be hashed, counts as a question mark."""
+    return maker.transform([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
 
 
 def _all_at_once(rows: csr_matrix, classes: NDArray[np.int64], width: int) -> tuple[Weights, Weights]:
