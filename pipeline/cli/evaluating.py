@@ -9,16 +9,19 @@ from rich.table import Table
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
 from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
+from pipeline.cli.tuning import show_compared, warn_of_other_work
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.flow.evaluation import Evaluation, StepEvaluation, WayFigures, evaluation_json, moved
 from pipeline.flow.samples import gold_by_key
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import load_settings
+from pipeline.wiring.comparing import compare
 from pipeline.wiring.evaluating import ask_all, evaluated, hard_keys, kept_evaluation, labelled_steps, page_of
-from pipeline.wiring.inputs import job_from
+from pipeline.wiring.formats import FORMATS
+from pipeline.wiring.inputs import job_from, written_job
 from pipeline.wiring.parts import price_book_for, system_clock
-from pipeline.wiring.samples import items_of, read_gold
+from pipeline.wiring.samples import items_of, known_sample, read_gold
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PAGE = click.Path(dir_okay=False, path_type=Path)
@@ -53,6 +56,7 @@ def eval_group() -> None:
 @click.option("--hard", type=_FILE, help="Keys of hard texts, one a line: a slice of their own in all figures.")
 @click.option("--items", "most_items", type=click.IntRange(min=1), default=1000, show_default=True, help="At most.")
 @click.option("--paid", is_flag=True, help="Ask endpoints too, which cost money.")
+@click.option("--quant", is_flag=True, help="Compare the number formats of the job's local models instead.")
 @click.option(
     "--html", "page", type=_PAGE, help="Write a report with plots here: one file, nothing loaded from outside."
 )
@@ -69,11 +73,13 @@ def job_command(
     labels: Path,
     hard: Path | None,
     most_items: int,
-    paid: bool,  # noqa: FBT001 — click passes options by name
     page: Path | None,
     input_format: str | None,
     encoding: str,
-    as_json: bool,  # noqa: FBT001
+    *,
+    paid: bool,
+    quant: bool,
+    as_json: bool,
 ) -> None:
     """Ask every tier all labelled texts, and show what each gets right, and what the cascade makes of them.
 
@@ -84,12 +90,18 @@ def job_command(
     (or the line's number), an answer to any of the steps, and a group of your own, which becomes a slice. "hard fifth"
     is the accuracy on the texts that the first tier is least sure of. No servers are needed and no run is made. What is
     kept, in the folder `evaluations` of HEADRACE_HOME, holds no texts; `eval diff` compares two.
+
+    --quant does for each local model what `headrace models compare` does, on the same texts: size, speed, accuracy and
+    calibration error of each number format, every step asked by itself. Nothing is kept.
     """
     settings = load_settings()
+    options = SourceOptions(format=input_format, encoding=encoding)
+    if quant:
+        _compare_formats(job_file, inputs, labels, options, most_items, as_json=as_json)
+        return
     job = job_from(job_file, settings)
     refuse_costs(job, paid=paid)
     gold = gold_by_key(read_gold(labels, job))
-    options = SourceOptions(format=input_format, encoding=encoding)
     items = items_of(job, inputs, options, settings, most_items=most_items, keys=gold.keys())
     with Display() as display:
         labelled = labelled_steps(job, items, gold)
@@ -151,6 +163,29 @@ def diff(before: str, after: str, as_json: bool) -> None:  # noqa: FBT001
             str(one.lost),
         )
     out.print(table)
+
+
+def _compare_formats(
+    job_file: Path, inputs: Sequence[str], labels: Path, options: SourceOptions, most_items: int, *, as_json: bool
+) -> None:
+    settings = load_settings()
+    job = written_job(job_file)
+    models = list(dict.fromkeys(tier.model for tier in job.tiers if tier.engine == "llama"))
+    if not models:
+        raise ConfigError(f"job {job.name} has no llama tier: there are no number formats to compare")
+    gold = read_gold(labels, job)
+    sample = known_sample(job, inputs, gold, settings, name=f"job {job.name}", most_items=most_items, options=options)
+    warn_of_other_work()
+    found = {}
+    with Display() as display:
+        for model in models:
+            found[model] = compare(model, FORMATS, sample, settings, say=_say, show=display.bar)
+    if as_json:
+        print_json({"models": {model: [one.as_json() for one in formats] for model, formats in found.items()}})
+        return
+    for model, formats in found.items():
+        out.print(model, markup=False)
+        show_compared(formats)
 
 
 def refuse_costs(job: Job, *, paid: bool) -> None:

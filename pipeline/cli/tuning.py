@@ -201,10 +201,11 @@ def compare_command(
             {"model": name, "sample": sample.name, "answers": steps, "formats": [one.as_json() for one in found]}
         )
     else:
-        _show_compared(found)
+        show_compared(found)
 
 
-def _show_compared(found: Sequence[FormatFigures]) -> None:
+def show_compared(found: Sequence[FormatFigures]) -> None:
+    """Print what each number format costs and gives."""
     speeds = _table("format", "MB", "reads tokens/s", "writes tokens/s")
     steps = _table("step", "format", "right", "as shipped", "ECE", "excess")
     for one in found:

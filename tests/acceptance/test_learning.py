@@ -117,6 +117,8 @@ def test_an_evaluation_is_shown_kept_and_compared(taught: Shell) -> None:
     }
     kept = next((taught.home / "evaluations").glob("*.json")).read_text(encoding="utf-8")
     assert not [text for text, _ in ROWS if text in kept]
+    taught.run("eval", job, source, *labels, "--quant", code=2)
+    assert "there are no number formats to compare" in taught.last_stderr
     taught.run("eval", "show", "nothing", code=2)
     assert "no evaluation is called nothing" in taught.last_stderr
 
