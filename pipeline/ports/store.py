@@ -10,10 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.domain.answers import Answer
 from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing, Refusal
 from pipeline.domain.items import Item, RejectedRow
@@ -22,6 +18,7 @@ from pipeline.domain.ledger import LedgerEntry
 from pipeline.domain.outcomes import Attempt
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import CostRow, Costs, ResultLine, RunProgress, RunState
+from pipeline.ports.promises import Concluded, DrawnAnswer, HeldAnswers, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,58 +109,6 @@ class Committed:
 
     accepted: bool
     notices: tuple[ChunkNotice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Items of a run that one certificate of one step is about: those from one closing of the source to the next."""
-
-    step_no: int
-    number: int
-    """0 is the first of its step."""
-    first_item: int
-    until_item: int
-    """Item numbers from the first up to, not including, the second."""
-    items: int
-    """How many texts have or get an answer in it; neither copies nor the unresolved are counted: the promise is about
-    answers, and what has none must not make room for mistakes."""
-    drawing: Drawing | None = None
-    """None: nothing was drawn yet."""
-    drawn: tuple[int, ...] = ()
-    """Item numbers."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldAnswers:
-    """Answers of one window that wait; arrays of one length."""
-
-    item_nos: NDArray[np.int64]
-    tier_nos: NDArray[np.int64]
-    confidences: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrawnAnswer:
-    """What a cheap tier and the reference say of a drawn item."""
-
-    item_no: int
-    tier_no: int
-    confidence: float
-    answer: Answer
-    reference: Answer | None
-    """None: the reference has no answer that can be accepted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Concluded:
-    """A window that was decided, as people look it up."""
-
-    window: Window
-    decision: Certificate | Refusal
-    version: int
-    """The PolicyVersion that it made."""
-    audit: Audited | None = None
-    """What the reference said of answers that it let stand; None: not asked, or not all answered yet."""
 
 
 class IngestStore(Protocol):

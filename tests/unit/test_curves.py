@@ -1,3 +1,5 @@
+"""From signals to the chance of being right: what every curve gives, and which one is chosen."""
+
 from typing import TypeAlias
 
 import numpy as np

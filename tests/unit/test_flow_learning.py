@@ -1,3 +1,5 @@
+"""What is learned is judged on texts that were not learned from."""
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray

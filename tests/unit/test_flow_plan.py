@@ -1,3 +1,5 @@
+"""Ladders tried on the answers of three tiers whose confidence tells when they are right."""
+
 from decimal import Decimal
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""A job file that is changed keeps all that is not."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Tables that people fill in: drawn, written, and read back with every mistake in its place."""
+
 import csv
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Choosing by hidden states, and by these and words together."""
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray

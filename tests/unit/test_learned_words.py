@@ -1,3 +1,5 @@
+"""Choosing by words: what is told apart, what is a signal, and what is kept of the texts."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Numbers about answers whose truth is known, against those of small worked series."""
+
 import itertools
 
 import numpy as np

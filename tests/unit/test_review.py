@@ -1,3 +1,5 @@
+"""Thresholds proposed from an evaluation, as files that people read."""
+
 from pathlib import Path
 
 import pytest
