@@ -30,6 +30,25 @@ class FlowerAddress:
     password: str = field(repr=False)
 
 
+def threads_of(job: Job, granted: int) -> dict[str, int]:
+    """Return each tier's share of the granted CPUs: local models that work at the same time divide them.
+
+    Where every step with several tiers has a target, the last tiers begin when those below them are through, since
+    answers are held until then: both get all CPUs.
+    """
+    ladders = [job.ladder(number) for number in range(len(job.steps))]
+    tops = {ladder[-1] for ladder in ladders}
+    certified = all(len(ladder) == 1 or number in job.certified_steps for number, ladder in enumerate(ladders))
+    below = {number for ladder in ladders for number in ladder[:-1]}
+    in_turns = certified and bool(job.certified_steps) and not tops & below
+    groups = [tops, below] if in_turns else [tops | below]
+    shares = dict.fromkeys((tier.name for tier in job.tiers), 1)
+    for group in groups:
+        llamas = [job.tiers[number].name for number in group if job.tiers[number].engine == "llama"]
+        shares |= dict.fromkeys(llamas, max(1, granted // max(1, len(llamas))))
+    return shares
+
+
 class Stack:
     """A context manager: all processes end with it."""
 
@@ -55,12 +74,11 @@ class Stack:
     def start_workers(self) -> None:
         """Start one worker per tier; each loads its model while the source is being read."""
         self._job_file().write_text(self._job.model_dump_json(), encoding="utf-8")
-        llamas = sum(tier.engine == "llama" for tier in self._job.tiers)
-        threads = max(1, granted_cpus() // max(1, llamas))
+        shares = threads_of(self._job, granted_cpus())
         for tier in self._job.tiers:
             argv = (
                 *(sys.executable, "-m", "workers"),
-                *("--job", str(self._job_file()), "--tier", tier.name, "--threads", str(threads)),
+                *("--job", str(self._job_file()), "--tier", tier.name, "--threads", str(shares[tier.name])),
             )
             self._supervisor.start(
                 Child(
