@@ -141,10 +141,6 @@ class Job(BaseModel):
         canonical = json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def tier(self, name: str) -> Tier:
-        """Return the tier of that name; raises StopIteration where there is none."""
-        return next(tier for tier in self.tiers if tier.name == name)
-
     def ladder(self, step_no: int) -> tuple[int, ...]:
         """Return the tier numbers that may answer step `step_no`, cheapest first."""
         step = self.steps[step_no]

@@ -14,7 +14,7 @@ from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine, TimedEngine
 from pipeline.settings import Settings, secret_from
 from pipeline.wiring.fit import TierNeed, refuse_unless_it_fits, room_here, tier_need
-from pipeline.wiring.lessons import lesson_of
+from pipeline.wiring.lessons import learned_files, lesson_of
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -83,7 +83,7 @@ def check_lesson(job: Job, tier_no: int, settings: Settings) -> None:
     tier = job.tiers[tier_no]
     if tier.engine != "llama" or tier.learned is None:
         return
-    about = lesson_of(tier.learned, settings).about
+    about = learned_files(settings).about(tier.learned)
     name = llama_name(tier, model_store(settings).best(tier.model, machine=processor_name()))
     if about.model != name:
         raise ModelError(

@@ -90,7 +90,7 @@ def _lesson(tier: Tier, settings: Settings) -> Finding:
         pinned = learned_files(settings).pinned(tier.lesson or "")
         if pinned is None:
             return warning(name, f"nothing has been learned as {tier.lesson} here", "headrace learn JOB INPUT")
-        about = learned_files(settings).load(pinned).about
+        about = learned_files(settings).about(pinned)
     except HeadraceError as error:
         return failure(name, str(error))
     return ok(name, f"{pinned}: {', '.join(one.step for one in about.steps)}")

@@ -1,9 +1,11 @@
 """What tiers have learned, found for a run: each tier is bound to it when its job is read, and loads it to answer."""
 
+from collections.abc import Mapping
+
 from pipeline.adapters.learned.files import LearnedFiles, Lesson
 from pipeline.domain.errors import ModelError
 from pipeline.domain.job import Job
-from pipeline.domain.learned import Learned, options_digest
+from pipeline.domain.learned import options_digest
 from pipeline.domain.steps import Choice, Step
 from pipeline.domain.tiers import Tier
 from pipeline.settings import Settings
@@ -29,38 +31,31 @@ def with_lessons(job: Job, settings: Settings) -> Job:
     as it says. Raises ModelError where a step has no other tier, or where its labels are not those that were learned.
     """
     files = learned_files(settings)
-    tiers = {tier.name: _bound(tier, files) for tier in job.tiers}
-    able = {
-        tier.name: None if tier.lesson is None else files.load(tier.lesson).about
-        for tier in tiers.values()
-        if tier is not None and tier.engine == "classical"
-    }
-    ladders = {
-        step.name: tuple(
-            job.tiers[number].name
-            for number in job.ladder(step_no)
-            if job.tiers[number].engine != "classical"
-            or _can(able.get(job.tiers[number].name), job.tiers[number], step)
-        )
-        for step_no, step in enumerate(job.steps)
-    }
-    for step_no, step in enumerate(job.steps):
-        if not ladders[step.name]:
-            alone = job.tiers[job.ladder(step_no)[-1]].name
-            raise ModelError(
-                f"step {step.name} is answered by tier {alone} alone, which has not learned it: headrace learn"
-            )
+    bound = {tier.name: _bound(tier, files) for tier in job.tiers}
+    ladders = {step.name: _ladder(job, number, bound, files) for number, step in enumerate(job.steps)}
     asked = {name for ladder in ladders.values() for name in ladder}
-    kept = [
-        tier
-        for name, tier in tiers.items()
-        if tier is not None and (name in asked or job.tier(name).engine != "classical")
-    ]
+    tiers = [one for name, one in bound.items() if one is not None and (name in asked or one.engine != "classical")]
     steps = [
-        step.model_copy(update={"ladder": ladders[step.name]}) if _shortened(job, number, ladders[step.name]) else step
+        step if ladders[step.name] == _names(job, number) else step.model_copy(update={"ladder": ladders[step.name]})
         for number, step in enumerate(job.steps)
     ]
-    return _with_target(job.model_copy(update={"tiers": tuple(kept), "steps": tuple(steps)}))
+    return _with_target(job.model_copy(update={"tiers": tuple(tiers), "steps": tuple(steps)}))
+
+
+def _ladder(job: Job, step_no: int, bound: Mapping[str, Tier | None], files: LearnedFiles) -> tuple[str, ...]:
+    """Return the tiers of a step's ladder that can answer it; raises ModelError where there is none."""
+    names = _names(job, step_no)
+    able = tuple(name for name in names if _can(bound[name], job.steps[step_no], files))
+    if not able:
+        raise ModelError(
+            f"step {job.steps[step_no].name} is answered by tier {names[-1]} alone, which has not learned it: headrace "
+            "learn JOB"
+        )
+    return able
+
+
+def _names(job: Job, step_no: int) -> tuple[str, ...]:
+    return tuple(job.tiers[number].name for number in job.ladder(step_no))
 
 
 def _with_target(job: Job) -> Job:
@@ -84,9 +79,11 @@ def _bound(tier: Tier, files: LearnedFiles) -> Tier | None:
     return None if tier.engine == "classical" else tier.model_copy(update={"learned": None})
 
 
-def _can(about: Learned | None, tier: Tier, step: Step) -> bool:
-    """Whether a classical tier has learned a step; raises ModelError where it learned other labels of it."""
-    one = None if about is None else about.of(step.name)
+def _can(tier: Tier | None, step: Step, files: LearnedFiles) -> bool:
+    """Whether a tier can answer a step; raises ModelError where a classical one learned other labels of it."""
+    if tier is None or tier.engine != "classical":
+        return tier is not None
+    one = files.about(tier.model).of(step.name)
     if one is None:
         return False
     options = step.form.options if isinstance(step.form, Choice) else ()
@@ -96,7 +93,3 @@ def _can(about: Learned | None, tier: Tier, step: Step) -> bool:
             "leave the tier out of the step's `ladder`"
         )
     return True
-
-
-def _shortened(job: Job, step_no: int, ladder: tuple[str, ...]) -> bool:
-    return ladder != tuple(job.tiers[number].name for number in job.ladder(step_no))

@@ -7,12 +7,13 @@
     └── tickets.json                    which of them a job that says `tickets` gets now
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -92,6 +93,18 @@ class LearnedFiles:
 
     def load(self, pinned: str) -> Lesson:
         """Read NAME@DIGEST; raises ModelError for a file that is missing, or is not what its name says."""
+        with self._opened(pinned) as arrays:
+            about = _about(arrays)
+            choosers = {one.step: _chooser(one, arrays) for one in about.steps if one.way != "curve"}
+        return Lesson(about=about, choosers=choosers)
+
+    def about(self, pinned: str) -> Learned:
+        """Read what NAME@DIGEST says of itself only; raises ModelError as `load` does."""
+        with self._opened(pinned) as arrays:
+            return _about(arrays)
+
+    @contextlib.contextmanager
+    def _opened(self, pinned: str) -> Iterator[Mapping[str, NDArray[Any]]]:
         name, _, digest = pinned.partition("@")
         path = self._path(name, digest)
         try:
@@ -103,19 +116,17 @@ class LearnedFiles:
         if hashlib.sha256(content).hexdigest()[:DIGITS] != digest:
             raise ModelError(f"{path} is damaged: its content is not what its name says; {_AGAIN}")
         try:
-            return _lesson(content)
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile, ValidationError):
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                yield arrays
+        except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, ValidationError):
             raise ModelError(f"{path} is none of this release's files; {_AGAIN}") from None
 
     def _path(self, name: str, digest: str) -> Path:
         return self._folder / f"{name}@{digest}.npz"
 
 
-def _lesson(content: bytes) -> Lesson:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        about = Learned.model_validate_json(arrays[_ABOUT].tobytes())
-        choosers = {one.step: _chooser(one, arrays) for one in about.steps if one.way != "curve"}
-    return Lesson(about=about, choosers=choosers)
+def _about(arrays: Mapping[str, NDArray[Any]]) -> Learned:
+    return Learned.model_validate_json(arrays[_ABOUT].tobytes())
 
 
 def _chooser(one: LearnedStep, arrays: Mapping[str, NDArray[Any]]) -> Chooser:
