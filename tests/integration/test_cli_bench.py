@@ -1,18 +1,15 @@
 """`headrace bench engine` and the samples of `models tune` and `compare`, typed as users do, on the smallest model."""
 
 import json
-import logging
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
 
-from pipeline.cli import main
 from pipeline.settings import load_settings
 from pipeline.wiring.fusing import fuse_decisions
 from pipeline.wiring.inputs import written_job
+from tests.integration.conftest import Run
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 NAME = "smollm2-135m-instruct"
@@ -40,8 +37,6 @@ model = "m"
 WORDS = ["I love it", "It broke, money back please", "It is a lamp", "Where is my parcel?", "Refund me now"]
 ROWS = [f"{WORDS[number % 5]} ({number // 5})" for number in range(104)] + ["I love it (0)"]
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def folder(tmp_path: Path, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -57,25 +52,6 @@ def folder(tmp_path: Path, model_path: Callable[[str], Path], monkeypatch: pytes
     gold = [json.dumps({"key": f"T-{number}", "mood": "neutral"}) for number in range(len(ROWS))]
     (tmp_path / "gold.jsonl").write_text("\n".join(gold), encoding="utf-8")
     return tmp_path
-
-
-@pytest.fixture
-def headrace(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Return a function that runs a command: exit code, standard output, standard error."""
-    root = logging.getLogger()
-    handlers, level, on_stop = list(root.handlers), root.level, signal.getsignal(signal.SIGTERM)
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in argv])
-        shown = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, shown.out, shown.err
-
-    yield run
-    root.handlers[:], root.level = handlers, level
-    signal.signal(signal.SIGTERM, on_stop)
-    structlog.reset_defaults()
 
 
 def test_a_tier_is_measured_both_ways_and_its_evidence_decides_the_next_run(folder: Path, headrace: Run) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from pipeline.cli import main
+from tests.integration.conftest import Run
 
 NAME = "smollm2-135m-instruct"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -49,23 +49,6 @@ def model(folder: Path, original: Path) -> Path:
     """Put the smallest real model into the folder."""
     (folder / FILE).symlink_to(original)
     return folder / FILE
-
-
-@pytest.fixture
-def headrace(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Return a function that runs a command: exit code, standard output, standard error."""
-
-    def run(*argv: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(argv)
-        shown = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, shown.out, shown.err
-
-    return run
-
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 def states(headrace: Run, *options: str) -> dict[str, str]:

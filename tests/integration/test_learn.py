@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
-from pipeline.cli import main
 from pipeline.domain.answers import Label
 from pipeline.domain.errors import ModelError
 from pipeline.domain.job import Job
@@ -18,6 +16,7 @@ from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for
 from pipeline.wiring.inputs import job_from, warn_of_gaps
+from tests.integration.conftest import Run
 from tests.learning_cases import tickets
 
 SMALL = "smollm2-135m-instruct"
@@ -42,23 +41,6 @@ engine = "llama"
 model = "smollm2-135m-instruct"
 learned = "test-small"
 """
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def _keep_the_log_settings() -> None:
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def headrace(capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        seen = capsys.readouterr()
-        return int(ended.value.code or 0), seen.out, seen.err
-
-    return run
 
 
 @pytest.fixture
@@ -83,7 +65,7 @@ def learned(code: int, out: str, err: str) -> dict[str, Any]:
     return found
 
 
-def test_words_learn_from_labels_and_the_job_is_bound_to_what_they_learned(headrace: Command, folder: Path) -> None:
+def test_words_learn_from_labels_and_the_job_is_bound_to_what_they_learned(headrace: Run, folder: Path) -> None:
     words = ("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl", "--tier", "words")
     found = learned(*headrace(*words, "--json"))
     (tier,) = found["tiers"]
@@ -99,7 +81,7 @@ def test_words_learn_from_labels_and_the_job_is_bound_to_what_they_learned(headr
     assert bound.ladder(1) == (1,), "nobody taught the words any moods"
 
 
-def test_a_job_whose_labels_were_never_learned_is_refused_before_it_runs(headrace: Command, folder: Path) -> None:
+def test_a_job_whose_labels_were_never_learned_is_refused_before_it_runs(headrace: Run, folder: Path) -> None:
     headrace("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl", "--tier", "words")
     alone = (folder / "job.toml").read_text(encoding="utf-8").partition('[[tiers]]\nname = "small"')[0]
     (folder / "job.toml").write_text(alone, encoding="utf-8")
@@ -119,7 +101,7 @@ def test_a_job_whose_labels_were_never_learned_is_refused_before_it_runs(headrac
     ],
 )
 def test_what_cannot_be_learned_is_told_with_the_way_out(
-    headrace: Command, folder: Path, words: tuple[str, ...], told: str
+    headrace: Run, folder: Path, words: tuple[str, ...], told: str
 ) -> None:
     lines = (folder / "gold.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "few.jsonl").write_text("".join(lines[:3]), encoding="utf-8")
@@ -133,7 +115,7 @@ def test_what_cannot_be_learned_is_told_with_the_way_out(
 @pytest.mark.model
 @pytest.mark.timeout(600)
 def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
-    headrace: Command, folder: Path, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    headrace: Run, folder: Path, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADRACE_MODELS", str(model_path(SMALL).parent))
     monkeypatch.setattr("pipeline.wiring.lessons.FOLDER", str(folder / "lessons"))
