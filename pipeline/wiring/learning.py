@@ -251,9 +251,14 @@ class _School:
     classes: Rows
     width: int
     _words: dict[bytes, Words] = field(default_factory=dict)
+    _heads: dict[tuple[bytes, float], Head] = field(default_factory=dict)
 
     def fit_head(self, rows: Rows, c: float) -> Head:
-        return Head.fit(self.states[rows], self.shares[rows], self.classes[rows], self.width, c=c)
+        """Return a head fitted on these rows, fitted once however often it is asked for."""
+        key = rows.tobytes(), c
+        if key not in self._heads:
+            self._heads[key] = Head.fit(self.states[rows], self.shares[rows], self.classes[rows], self.width, c=c)
+        return self._heads[key]
 
     def fit_words(self, rows: Rows) -> Words:
         """Return words fitted on these rows, fitted once however often they are asked for."""
