@@ -161,7 +161,7 @@ def test_any_change_of_meaning_changes_the_digest(tmp_path: Path, old: str, new:
             'engine = "lama"',
             "tiers.small.engine",
             'engine = "lama"',
-            "allowed: llama, openai, inst",
+            "allowed: llama, openai, classical, instant",
         ),
         ("category = 0.9", "catgory = 0.9", "tiers.small.accept_at", "accept_at =", "allowed: category, default, det"),
         ("default = 0.85", "default = 8.5", "tiers.small.accept_at.default", "accept_at =", "less than or equal to"),

@@ -57,6 +57,10 @@ def test_numbers_that_no_engine_can_work_with_are_refused(name: str, value: floa
         {"concurrency": 0},
         {"api_key_env": "sk-1234"},
         {"api_key": "sk-1234"},
+        {"engine": "classical", "model": "Not A Name"},
+        {"engine": "classical", "learned": "words"},
+        {"engine": "openai", "learned": "words"},
+        {"learned": "../words"},
     ],
 )
 def test_a_tier_outside_its_limits_is_refused(keys: dict[str, object]) -> None:
@@ -69,7 +73,9 @@ def test_tiers_that_differ_in_what_no_worker_needs_to_know_share_a_pool(keys: di
     assert tier(**keys).pool == tier().pool
 
 
-@pytest.mark.parametrize("keys", [{"model": "n"}, {"name": "large"}, {"gpu_layers": 9}, {"context_tokens": 512}])
+@pytest.mark.parametrize(
+    "keys", [{"model": "n"}, {"learned": "n"}, {"name": "large"}, {"gpu_layers": 9}, {"context_tokens": 512}]
+)
 def test_tiers_that_need_another_engine_have_a_pool_of_their_own(keys: dict[str, object]) -> None:
     assert tier(**keys).pool != tier().pool
 
