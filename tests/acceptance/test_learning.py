@@ -143,10 +143,10 @@ def test_a_plan_leaves_out_a_tier_that_earns_nothing_and_writes_the_ladder(taugh
 def test_thresholds_are_proposed_applied_and_remembered(taught: Shell) -> None:
     job, source = path(taught, "job.toml"), path(taught, "all.jsonl")
     learn(taught, "known.jsonl", "--labels", "gold.jsonl", "--tier", "words")
-    plain = "# kept\n" + job.read_text(encoding="utf-8").replace(TARGET, "")
-    job.write_text(
-        plain.replace('price = "per-token-small"', 'price = "per-token-small"\naccept_at = 1.0'), encoding="utf-8"
-    )
+    text = job.read_text(encoding="utf-8").replace(TARGET, "")
+    # Words read no tokens, so that a price per token makes all ways cost nothing: without prices seconds count.
+    unpriced = text.replace('price = "per-token-large"\n', "").replace('price = "per-token-small"', "accept_at = 1.0")
+    job.write_text(f"# kept\n{unpriced}", encoding="utf-8")
     assert taught.json("policy", "show", job)["thresholds"] == [
         {"step": "topic", "tier": "words", "threshold": 1.0, "from": "job"},
         {"step": "topic", "tier": "reference", "threshold": None, "from": "default"},
