@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.table import Table
 
+from pipeline.cli.evaluation_tables import moved_table, remarks, step_table
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
 from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
 from pipeline.cli.tuning import show_compared, warn_of_other_work
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
-from pipeline.flow.evaluation import Evaluation, StepEvaluation, WayFigures, evaluation_json, moved
+from pipeline.flow.evaluation import Evaluation, evaluation_json, moved
 from pipeline.flow.samples import gold_by_key
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import load_settings
@@ -149,20 +149,7 @@ def diff(before: str, after: str, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         print_json({"moved": [one.model_dump(mode="json") for one in found]})
         return
-    table = _table("step", "answered by", "texts", "before", "after", "change", "95 % interval", "gained", "lost")
-    for one in found:
-        table.add_row(
-            one.step,
-            one.way,
-            f"{one.items:,}",
-            f"{one.before:.1%}",
-            f"{one.after:.1%}",
-            f"{one.change:+.1%}{' *' if one.clear else ''}",
-            f"{one.low:+.1%} … {one.high:+.1%}",
-            str(one.gained),
-            str(one.lost),
-        )
-    out.print(table)
+    out.print(moved_table(found))
 
 
 def _compare_formats(
@@ -209,73 +196,11 @@ def _report(found: Evaluation, page: Path | None, *, as_json: bool) -> None:
         print_json(evaluation_json(found))
         return
     for step in found.steps:
-        out.print(_step_table(step))
-        for line in _remarks(step):
+        out.print(step_table(step))
+        for line in remarks(step):
             out.print(line, markup=False, soft_wrap=True)
     out.print(f"kept as {found.name}", markup=False)
 
 
-def _step_table(step: StepEvaluation) -> Table:
-    slices = list(step.ways[0].slices)
-    table = _table(
-        step.step,
-        "right",
-        "F1",
-        "hard fifth",
-        *slices,
-        "ECE",
-        "excess",
-        "Brier",
-        "goes up",
-        "ms a text",
-        "USD a million",
-    )
-    for way in step.ways:
-        table.add_row(
-            way.name,
-            f"{way.accuracy:.1%}",
-            _number(way.f1),
-            f"{way.hard_fifth:.1%}",
-            *(f"{way.slices[name]:.1%}" for name in slices),
-            _number(way.ece),
-            _number(way.ece_excess),
-            _number(way.brier),
-            f"{way.escalated:.0%}" if way.name == "cascade" else "-",
-            f"{way.seconds_per_item * 1e3:,.2f}",
-            _usd(way),
-        )
-    return table
-
-
-def _remarks(step: StepEvaluation) -> Sequence[str]:
-    lines = []
-    if step.target is not None:
-        least = f"{step.threshold or 0:.3f}"
-        lines.append(f"target {step.target:.1%}: in hindsight kept on these texts from a confidence of {least} on")
-    if step.earns is not None:
-        one = step.earns
-        price = "" if one.usd_per_gain is None else f", ${one.usd_per_gain:.6f} for each more right answer"
-        verdict = price if one.clear else ": it is not shown that it earns its price"
-        lines.append(
-            f"the last tier changes accuracy by {one.change:+.1%} ({one.low:+.1%} to {one.high:+.1%}){verdict}"
-        )
-    return lines
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _usd(way: WayFigures) -> str:
-    return "unknown" if way.usd_per_item is None else f"{way.usd_per_item * 1e6:,.2f}"
-
-
 def _say(what: str) -> None:
     err.print(what, markup=False, soft_wrap=True)
-
-
-def _table(*columns: str) -> Table:
-    table = Table()
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
-    return table

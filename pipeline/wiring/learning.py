@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.engine import ask_for_head, states_of
 from pipeline.adapters.learned.files import Chooser, Lesson
-from pipeline.adapters.learned.heads import Head
 from pipeline.adapters.learned.words import Words
 from pipeline.asking import Asking, askings
 from pipeline.domain.errors import ConfigError
@@ -37,6 +35,7 @@ from pipeline.settings import Settings
 from pipeline.wiring.engines import llama_engine, model_for
 from pipeline.wiring.formats import Say, Show
 from pipeline.wiring.lessons import learned_files
+from pipeline.wiring.school import School
 
 _FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
@@ -202,7 +201,7 @@ class _Teacher:
     ) -> _Chosen:
         options = step.form.options if isinstance(step.form, Choice) else ()
         states, shares = states_of(given, options)
-        school = _School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
+        school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
         heads = {str(c): school.head(c) for c in _FREEDOMS}
         taught = learn_choice(heads, classes, right, self._progress(step))
         c = float(taught.way or _FREEDOMS[0])
@@ -239,49 +238,6 @@ class _Teacher:
             curve=taught.curve,
             figures=taught.figures,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _School:
-    """One step's texts as a model read them, and the ways to learn from some of them."""
-
-    states: NDArray[np.float32]
-    shares: NDArray[np.float64]
-    texts: Sequence[str]
-    classes: Rows
-    width: int
-    _words: dict[bytes, Words] = field(default_factory=dict)
-    _heads: dict[tuple[bytes, float], Head] = field(default_factory=dict)
-
-    def fit_head(self, rows: Rows, c: float) -> Head:
-        """Return a head fitted on these rows, fitted once however often it is asked for."""
-        key = rows.tobytes(), c
-        if key not in self._heads:
-            self._heads[key] = Head.fit(self.states[rows], self.shares[rows], self.classes[rows], self.width, c=c)
-        return self._heads[key]
-
-    def fit_words(self, rows: Rows) -> Words:
-        """Return words fitted on these rows, fitted once however often they are asked for."""
-        key = rows.tobytes()
-        if key not in self._words:
-            self._words[key] = Words.fit([self.texts[row] for row in rows], self.classes[rows], self.width)
-        return self._words[key]
-
-    def head(self, c: float) -> Fit:
-        def fit(rows: Rows) -> Look:
-            head = self.fit_head(rows, c)
-            return lambda others: head.see(self.states[others], self.shares[others], ())
-
-        return fit
-
-    def both(self, c: float, weight: float) -> Fit:
-        def fit(rows: Rows) -> Look:
-            pair = Both(head=self.fit_head(rows, c), words=self.fit_words(rows), weight=weight)
-            return lambda others: pair.see(
-                self.states[others], self.shares[others], [self.texts[row] for row in others]
-            )
-
-        return fit
 
 
 def _first(step: SampleStep, most: int) -> SampleStep:
