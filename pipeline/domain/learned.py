@@ -99,15 +99,15 @@ def choice_signals(shares: Floats) -> Floats:
     )
 
 
-def said_signals(given: Sequence[Given]) -> Floats:
+def said_signals(given: Sequence[Given], *, width: int | None = None) -> Floats:
     """Return signals (answers, n) of answers by what their engine says of them.
 
     Of a label its log-odds; of a record besides those the least sure field's, their mean, and how many are null.
-    NaN where the engine gave no probability.
+    NaN where the engine gave no probability, or says less than `width` signals want (None: than the others').
     """
     rows = [_said(one) for one in given]
-    width = max(map(len, rows), default=1)
-    return np.array([row if len(row) == width else [np.nan] * width for row in rows], dtype=np.float64)
+    wanted = width or max(map(len, rows), default=1)
+    return np.array([row[:wanted] if len(row) >= wanted else [np.nan] * wanted for row in rows], dtype=np.float64)
 
 
 def _said(given: Given) -> list[float]:

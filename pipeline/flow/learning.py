@@ -53,12 +53,12 @@ def order_of(texts: Sequence[str]) -> list[int]:
 
 
 def learn_choice(
-    ways: Mapping[str, Fit], classes: Rows, before: NDArray[np.bool_] | None, show: Show = lambda _done, _of: None
+    ways: Mapping[str, Fit], classes: Rows, before: float | None, show: Show = lambda _done, _of: None
 ) -> Taught:
     """Try each way of fitting on parts of the texts, and return the best with its curve; texts in a random order.
 
-    `classes` are the right ones, `before` whether the model's own choices are right. ValueError where nothing can be
-    learned: fewer than 40 texts, or a class that all of them share.
+    `classes` are the right ones, `before` the share of the model's own choices that are right. ValueError where nothing
+    can be learned: fewer than 40 texts, or a class that all of them share.
     """
     if len(classes) < LEAST_ROWS:
         raise ValueError(f"{len(classes)} labelled texts are too few: {LEAST_ROWS} or more teach something")
@@ -86,7 +86,12 @@ def learn_confidence(signals: Floats, right: NDArray[np.bool_]) -> Taught:
     if len(right) < LEAST_ROWS:
         raise ValueError(f"{len(right)} labelled texts are too few: {LEAST_ROWS} or more teach something")
     chosen = choose_curve(signals, right)
-    return Taught(way=None, curve=chosen.curve, figures=_figures(chosen, right, right))
+    return Taught(way=None, curve=chosen.curve, figures=_figures(chosen, right, float(right.mean())))
+
+
+def better(chosen: Taught | None, own: Taught) -> Taught:
+    """Return what was learned to choose, or how sure to be of the model's own choice where that is right more often."""
+    return own if chosen is None or chosen.figures.accuracy < own.figures.accuracy else chosen
 
 
 def right_answers(given: Sequence[Given], gold: Sequence[Any]) -> NDArray[np.bool_]:
@@ -110,12 +115,12 @@ def _put_together(parts: Sequence[Seen], folds: Rows) -> Seen:
     return Seen(shares=shares, signals=signals)
 
 
-def _figures(chosen: Chosen, right: NDArray[np.bool_], before: NDArray[np.bool_] | None) -> Figures:
+def _figures(chosen: Chosen, right: NDArray[np.bool_], before: float | None) -> Figures:
     excess = excess_calibration_error(chosen.chances.tolist(), right.tolist(), np.random.default_rng(_SEED))
     return Figures(
         rows=len(right),
         accuracy=float(right.mean()),
-        before=None if before is None else float(before.mean()),
+        before=before,
         log_loss=chosen.loss,
         plain_log_loss=chosen.plain_loss,
         ece_excess=0.0 if excess is None else excess,

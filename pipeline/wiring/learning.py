@@ -8,14 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pipeline.adapters.learned.both import Both
-from pipeline.adapters.learned.engine import ask_for_head, states_of
+from pipeline.adapters.learned.engine import SHARES_UP_TO, ask_for_head, states_of
 from pipeline.adapters.learned.files import Chooser, Lesson
 from pipeline.adapters.learned.words import Words
 from pipeline.asking import Asking, askings
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.learned import Figures, Learned, LearnedStep, classes_of, options_digest, said_signals
-from pipeline.domain.metrics import Truths
 from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Choice, Step
 from pipeline.flow.learning import (
@@ -24,6 +23,7 @@ from pipeline.flow.learning import (
     Look,
     Rows,
     Taught,
+    better,
     learn_choice,
     learn_confidence,
     order_of,
@@ -186,34 +186,48 @@ class _Teacher:
     def _model(self, engine: Engine, step: Step, asking: Asking, known: SampleStep) -> _Chosen:
         (question,) = asking.questions
         texts, gold = known.texts, known.gold or ()
-        asks = [ask_for_head(Ask(question=question, text=text, on_long="truncate")) for text in texts]
+        plain = [Ask(question=question, text=text, on_long="truncate") for text in texts]
         if not isinstance(step.form, Choice):
-            asks = [replace(ask, hidden=False) for ask in asks]
-        given = self._answers(engine, asks, step)
+            own = self._own(self._answers(engine, plain, step), asking, gold)
+            return self._step(step, own, way="curve", asked=question.digest), None
+        given = self._answers(engine, list(map(ask_for_head, plain)), step)
+        # With many labels an ask for the hidden state reads no more than that: what the model chooses is asked beside.
+        guesses = len(step.form.options) > SHARES_UP_TO and not step.form.full
+        own = self._own(self._answers(engine, plain, step) if guesses else given, asking, gold)
+        classes = classes_of(gold, step.form.options)
+        try:
+            taught, head = self._head(step, given, texts, classes, own.figures.accuracy)
+        except ValueError:  # one class only: there is nothing to choose
+            return self._step(step, own, way="curve", asked=question.digest), None
+        if better(taught, own) is own:
+            return self._step(step, own, way="curve", asked=question.digest), None
+        return self._step(step, taught, way="head", asked=question.digest, classes=classes), head
+
+    @staticmethod
+    def _own(given: Sequence[Given], asking: Asking, gold: Sequence[Any]) -> Taught:
+        """Learn how sure to be of the model's own answers; those without a probability teach nothing."""
         right = right_answers([asking.merge([one]) for one in given], gold)
-        if isinstance(step.form, Choice):
-            return self._head(step, question.digest, given, texts, classes_of(gold, step.form.options), right)
-        taught = learn_confidence(said_signals(given), right)
-        return self._step(step, taught, way="curve", asked=question.digest), None
+        signals = said_signals(given)
+        known = ~np.isnan(signals[:, 0])
+        taught = learn_confidence(signals[known], right[known])
+        figures = taught.figures.model_copy(update={"accuracy": float(right.mean()), "before": float(right.mean())})
+        return replace(taught, figures=figures)
 
     def _head(
-        self, step: Step, asked: str, given: Sequence[Given], texts: Sequence[str], classes: Rows, right: Truths
-    ) -> _Chosen:
+        self, step: Step, given: Sequence[Given], texts: Sequence[str], classes: Rows, before: float
+    ) -> tuple[Taught, Chooser]:
         options = step.form.options if isinstance(step.form, Choice) else ()
         states, shares = states_of(given, options)
         school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
         heads = {str(c): school.head(c) for c in _FREEDOMS}
-        taught = learn_choice(heads, classes, right, self._progress(step))
+        taught = learn_choice(heads, classes, before, self._progress(step))
         c = float(taught.way or _FREEDOMS[0])
-        pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, classes, right, self._progress(step))
+        pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, classes, before, self._progress(step))
         every = np.arange(len(classes))
-        chooser: Chooser = school.fit_head(every, c)
+        head = school.fit_head(every, c)
         if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
-            taught = pairs
-            chooser = Both(
-                head=school.fit_head(every, c), words=school.fit_words(every), weight=float(pairs.way or 1.0)
-            )
-        return self._step(step, taught, way="head", asked=asked, classes=classes), chooser
+            return pairs, Both(head=head, words=school.fit_words(every), weight=float(pairs.way or 1.0))
+        return taught, head
 
     def _answers(self, engine: Engine, asks: Sequence[Ask], step: Step) -> list[Given]:
         given: list[Given] = []

@@ -15,7 +15,7 @@ from pipeline.ports.engine import Ask
 from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for
-from pipeline.wiring.inputs import job_from, warn_of_gaps
+from pipeline.wiring.inputs import job_from, warn_of_gaps, written_job
 from tests.integration.conftest import Run
 from tests.learning_cases import tickets
 
@@ -149,3 +149,26 @@ def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
         engine_for(other, settings, threads=2)
     with pytest.raises(ModelError, match="was learned with smollm2"):
         warn_of_gaps(job.model_copy(update={"tiers": (other,)}), settings)
+
+
+@pytest.mark.model
+@pytest.mark.timeout(600)
+def test_a_model_that_is_right_by_itself_is_only_taught_how_sure_to_be(
+    headrace: Run, folder: Path, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_MODELS", str(model_path(SMALL).parent))
+    monkeypatch.setattr("pipeline.wiring.lessons.FOLDER", str(folder / "lessons"))
+    job = written_job(folder / "job.toml")
+    rows = tickets("billing", "technical", "account", None)[:60]
+    engine = engine_for(job.tiers[1].model_copy(update={"learned": None}), load_settings(), threads=2)
+    try:
+        given = engine.answer([Ask(question=question_of(job.steps[0]), text=text) for text, _ in rows]).given
+    finally:
+        engine.close()
+    said = [one.answer.value for one in given if one is not None and isinstance(one.answer, Label)]
+    gold = [{"key": f"T{number}", "topic": label} for number, label in enumerate(said)]
+    (folder / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in gold), encoding="utf-8")
+    arguments = ("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "own.jsonl", "--tier", "small")
+    (tier,) = learned(*headrace(*arguments, "--json"))["tiers"]
+    (step,) = tier["steps"]
+    assert (step["rows"], step["before"], step["accuracy"]) == (60, 1.0, 1.0)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.domain.learned import Seen, choice_signals
-from pipeline.flow.learning import LEAST_ROWS, Rows, learn_choice, learn_confidence, order_of
+from pipeline.flow.learning import LEAST_ROWS, Rows, better, learn_choice, learn_confidence, order_of
 
 CHANCE = np.random.default_rng(8)
 CLASSES = CHANCE.integers(0, 3, 600)
@@ -44,11 +44,9 @@ def test_every_text_is_answered_once_by_what_the_others_taught() -> None:
 
 
 def test_the_better_way_is_taken() -> None:
-    taught = learn_choice(
-        {"blind": Reader(sight=0.0), "sharp": Reader(sight=0.9)}, CLASSES, np.zeros(600, dtype=np.bool_)
-    )
+    taught = learn_choice({"blind": Reader(sight=0.0), "sharp": Reader(sight=0.9)}, CLASSES, 0.25)
     assert taught.way == "sharp"
-    assert taught.figures.before == 0.0
+    assert taught.figures.before == 0.25
 
 
 def test_being_sure_is_learned_from_how_often_it_was_right() -> None:
@@ -58,6 +56,14 @@ def test_being_sure_is_learned_from_how_often_it_was_right() -> None:
     assert taught.figures.log_loss < taught.figures.plain_log_loss
     assert taught.figures.ece_excess < 0.02
     assert taught.curve(np.full((1, 1), 4.0))[0] == pytest.approx(0.6, abs=0.05)
+
+
+def test_a_model_that_chooses_better_by_itself_keeps_its_choice() -> None:
+    own = learn_confidence(np.full((600, 1), 2.0), np.random.default_rng(1).random(600) < 0.9)
+    weak, strong = (learn_choice({"only": Reader(sight=sight)}, CLASSES, 0.9) for sight in (0.3, 1.0))
+    assert better(weak, own) is own
+    assert better(strong, own) is strong
+    assert better(None, own) is own
 
 
 def test_few_texts_teach_nothing() -> None:

@@ -15,10 +15,11 @@ from pipeline.adapters.learned.words import Words
 from pipeline.domain.answers import Defect, Label, Malformed
 from pipeline.domain.curves import Curve
 from pipeline.domain.errors import ModelError
+from pipeline.domain.fields import FieldSpec
 from pipeline.domain.learned import Figures, Learned, LearnedStep, Way, classes_of, options_digest
 from pipeline.domain.outcomes import Given
 from pipeline.domain.scores import RawScore
-from pipeline.domain.steps import ClassifyStep, SentimentStep
+from pipeline.domain.steps import ClassifyStep, ExtractStep, SentimentStep
 from pipeline.ports.engine import Ask, Engine
 from pipeline.prompts import question_of
 from tests.learning_cases import LABELS, tickets
@@ -98,6 +99,19 @@ def test_an_answer_without_a_score_keeps_an_unknown_confidence() -> None:
     about = Learned(model=inner.model, steps=(learned("mood", MOOD.digest, way="curve", options=(), width=1),))
     (given,) = answers(LearnedEngine(inner, Lesson(about=about, choosers={}), name="m"), Ask(question=MOOD, text="x"))
     assert given.confidence is None
+
+
+def test_answers_that_are_all_unknown_cost_a_record_its_confidence_and_not_the_chunk() -> None:
+    inner = InstantEngine(model="score=unknown")
+    details = question_of(ExtractStep(name="details", kind="extract", fields={"order": FieldSpec(type="string")}))
+    about = Learned(model=inner.model, steps=(learned("details", details.digest, way="curve", options=(), width=4),))
+    engine = LearnedEngine(inner, Lesson(about=about, choosers={}), name="m")
+    given = answers(engine, *(Ask(question=details, text=text) for text in "ab"))
+    assert [one.confidence for one in given] == [None, None]
+    sure = InstantEngine(model="score=0.9")
+    known = Learned(model=sure.model, steps=about.steps)
+    (one,) = answers(LearnedEngine(sure, Lesson(about=known, choosers={}), name="m"), Ask(question=details, text="a"))
+    assert one.confidence is not None
 
 
 def test_what_was_learned_of_another_model_or_in_other_words_is_refused() -> None:

@@ -133,9 +133,9 @@ class LearnedEngine:
                         chosen, usage=old.usage, call_no=old.call_no, truncated=old.truncated
                     )
             return better
-        signals = said_signals(given)
+        signals = said_signals(given, width=len(one.curve.weights) or 1)
         sure = one.curve(np.nan_to_num(signals))
-        known = ~np.isnan(signals[:, 0]) & (signals.shape[1] == (len(one.curve.weights) or signals.shape[1]))
+        known = ~np.isnan(signals[:, 0])
         return [
             dataclasses.replace(answered, confidence=Confidence(float(chance), calibrated=True))
             if is_known
