@@ -83,8 +83,16 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     (folder / "all.jsonl").write_text("".join(lines), encoding="utf-8")
     step = max(1, len(lines) // options["taught"])
     (folder / "some.jsonl").write_text("".join(lines[::step][: options["taught"]]), encoding="utf-8")
-    models = os.environ.get("HEADRACE_MODELS") or str(Path(platformdirs.user_data_dir("headrace")) / "models")
-    environment = {**os.environ, "HEADRACE_HOME": str(folder / "home"), "HEADRACE_MODELS": models}
+    models = Path(os.environ.get("HEADRACE_MODELS") or Path(platformdirs.user_data_dir("headrace")) / "models")
+    (folder / "models").mkdir()
+    for one in models.iterdir():  # what is learned here is not to lie among the user's own lessons
+        if one.name != "learned":
+            (folder / "models" / one.name).symlink_to(one)
+    environment = {
+        **os.environ,
+        "HEADRACE_HOME": str(folder / "home"),
+        "HEADRACE_MODELS": str(folder / "models"),
+    }
     alone = folder / "alone.toml"  # one worker with all cores: what the large model does by itself
     text = job.read_text(encoding="utf-8")
     tiers = text.index("[[tiers]]")
