@@ -14,6 +14,7 @@ from pipeline.domain.certify import Certificate
 from pipeline.domain.decisions import NEVER, decision_json, describe, describe_withdrawal
 from pipeline.domain.job import Job
 from pipeline.domain.runs import RunState
+from pipeline.domain.targets import PEOPLE, TOP
 from pipeline.flow.certify import promise_of, watch
 from pipeline.ports.store import Concluded, RunRecord, Window
 
@@ -27,7 +28,8 @@ def certificates(run: str, as_json: bool) -> None:  # noqa: FBT001 — click pas
 
     A job with a [target] holds the answers of cheap tiers back until they are certified: once the source is read and
     all else is answered, some are drawn at random and asked of the reference, the last tier of the step's ladder.
-    `lost` are the drawn answers that differ from it. A refused promise holds the run (`on_refused = "hold"`); `retry`
+    `lost` are the drawn answers that differ from it. With reference = "labels" they are asked of people instead
+    (`headrace labels`), and the run waits for them. A refused promise holds the run (`on_refused = "hold"`); `retry`
     then lets all held answers go up. Copies of a text count once. With `audit` in the target, some of the answers that
     stand are asked of the reference all the same; where too many differ, the certificate is withdrawn.
 
@@ -49,6 +51,7 @@ def certificates(run: str, as_json: bool) -> None:  # noqa: FBT001 — click pas
 def _decided(job: Job, one: Concluded) -> dict[str, Any]:
     kept = decision_json(one.decision)
     kept.pop("step", None)  # a place on the path that was walked, which nobody can look up
+    kept["labels"] = [{name: value for name, value in one.items() if name != "step"} for one in kept["labels"]]
     tiers = [job.tiers[number].name for number in job.ladder(one.window.step_no)[:-1]]
     if isinstance(one.decision, Certificate):
         kept["thresholds"] = dict(zip(tiers, kept["thresholds"], strict=True))
@@ -56,7 +59,7 @@ def _decided(job: Job, one: Concluded) -> dict[str, Any]:
         "step": job.steps[one.window.step_no].name,
         "window": one.window.number,
         "policy_version": one.version,
-        "reference": job.tiers[job.ladder(one.window.step_no)[-1]].name,
+        "reference": PEOPLE if _by_people(job) else job.tiers[job.ladder(one.window.step_no)[-1]].name,
         **kept,
         "audit": None if one.audit is None else asdict(one.audit),
     }
@@ -69,7 +72,8 @@ def _show(record: RunRecord, decided: Sequence[Concluded]) -> None:
         return
     for one in decided:
         step = job.steps[one.window.step_no].name
-        out.print(describe(one.decision, step=step), markup=False, soft_wrap=True)
+        reference = PEOPLE if _by_people(job) else TOP
+        out.print(describe(one.decision, step=step, reference=reference), markup=False, soft_wrap=True)
         if one.audit is not None:
             out.print(_audited(one.audit, step), markup=False, soft_wrap=True)
     certified = [one for one in decided if isinstance(one.decision, Certificate)]
@@ -89,6 +93,10 @@ def _show(record: RunRecord, decided: Sequence[Concluded]) -> None:
         out.print(f"nothing is decided yet; the targets are: {wanted}", markup=False, soft_wrap=True)
 
 
+def _by_people(job: Job) -> bool:
+    return job.target is not None and job.target.reference == PEOPLE
+
+
 def _audited(audit: Audited, step: str) -> str:
     if audit.withdrawn:
         return describe_withdrawal(audit, step=step)
@@ -99,4 +107,5 @@ def _waiting(job: Job, window: Window) -> str:
     step = job.steps[window.step_no].name
     if window.drawing is None:
         return f"{step}: {window.items:,} texts wait to be drawn from"
-    return f"{step}: {window.drawing.drawn:,} drawn answers are with the reference"
+    where = "with people, to be labelled" if _by_people(job) else "with the reference"
+    return f"{step}: {window.drawing.drawn:,} drawn answers are {where}"

@@ -16,6 +16,7 @@ from pipeline.flow.scoring import GoldLine
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import load_settings
 from pipeline.wiring.inputs import written_job
+from pipeline.wiring.labelling import export_labels
 from pipeline.wiring.learning import TaughtTier, learn, learning_tiers
 from pipeline.wiring.samples import export_sample, items_of, known_sample, read_gold, top_answers
 
@@ -32,7 +33,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--export-sample",
     "export",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Only draw texts and write them here (.csv), to be labelled.",
+    help="Only draw texts and write them here (.csv), to be labelled; with --run those that its certificate waits for.",
 )
 @click.option(
     "--sample",
@@ -95,8 +96,11 @@ def learn_command(
     job = written_job(job_file)
     options = SourceOptions(format=input_format, encoding=encoding)
     if export is not None:
-        if labels is not None or run is not None:
-            raise ConfigError("--export-sample only draws texts: leave out --labels and --run")
+        if labels is not None:
+            raise ConfigError("--export-sample only draws texts: leave out --labels")
+        if run is not None:
+            _export_drawn(run, export)
+            return
         items = items_of(job, inputs, options, settings, most_items=_MOST_DRAWN_FROM)
         count = export_sample(job, items, sample_size, export)
         _say(f"{count:,} texts drawn from {len(items):,} into {export}: fill in the columns, then give it as --labels")
@@ -122,6 +126,16 @@ def learn_command(
         print_json({"job": job.name, "tiers": [one.as_json() for one in taught]})
     else:
         _show(taught)
+
+
+def _export_drawn(run: str, file: Path) -> None:
+    with opened_store() as store:
+        record = store.find_run(run)
+        count = export_labels(store, record, ("drawn",), file)
+    if count:
+        _say(f"{count:,} texts drawn in {record.name} into {file}: fill it in, then give it to headrace labels import")
+    else:
+        _say(f'{record.name} waits for no labels: its job needs a [target] with reference = "labels"')
 
 
 def _top_answers(job: Job, run: str) -> list[GoldLine]:

@@ -24,6 +24,7 @@ _MODULES = {
     "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
     "certificates": ("certificates",),
     "learning": ("learn",),
+    "labels": ("labels",),
     "tuning": ("models",),
     "doctor": ("doctor",),
     "evaluating": ("eval",),

@@ -13,13 +13,14 @@ been found than are allowed, and the chance of that is `bounds.miss_chance` at m
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.domain.bounds import fewest_bad, miss_chance, most_left
+from pipeline.domain.label_promises import LabelKept
 
 MOST_STEPS = 2000
 _ROUNDING = 1e-9
@@ -128,6 +129,8 @@ class Certificate:
     """Share of items answered by the reference, drawn ones included."""
     left_at_most: float
     """Bound on the share of items that are lost and not drawn; no more than 1 - target."""
+    labels: tuple[LabelKept, ...] = ()
+    """What is promised of single labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +146,8 @@ class Refusal:
     """What could be promised at this delta with the whole region accepted."""
     must_go_up: float
     """At least this share of the items must go up for the target to be kept, at this delta."""
+    labels: tuple[LabelKept, ...] = ()
+    """What is asked of single labels, and how far each could be kept."""
 
 
 def lost_from(entries: NDArray[np.int64], wrong: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -167,8 +172,9 @@ def certify(
     entries: NDArray[np.int64],
     drawn: Sequence[int],
     lost: NDArray[np.int64],
+    labels: tuple[LabelKept, ...] = (),
 ) -> Certificate | Refusal:
-    """Walk the path as far as the drawn items allow.
+    """Walk the path as far as the drawn items allow, and no further than each of the `labels` does.
 
     `entries` (items, tiers) are those of the whole run; `drawn` are the numbers of the items drawn from the region and
     `lost` (drawn,) the steps from which these are lost. ValueError where they are not what `drawing` says, or where
@@ -179,8 +185,9 @@ def certify(
     _check(promise, drawing, accepted_from, np.asarray(drawn, dtype=np.int64), budget)
     within = np.sort(lost[lost <= drawing.last])
     step = drawing.last if len(within) <= drawing.allowed else int(within[drawing.allowed]) - 1
+    step = min(step, *(one.step for one in labels)) if labels else step
     if not np.any(accepted_from <= step):
-        return _refusal(promise, drawing, len(entries), len(within), budget)
+        return replace(_refusal(promise, drawing, len(entries), len(within), budget), labels=labels)
     kept = int(np.count_nonzero(accepted_from <= step)) - int(np.count_nonzero(accepted_from[list(drawn)] <= step))
     found = int(np.searchsorted(within, step, side="right"))
     bound = most_left(found=drawing.allowed, drawn=drawing.drawn, size=drawing.region, delta=promise.delta)
@@ -194,6 +201,7 @@ def certify(
         thresholds=path.thresholds[step],
         goes_up=1.0 - kept / len(entries),
         left_at_most=min(bound, kept) / len(entries),
+        labels=labels,
     )
 
 

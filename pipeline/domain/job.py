@@ -8,12 +8,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.checks import RangeCheck
-from pipeline.domain.steps import ExtractStep, Step
-from pipeline.domain.targets import Target
+from pipeline.domain.steps import Choice, ExtractStep, Step
+from pipeline.domain.targets import LabelTarget, Target
 from pipeline.domain.tiers import Tier
 
 STEP_COLUMNS = ("state", "confidence", "calibrated", "tier", "reason")
 """What a flat results file says of each step, beside its answer."""
+PEOPLE_TIER = "people"
+"""Who answered, in results, where people's labels stand in place of a tier's answer."""
 MAX_STEPS = 60  # a chunk marks the steps of an item in one signed 64-bit mask
 
 
@@ -60,6 +62,9 @@ class Job(BaseModel):
     def _consistent(self) -> "Job":
         self._unique("steps", [step.name for step in self.steps])
         self._unique("tiers", [tier.name for tier in self.tiers])
+        if any(tier.name == PEOPLE_TIER for tier in self.tiers):
+            msg = f"tiers: `{PEOPLE_TIER}` stands in results for what people have labelled; choose another name"
+            raise ValueError(msg)
         if any(step.name == "default" for step in self.steps):
             msg = "steps: `default` is the word for all other steps in accept_at; choose another name"
             raise ValueError(msg)
@@ -107,6 +112,11 @@ class Job(BaseModel):
         if self.target is not None and not self.certified_steps:
             msg = "target: no step has two tiers: the last tier of a ladder is the reference for those below"
             raise ValueError(msg)
+        found = {label for number in self.certified_steps for label in self.label_targets(number)}
+        for label in () if self.target is None else self.target.labels:
+            if label not in found:
+                msg = f"target.labels: no step with a target has the label {label!r}; write it as in the step's labels"
+                raise ValueError(msg)
 
     def _columns_differ(self) -> None:
         """Refuse step names that would be the same columns in results as CSV or Parquet."""
@@ -173,6 +183,13 @@ class Job(BaseModel):
             return {}
         found = {number: self.target.of(step.name) for number, step in enumerate(self.steps)}
         return {number: share for number, share in found.items() if share is not None and len(self.ladder(number)) > 1}
+
+    def label_targets(self, step_no: int) -> dict[str, LabelTarget]:
+        """Return what is promised of single labels of a step with a target."""
+        form = self.steps[step_no].form
+        if self.target is None or step_no not in self.certified_steps or not isinstance(form, Choice):
+            return {}
+        return {label: asked for label, asked in self.target.labels.items() if label in form.options}
 
     def is_certified(self, step_no: int, tier_no: int) -> bool:
         """Whether answers to this step at this tier stand only once they are certified."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.domain.answers import Plain, Where, plain_where
+from pipeline.domain.job import PEOPLE_TIER
 from pipeline.domain.ledger import saved_ratio
 
 
@@ -139,6 +140,22 @@ class StepResult:
             "reason": self.reason,
             **more,
         }
+
+
+def shown_label(result: StepResult, labels: Mapping[tuple[int, int], Plain], place: tuple[int, int]) -> StepResult:
+    """Return a step's result with people's label of its (item_no, step_no), if any, in place of a tier's answer."""
+    if place not in labels:
+        return result
+    return StepResult(
+        state="verdict",
+        value=labels[place],
+        fields={},
+        confidence=None,
+        calibrated=False,
+        tier=PEOPLE_TIER,
+        escalated_from=result.escalated_from,
+        reason=None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,15 +9,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from pipeline.domain.answers import Plain
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.fields import FieldSpec
+from pipeline.domain.fields import FieldSpec, parse_object
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
-from pipeline.domain.steps import ExtractStep, MultilabelStep, Step
+from pipeline.domain.steps import Choice, ExtractStep, MultilabelStep, Step
 from pipeline.flow.scoring import UNGROUPED, GoldLine
+from pipeline.ports.labels import NewLabel
 
 KEY, TEXT, GROUP = "key", "text", "difficulty"
 NULL: Final = "null"
+_MOST_NAMED = 20
 
 
 def columns(job: Job) -> list[str]:
@@ -78,3 +81,52 @@ def _value(spec: FieldSpec, cell: str, place: str) -> Any:  # noqa: ANN401 — a
     except (ValueError, RecursionError):
         raise ConfigError(f"{place} is no {spec.type}; write one, or null") from None
     return value
+
+
+def labels_of(job: Job, lines: Iterable[GoldLine], name: str) -> list[NewLabel]:
+    """Return people's answers as labels; raises ConfigError for a step or an answer that the job does not have."""
+    steps = {step.name: number for number, step in enumerate(job.steps)}
+    found: dict[tuple[str, int], NewLabel] = {}
+    for line in lines:
+        for step, value in line.answers.items():
+            if step == TEXT:  # as it was exported
+                continue
+            place = f"{name}, key {line.key}"
+            if step not in steps:
+                raise ConfigError(f"{place}: {step!r} is no step of the job; its steps: {', '.join(steps)}")
+            number = steps[step]
+            if (line.key, number) in found:
+                raise ConfigError(f"{place}: {step} stands there twice; remove one")
+            found[line.key, number] = NewLabel(
+                key=line.key, step_no=number, value=_checked(job.steps[number], value, f"{place}, {step}")
+            )
+    return list(found.values())
+
+
+def _checked(step: Step, value: Any, place: str) -> Plain:  # noqa: ANN401 — as JSON has it
+    """Return an answer as a step could have given it, or None; raises ConfigError for any other."""
+    form = step.form
+    if value is None:
+        return None
+    if isinstance(step, MultilabelStep):
+        if not isinstance(value, list) or set(map(str, value)) - set(step.labels):
+            raise ConfigError(f"{place}: write a list of its labels: {_some(step.labels)}")
+        return tuple(label for label in step.labels if label in value)
+    if isinstance(form, Choice):
+        if value not in form.options:
+            raise ConfigError(f"{place}: {value!r} is none of its answers: {_some(form.options)}; null: none fits")
+        return str(value)
+    fields = form.as_dict()
+    if not isinstance(value, dict):
+        raise ConfigError(f"{place}: write an object of its fields: {_some(fields)}")
+    try:
+        return parse_object(fields, dict.fromkeys(fields) | value)
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(shown[:_MOST_NAMED]) + (
+        f" and {len(shown) - _MOST_NAMED:,} more" if len(shown) > _MOST_NAMED else ""
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.domain.answers import Answer
+from pipeline.domain.answers import Answer, Plain
 from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing, Refusal
 
@@ -48,6 +48,23 @@ class DrawnAnswer:
     answer: Answer
     reference: Answer | None
     """None: the reference has no answer that can be accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledAnswer:
+    """What a cheap tier, the last tier and people say of a drawn item."""
+
+    item_no: int
+    tier_no: int | None
+    """The cheap tier whose answer was held; None: the item had gone up before it was drawn."""
+    confidence: float | None
+    answer: Answer | None
+    top: Answer | None
+    """None: the last tier has no answer that can be accepted."""
+    labelled: bool
+    """False: nobody has said yet what is right."""
+    label: Plain = None
+    """None, where it is labelled: no label fits, or the text does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

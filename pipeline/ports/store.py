@@ -1,8 +1,8 @@
 """Store: Postgres as the flow sees it. The truth about runs, items, chunks, answers and money lives behind it.
 
-Four faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
-`CertifyStore` (held answers, from drawing to thresholds) and `ReportStore` (what people read and order). One adapter
-fulfils all.
+Five faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
+`CertifyStore` (held answers, from drawing to thresholds), `LabelStore` (what people say is right) and `ReportStore`
+(what people read and order). One adapter fulfils all.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,6 +10,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.domain.answers import Plain
 from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing, Refusal
 from pipeline.domain.items import Item, RejectedRow
@@ -18,7 +22,8 @@ from pipeline.domain.ledger import LedgerEntry
 from pipeline.domain.outcomes import Attempt
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import CostRow, Costs, ResultLine, RunProgress, RunState
-from pipeline.ports.promises import Concluded, DrawnAnswer, HeldAnswers, Window
+from pipeline.ports.labels import LabelStore
+from pipeline.ports.promises import Concluded, DrawnAnswer, HeldAnswers, LabelledAnswer, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,8 +246,30 @@ class CertifyStore(Protocol):
         """Return a window's held answers."""
         ...
 
-    def draw(self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]) -> tuple[ChunkNotice, ...]:
-        """Send these held items to the reference; nothing where the window is drawn already."""
+    def held_values(self, run_id: int, window: Window) -> Sequence[Plain]:
+        """Return what a window's held answers say, in the order of `held`."""
+        ...
+
+    def answered(self, run_id: int, window: Window) -> NDArray[np.int64]:
+        """Return the numbers of a window's items that have an answer, held or standing, in their order."""
+        ...
+
+    def draw(
+        self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]
+    ) -> tuple[ChunkNotice, ...] | None:
+        """Draw these items and send the held ones among them to the last tier; None where the window was drawn."""
+        ...
+
+    def labelled_answers(self, run_id: int, window: Window) -> Sequence[LabelledAnswer]:
+        """Return what tiers and people say of a window's drawn items, in the order of their numbers."""
+        ...
+
+    def wait(self, run_id: int, reason: str) -> bool:
+        """Hold a run that is at rest until somebody does what the reason says; returns whether it was running."""
+        ...
+
+    def hold_refused(self, run_id: int) -> bool:
+        """Hold a run at rest again in which a refused promise keeps answers back; returns whether there was one."""
         ...
 
     def drawn_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
@@ -319,7 +346,7 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(IngestStore, WorkStore, CertifyStore, ReportStore, Protocol):
+class Store(IngestStore, WorkStore, CertifyStore, LabelStore, ReportStore, Protocol):
     """All faces."""
 
     def close(self) -> None:
@@ -339,6 +366,7 @@ __all__ = [
     "HeldAnswers",
     "IngestStore",
     "JudgedChunk",
+    "LabelledAnswer",
     "NewRun",
     "ReportStore",
     "RunRecord",

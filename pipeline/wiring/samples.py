@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from pipeline.asking import asked_apart
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.items import Item
-from pipeline.domain.job import Job
+from pipeline.domain.job import PEOPLE_TIER, Job
 from pipeline.domain.runs import ResultLine
 from pipeline.flow.labelling import KEY, TEXT, columns, drawn, gold_rows
 from pipeline.flow.samples import Sample, gold_sample, labelled_sample
@@ -17,6 +18,8 @@ from pipeline.flow.scoring import UNGROUPED, VERDICT, GoldLine, gold_lines
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings
 from pipeline.wiring.inputs import opened_source
+
+TABLE = ".csv"
 
 __all__ = ["Sample", "items_of", "job_sample", "own_sample", "read_gold"]
 
@@ -69,14 +72,14 @@ def known_sample(
 
 
 def top_answers(job: Job, results: Iterable[ResultLine]) -> list[GoldLine]:
-    """Return the answers that the top tiers of a job's steps gave, as right answers by key; of copies the first."""
+    """Return what people or the top tiers of a job's steps answered, as right answers by key; of copies the first."""
     tops = {step.name: job.tiers[job.ladder(number)[-1]].name for number, step in enumerate(job.steps)}
     found: dict[str, GoldLine] = {}
     for line in results:
         answers = {
             step: result.value
             for step, result in line.answers.items()
-            if result.state == VERDICT and result.tier == tops.get(step)
+            if result.state == VERDICT and result.tier in {tops.get(step), PEOPLE_TIER}
         }
         if answers:
             found.setdefault(line.key, GoldLine(key=line.key, answers=answers, group=UNGROUPED))
@@ -111,7 +114,7 @@ def items_of(
 def read_gold(path: Path, job: Job) -> list[GoldLine]:
     """Read gold answers: JSON Lines, or a table (.csv) as exported for labelling; raises ConfigError with the line."""
     name = f"gold answers {path.name}"
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() == TABLE:
         return list(gold_rows(job, csv.DictReader(_lines(path, newline="")), name))
     return list(gold_lines(_lines(path), name))
 
@@ -121,19 +124,30 @@ def export_sample(job: Job, items: Iterable[Item], count: int, path: Path) -> in
 
     Raises ConfigError where the file is there already or cannot be written: what was filled in is never lost.
     """
-    chosen = drawn(items, count, job.name)
+    return write_to_label(job, ((item.key, item.text) for item in drawn(items, count, job.name)), path)
+
+
+def write_to_label(job: Job, texts: Iterable[tuple[str, str]], path: Path) -> int:
+    """Write (key, text) for people to label: a table (.csv), or JSON Lines; returns how many. Raises as above."""
+    count = 0
     try:
         with os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline=""
         ) as file:
             writer = csv.writer(file)
-            writer.writerow([KEY, TEXT, *columns(job)])
-            writer.writerows([item.key, item.text, *("" for _ in columns(job))] for item in chosen)
+            if path.suffix.lower() == TABLE:
+                writer.writerow([KEY, TEXT, *columns(job)])
+            for key, text in texts:
+                count += 1
+                if path.suffix.lower() == TABLE:
+                    writer.writerow([key, text, *("" for _ in columns(job))])
+                else:
+                    file.write(json.dumps({KEY: key, TEXT: text}, ensure_ascii=False) + "\n")
     except FileExistsError:
         raise ConfigError(f"{path} is there already, perhaps with labels in it: name another file") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-    return len(chosen)
+    return count
 
 
 def _lines(path: Path, newline: str | None = None) -> Iterator[str]:

@@ -103,8 +103,9 @@ def test_nothing_is_drawn_before_all_else_is_answered(rig: Rig) -> None:
 def test_what_is_drawn_goes_up_once_and_its_answers_are_found_side_by_side(rig: Rig) -> None:
     run, window = at_rest(rig)
     notices = rig.store.draw(run.id, window, PLAN, [1, 3])
+    assert notices is not None
     assert sum(notice.items for notice in notices) == 2
-    assert not rig.store.draw(run.id, window, PLAN, [0, 2])
+    assert rig.store.draw(run.id, window, PLAN, [0, 2]) is None
     answer_all(rig)
     (drawn,) = rig.store.windows(run.id)
     assert (drawn.drawing, drawn.drawn) == (PLAN, (1, 3))

@@ -20,6 +20,7 @@ EXPECTED = {
         "demo",
         "doctor",
         "eval",
+        "labels",
         "learn",
         "migrate",
         "models",

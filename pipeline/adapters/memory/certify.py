@@ -4,17 +4,18 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.adapters.memory.rows import AttemptRow, ChunkState, Group, OutcomeRow, RunRow, Waiting, WindowRow
 from pipeline.adapters.memory.tables import Tables
-from pipeline.domain.answers import Malformed
+from pipeline.domain.answers import Answer, Malformed, Plain
 from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing
 from pipeline.domain.decisions import ON_HOLD, Decision
 from pipeline.domain.outcomes import AUDITED, DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Verdict
 from pipeline.domain.policy import FIRST_VERSION
 from pipeline.domain.runs import RunState
-from pipeline.ports.store import ChunkNotice, Concluded, DrawnAnswer, HeldAnswers, Window
+from pipeline.ports.store import ChunkNotice, Concluded, DrawnAnswer, HeldAnswers, LabelledAnswer, Window
 
 
 class CertifyPart:
@@ -32,7 +33,8 @@ class CertifyPart:
             if run.state is not RunState.RUNNING or run.waiting or dead or any(self._tables.open_chunks(run_id)):
                 return []
             steps = sorted({step_no for _, step_no, _ in held_rows(run)})
-            return [_window(run, step_no) for step_no in steps]
+            found = [_window(run, step_no) for step_no in steps]
+            return [one for one in found if one.first_item < one.until_item]
 
     def held(self, run_id: int, window: Window) -> HeldAnswers:
         """Return a window's held answers."""
@@ -44,12 +46,32 @@ class CertifyPart:
             confidences=np.array([_confidence(row) for _, row in rows], dtype=np.float64),
         )
 
-    def draw(self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]) -> tuple[ChunkNotice, ...]:
-        """Send these held items to the reference; nothing where the window is drawn already."""
+    def held_values(self, run_id: int, window: Window) -> Sequence[Plain]:
+        """Return what a window's held answers say, in the order of `held`."""
         with self._tables.lock:
-            if window not in self.windows(run_id) or window.drawing is not None:
-                return ()
+            rows = sorted(_within(self._tables.run(run_id), window), key=lambda row: row[0])
+            return [_accepted(row).value for _, row in rows]
+
+    def answered(self, run_id: int, window: Window) -> NDArray[np.int64]:
+        """Return the numbers of a window's items that have an answer, held or standing, in their order."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            found = {item_no for item_no, _ in _within(run, window)}
+            found |= {
+                item_no
+                for (item_no, step_no), row in run.outcomes.items()
+                if step_no == window.step_no and window.first_item <= item_no < window.until_item and not row.unresolved
+            }
+        return np.array(sorted(found), dtype=np.int64)
+
+    def draw(
+        self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]
+    ) -> tuple[ChunkNotice, ...] | None:
+        """Draw these items and send the held ones among them up; None where the window is drawn already."""
+        with self._tables.lock:
             run, drawn = self._tables.run(run_id), set(item_nos)
+            if not _is_next(run, window) or window.drawing is not None:
+                return None
             kept = replace(window, drawing=drawing, drawn=tuple(item_nos))
             run.windows.append(WindowRow(window=kept))
             return self._send_up(run, window, lambda item_no: item_no in drawn, reason=DRAWN, version=FIRST_VERSION)
@@ -86,22 +108,42 @@ class CertifyPart:
             row.audit = audit
             return True
 
+    def labelled_answers(self, run_id: int, window: Window) -> Sequence[LabelledAnswer]:
+        """Return what tiers and people say of a window's drawn items, in the order of their numbers."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            return [_labelled(run, (item_no, window.step_no)) for item_no in sorted(window.drawn)]
+
+    def wait(self, run_id: int, reason: str) -> bool:
+        """Hold a run until somebody does what the reason says; returns whether it was running."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            if run.state is not RunState.RUNNING:
+                return False
+            run.state, run.reason = RunState.HELD, reason
+            return True
+
+    def hold_refused(self, run_id: int) -> bool:
+        """Hold a run at rest again in which a refused promise keeps answers back; returns whether there was one."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            busy = run.waiting or any(self._tables.open_chunks(run_id))
+            if busy or not run.ingested or not any(True for _ in held_rows(run)) or self.windows(run_id):
+                return False
+            return self.wait(run_id, ON_HOLD)
+
     def _drawn_answer(self, run: RunRow, window: Window, item_no: int, reason: str) -> DrawnAnswer:
         rows = run.attempts[item_no, window.step_no]
         asked = next(row for row in rows.values() if _went_up(row.attempt.outcome, reason))
-        answer = asked.attempt.given.answer
         outcome = run.outcomes.get((item_no, window.step_no))
         reference = None
         if outcome is not None and not outcome.unresolved:
-            reference = rows[outcome.tier_no, outcome.generation].attempt.given.answer
-        if isinstance(answer, Malformed) or isinstance(reference, Malformed):
-            msg = "a malformed answer was accepted"
-            raise TypeError(msg)
+            reference = _accepted(rows[outcome.tier_no, outcome.generation])
         return DrawnAnswer(
             item_no=item_no,
             tier_no=asked.tier_no,
             confidence=_confidence(asked),
-            answer=answer,
+            answer=_accepted(asked),
             reference=reference,
         )
 
@@ -110,9 +152,9 @@ class CertifyPart:
     ) -> tuple[ChunkNotice, ...] | None:
         """Make a PolicyVersion of a decision, and let held answers stand or go up by it; None where one was made."""
         with self._tables.lock:
-            if window not in self.windows(run_id):
-                return None
             run = self._tables.run(run_id)
+            if not _is_next(run, window):
+                return None
             version = FIRST_VERSION + 1 + sum(row.version is not None for row in run.windows)
             row = next((one for one in run.windows if one.window == window), None)
             if row is None:
@@ -184,6 +226,11 @@ def _within(run: RunRow, window: Window) -> Iterator[tuple[int, AttemptRow]]:
             yield item_no, row
 
 
+def _is_next(run: RunRow, window: Window) -> bool:
+    """Whether nobody drew or decided a window since it was handed out, when its run was at rest."""
+    return run.state is RunState.RUNNING and window == _window(run, window.step_no)
+
+
 def _window(run: RunRow, step_no: int) -> Window:
     latest = [row for row in run.windows if row.window.step_no == step_no]
     if latest and latest[-1].version is None:
@@ -209,6 +256,30 @@ def _decide(run: RunRow, place: tuple[int, int], row: AttemptRow, outcome: Outco
     run.attempts[place][row.tier_no, row.generation] = replace(
         row, attempt=replace(row.attempt, outcome=outcome), policy_version=version
     )
+
+
+def _labelled(run: RunRow, place: tuple[int, int]) -> LabelledAnswer:
+    rows = run.attempts[place]
+    asked = next((row for row in rows.values() if _went_up(row.attempt.outcome, DRAWN)), None)
+    outcome = run.outcomes.get(place)
+    stands = outcome is not None and not outcome.unresolved
+    return LabelledAnswer(
+        item_no=place[0],
+        tier_no=None if asked is None else asked.tier_no,
+        confidence=None if asked is None else _confidence(asked),
+        answer=None if asked is None else _accepted(asked),
+        top=_accepted(rows[outcome.tier_no, outcome.generation]) if outcome is not None and stands else None,
+        labelled=place in run.labels,
+        label=run.labels.get(place),
+    )
+
+
+def _accepted(row: AttemptRow) -> Answer:
+    answer = row.attempt.given.answer
+    if isinstance(answer, Malformed):
+        msg = "a malformed answer was accepted"
+        raise TypeError(msg)
+    return answer
 
 
 def _went_up(outcome: Outcome, reason: str) -> bool:

@@ -11,7 +11,7 @@ from pipeline.domain.answers import Answer, Malformed, expectation_of, spans_of
 from pipeline.domain.errors import RunNotFound
 from pipeline.domain.items import RejectedRow
 from pipeline.domain.outcomes import Escalation, Unresolved
-from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState, StepCounts, StepResult
+from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState, StepCounts, StepResult, shown_label
 from pipeline.ports.store import RunRecord
 
 _LATEST = "last"
@@ -70,7 +70,10 @@ class ReportPart:
         for item_no, row in rows:
             asked = item_no if row.copy_of is None else row.copy_of
             with self._tables.lock:
-                answers = {step.name: _step_result(run, asked, number) for number, step in enumerate(run.job.steps)}
+                answers = {
+                    step.name: shown_label(_step_result(run, asked, number), run.labels, (asked, number))
+                    for number, step in enumerate(run.job.steps)
+                }
             yield ResultLine(key=row.item.key, source=row.item.source, line=row.item.line, answers=answers)
 
     def rejected(self, run_id: int) -> Iterator[RejectedRow]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from pipeline.domain.answers import Plain
 from pipeline.domain.audit import Audited
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
@@ -169,6 +170,7 @@ class RunRow:
     ledger: list[LedgerRow] = field(default_factory=list)
     pauses: dict[int, Pause] = field(default_factory=dict)
     windows: list[WindowRow] = field(default_factory=list)
+    labels: dict[Place, Plain] = field(default_factory=dict)
 
     @property
     def working(self) -> bool:

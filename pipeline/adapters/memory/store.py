@@ -2,6 +2,7 @@
 
 from pipeline.adapters.memory.certify import CertifyPart
 from pipeline.adapters.memory.ingest import IngestPart
+from pipeline.adapters.memory.labels import LabelPart
 from pipeline.adapters.memory.orders import OrderPart
 from pipeline.adapters.memory.report import ReportPart
 from pipeline.adapters.memory.sweep import SweepPart
@@ -10,7 +11,7 @@ from pipeline.adapters.memory.work import WorkPart
 from pipeline.ports.clock import Clock
 
 
-class MemoryStore(IngestPart, WorkPart, SweepPart, CertifyPart, ReportPart, OrderPart):
+class MemoryStore(IngestPart, WorkPart, SweepPart, CertifyPart, LabelPart, ReportPart, OrderPart):
     """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
 
     def __init__(self, clock: Clock) -> None:

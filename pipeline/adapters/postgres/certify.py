@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.dialects.postgresql import insert
 
 from pipeline.adapters.postgres import records, tables
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
-from pipeline.domain.answers import from_json
+from pipeline.domain.answers import Plain, from_json
 from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing
 from pipeline.domain.decisions import ON_HOLD, Decision, decision_from, decision_json, drawing_from, drawing_json
@@ -33,7 +34,15 @@ SELECT count(*) FROM items i
                     AND v.state = 'unresolved')
 """)
 _HELD = sa.text("""
-SELECT item_no, tier_no, confidence FROM attempts
+SELECT item_no, tier_no, confidence, answer FROM attempts
+ WHERE run_id = :run AND step_no = :step AND outcome = 'held' AND item_no >= :first AND item_no < :until
+ ORDER BY item_no
+""")
+_ANSWERED = sa.text("""
+SELECT item_no FROM verdicts
+ WHERE run_id = :run AND step_no = :step AND state = 'verdict' AND item_no >= :first AND item_no < :until
+UNION
+SELECT item_no FROM attempts
  WHERE run_id = :run AND step_no = :step AND outcome = 'held' AND item_no >= :first AND item_no < :until
  ORDER BY item_no
 """)
@@ -101,7 +110,17 @@ def _windows(connection: sa.Connection, run: RunRecord) -> list[Window]:
     steps = connection.scalars(_HELD_STEPS, {"run": run.id}).all()
     if not steps or not connection.scalar(_AT_REST, {"run": run.id}):
         return []
-    return [_window(connection, run, step_no) for step_no in steps]
+    found = [_window(connection, run, step_no) for step_no in steps]
+    return [one for one in found if one.first_item < one.until_item]
+
+
+def _is_next(connection: sa.Connection, run: RunRecord, window: Window) -> bool:
+    """Whether nobody drew or decided a window since it was handed out, when its run was at rest.
+
+    The run need not be at rest any more: what another of its steps sends up changes nothing here.
+    """
+    running = run.state is RunState.RUNNING and run.ingested
+    return running and window == _window(connection, run, window.step_no)
 
 
 def _window(connection: sa.Connection, run: RunRecord, step_no: int) -> Window:
@@ -143,14 +162,47 @@ def held(database: Database, run_id: int, window: Window) -> HeldAnswers:
     )
 
 
-def draw(
-    database: Database, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]
-) -> tuple[ChunkNotice, ...]:
-    """Send these held items to the reference."""
+def held_values(database: Database, run_id: int, window: Window) -> Sequence[Plain]:
+    """Return what a window's held answers say."""
+    with database.begin() as connection:
+        return [from_json(row.answer).value for row in connection.execute(_HELD, _place(run_id, window))]
+
+
+def answered(database: Database, run_id: int, window: Window) -> NDArray[np.int64]:
+    """Return the numbers of a window's items that have an answer, held or standing."""
+    with database.begin() as connection:
+        return np.array(connection.scalars(_ANSWERED, _place(run_id, window)).all(), dtype=np.int64)
+
+
+def wait(database: Database, run_id: int, reason: str) -> bool:
+    """Hold a running run until somebody does what the reason says."""
     with database.begin() as connection:
         run = records.fetch_run(connection, run_id, lock=True)
-        if window not in _windows(connection, run) or window.drawing is not None:
-            return ()
+        if run.state is not RunState.RUNNING:
+            return False
+        connection.execute(_HOLD, {"run": run_id, "reason": reason})
+        return True
+
+
+def hold_refused(database: Database, run_id: int) -> bool:
+    """Hold a run at rest again in which a refused promise keeps answers back."""
+    with database.begin() as connection:
+        run = records.fetch_run(connection, run_id, lock=True)
+        at_rest = run.state is RunState.RUNNING and run.ingested and connection.scalar(_AT_REST, {"run": run_id})
+        if not at_rest or _windows(connection, run) or not connection.execute(_REFUSED, {"run": run_id}).all():
+            return False
+        connection.execute(_HOLD, {"run": run_id, "reason": ON_HOLD})
+        return True
+
+
+def draw(
+    database: Database, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]
+) -> tuple[ChunkNotice, ...] | None:
+    """Draw these items and send the held ones among them to the last tier."""
+    with database.begin() as connection:
+        run = records.fetch_run(connection, run_id, lock=True)
+        if not _is_next(connection, run, window) or window.drawing is not None:
+            return None
         _keep(connection, run_id, window, drawing, item_nos)
         values = {**_place(run_id, window), "items": list(item_nos), "reason": DRAWN, "version": FIRST_VERSION}
         return _sent(connection, run, window.step_no, _DRAW, values)
@@ -224,7 +276,7 @@ def conclude(
     """Make a PolicyVersion of a decision, and let held answers stand or go up by it; None where one was made."""
     with database.begin() as connection:
         run = records.fetch_run(connection, run_id, lock=True)
-        if window not in _windows(connection, run):
+        if not _is_next(connection, run, window):
             return None
         _keep(connection, run_id, window, None, ())
         version = int(connection.execute(_VERSION, {"run": run_id}).scalar_one())

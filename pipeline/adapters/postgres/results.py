@@ -7,10 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipeline.adapters.postgres.database import Database
+from pipeline.adapters.postgres.labels import labels_of
 from pipeline.adapters.postgres.records import fetch_run
 from pipeline.domain.answers import expectation_of, from_json, spans_of
 from pipeline.domain.job import Job
-from pipeline.domain.runs import ResultLine, StepResult
+from pipeline.domain.runs import ResultLine, StepResult, shown_label
 
 _PAGE = 2000
 _ITEMS = sa.text("""
@@ -48,12 +49,15 @@ def results(database: Database, run_id: int) -> Iterator[ResultLine]:
             page = connection.execute(_ITEMS, {"run": run_id, "after": after, "page": _PAGE}).all()
             originals = sorted({row.original for row in page})
             found = connection.execute(_ATTEMPTS, {"run": run_id, "items": originals}).all()
+            said = labels_of(connection, run_id, originals)
         by_place: dict[tuple[int, int], list[sa.Row[Any]]] = defaultdict(list)
         for attempt in found:
             by_place[attempt.item_no, attempt.step_no].append(attempt)
         for row in page:
             answers = {
-                step.name: step_result(job, by_place.get((row.original, step_no), []))
+                step.name: shown_label(
+                    step_result(job, by_place.get((row.original, step_no), [])), said, (row.original, step_no)
+                )
                 for step_no, step in enumerate(job.steps)
             }
             yield ResultLine(key=row.key, source=row.source, line=row.line, answers=answers)

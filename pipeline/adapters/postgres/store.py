@@ -3,14 +3,19 @@
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 
-from pipeline.adapters.postgres import certify, ingest, orders, records, report, results, rows, sweep, work
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.adapters.postgres import certify, ingest, labels, orders, records, report, results, rows, sweep, work
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.seen import Seen
+from pipeline.domain.answers import Plain
 from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Drawing
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
+from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
 from pipeline.ports.store import (
     Added,
     ChunkNotice,
@@ -20,6 +25,7 @@ from pipeline.ports.store import (
     DrawnAnswer,
     HeldAnswers,
     JudgedChunk,
+    LabelledAnswer,
     NewRun,
     RunRecord,
     Window,
@@ -133,7 +139,37 @@ class PostgresStore:
         """See CertifyStore."""
         return certify.held(self._database, run_id, window)
 
-    def draw(self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]) -> tuple[ChunkNotice, ...]:
+    def held_values(self, run_id: int, window: Window) -> Sequence[Plain]:
+        """See CertifyStore."""
+        return certify.held_values(self._database, run_id, window)
+
+    def answered(self, run_id: int, window: Window) -> NDArray[np.int64]:
+        """See CertifyStore."""
+        return certify.answered(self._database, run_id, window)
+
+    def labelled_answers(self, run_id: int, window: Window) -> Sequence[LabelledAnswer]:
+        """See CertifyStore."""
+        return labels.labelled_answers(self._database, run_id, window)
+
+    def wait(self, run_id: int, reason: str) -> bool:
+        """See CertifyStore."""
+        return certify.wait(self._database, run_id, reason)
+
+    def hold_refused(self, run_id: int) -> bool:
+        """See CertifyStore."""
+        return certify.hold_refused(self._database, run_id)
+
+    def to_label(self, run_id: int, which: Which) -> Iterator[ToLabel]:
+        """See LabelStore."""
+        return labels.to_label(self._database, run_id, which)
+
+    def keep_labels(self, run_id: int, new: Sequence[NewLabel]) -> KeptLabels:
+        """See LabelStore."""
+        return labels.keep_labels(self._database, run_id, new)
+
+    def draw(
+        self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]
+    ) -> tuple[ChunkNotice, ...] | None:
         """See CertifyStore."""
         return certify.draw(self._database, run_id, window, drawing, item_nos)
 

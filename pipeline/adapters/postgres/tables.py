@@ -229,6 +229,18 @@ verdicts = sa.Table(
     sa.CheckConstraint("purpose = 'answer'", name="answers_only"),
 )
 
+# What people say is right. `said` is {"value": …}: that no label fits is said with null.
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, primary_key=True),
+    sa.Column("item_no", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("said", JSON, nullable=False),
+    _moment("at", now=True),
+    sa.ForeignKeyConstraint(["run_id", "item_no"], ["items.run_id", "items.item_no"]),
+)
+
 escalations = sa.Table(
     "escalations",
     metadata,
