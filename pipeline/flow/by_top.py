@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pipeline.domain.bounds import allowed_found
 from pipeline.domain.certify import Certificate, Drawing, Promise, Refusal, certify, lost_from
 from pipeline.domain.drawing import cautious_doubts, choose_drawing
-from pipeline.domain.job import Job
 from pipeline.domain.label_promises import Answered, LabelKept, LabelPromise, draws_for, kept
 from pipeline.flow.concluding import Advanced, PromiseStore, concluded, told_cost
 from pipeline.flow.scoring import same
@@ -27,7 +26,7 @@ def draw(store: PromiseStore, run: RunRecord, window: Window) -> Advanced:
     path, entries = entries_of(run.job, window, held, ())
     accepted_from = entries.min(axis=1)
     doubts = np.ones(window.items)
-    doubts[: len(held.item_nos)] = _doubts(run.job, held)
+    doubts[: len(held.item_nos)] = _doubts(held)
     promise = promise_of(run.job, window.step_no)
     drawing = choose_drawing(promise, accepted_from, doubts, steps=len(path.thresholds))
     if drawing is None:
@@ -89,10 +88,9 @@ def _enough_for_labels(
     return replace(drawing, drawn=drawn, allowed=drawing.allowed if allowed is None else allowed)
 
 
-def _doubts(job: Job, held: HeldAnswers) -> NDArray[np.float64]:
+def _doubts(held: HeldAnswers) -> NDArray[np.float64]:
     """Return each held answer's chance to be wrong: what its tier has learned, or a cautious guess."""
-    has_learned = np.array([tier.lesson is not None for tier in job.tiers])[held.tier_nos]
-    return np.where(has_learned, 1.0 - held.confidences, cautious_doubts(held.confidences))
+    return np.where(held.calibrated, 1.0 - held.confidences, cautious_doubts(held.confidences))
 
 
 def decide(store: PromiseStore, run: RunRecord, window: Window) -> Advanced:

@@ -36,6 +36,8 @@ class HeldAnswers:
     item_nos: NDArray[np.int64]
     tier_nos: NDArray[np.int64]
     confidences: NDArray[np.float64]
+    calibrated: NDArray[np.bool_]
+    """Whether the confidence is what its tier has learned of this step, and no model's own word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Cheap tiers for the cascade's benchmark: the product's own words tier, and a naive Bayes model below it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +47,6 @@ def scored(texts: list[str], labels: NDArray[np.str_], seed: int) -> Scored:
     order = np.random.default_rng(seed).permutation(len(labels))
     fitted, run = order[:FITTED], order[FITTED : FITTED + RUN]
 
-    def by_words(known: Rows) -> Look:
-        words = Words.fit([texts[one] for one in known], classes[known], len(options) + 1)
-        return lambda asked: words.see([texts[one] for one in asked])
-
     def by_letters(known: Rows) -> Look:
         maker = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), min_df=2, sublinear_tf=True)
         model = MultinomialNB(alpha=0.1).fit(maker.fit_transform([texts[one] for one in known]), classes[known])
@@ -62,10 +59,10 @@ def scored(texts: list[str], labels: NDArray[np.str_], seed: int) -> Scored:
 
         return look
 
-    history, now = _answers(by_words, fitted, run)
+    history, now = answers(words_fit(texts, classes, len(options)), fitted, run)
     right = history.shares.argmax(axis=1) == classes[fitted]
     curve, line = choose_curve(history.signals, right).curve, _line(history.signals, right)
-    old, naive = _answers(by_letters, fitted, run)
+    old, naive = answers(by_letters, fitted, run)
     naive_curve = choose_curve(old.signals, old.shares.argmax(axis=1) == classes[fitted]).curve
     return Scored(
         top=line(now.signals[:, :1]),
@@ -80,7 +77,17 @@ def _line(signals: Floats, right: NDArray[np.bool_]) -> Curve:
     return fit_curve("line", signals[:, :1], right)
 
 
-def _answers(fit: Fit, fitted: Rows, run: Rows) -> tuple[Seen, Seen]:
+def words_fit(texts: Sequence[str], classes: NDArray[np.int64], options: int) -> Fit:
+    """Return the product's words tier, to be fitted on some of the texts and asked of others."""
+
+    def fit(known: Rows) -> Look:
+        words = Words.fit([texts[one] for one in known], classes[known], options + 1)
+        return lambda asked: words.see([texts[one] for one in asked])
+
+    return fit
+
+
+def answers(fit: Fit, fitted: Rows, run: Rows) -> tuple[Seen, Seen]:
     """Return what is said of the fitted rows out of fold, and of the run by all of them."""
     outside = [fit(np.delete(fitted, np.s_[fold::FOLDS]))(fitted[fold::FOLDS]) for fold in range(FOLDS)]
     shares = np.empty((len(fitted), outside[0].shares.shape[1]))

@@ -76,10 +76,11 @@ def choice(data: Path, name: str, key: str, asked: str, limit: int) -> Task:
     )
 
 
-def entities(data: Path, name: str, limit: int) -> Task:
-    """Return an extract task: at most one value of each type, rows that hold at least one among them."""
+def entities(data: Path, name: str, limit: int, *, part: str = "dev", empty: bool = False) -> Task:
+    """Return an extract task: at most one value of each type; rows that hold none only if `empty`."""
     kinds = ENTITIES[name]
-    rows = [row for row in rows_of(data, name, 1 << 30) if any(one["type"] in kinds for one in row["entities"])]
+    rows = rows_of(data, name, 1 << 30, part=part)
+    rows = [row for row in rows if empty or any(one["type"] in kinds for one in row["entities"])]
     rows = [row for row in rows if all(_count(row, kind) <= 1 for kind in kinds)]
     rows = rows if limit >= len(rows) else [rows[number * len(rows) // limit] for number in range(limit)]
     step = ExtractStep.model_validate(

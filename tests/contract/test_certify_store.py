@@ -81,6 +81,7 @@ def test_held_answers_keep_a_run_from_its_end_and_are_shown_as_pending(rig: Rig)
     held = rig.store.held(run.id, window)
     assert held.item_nos.tolist() == [0, 1, 2, 3]
     assert held.confidences.tolist() == list(CONFIDENCES)
+    assert held.calibrated.tolist() == [False] * 4
 
 
 def test_what_stays_without_an_answer_makes_no_room_for_mistakes(rig: Rig) -> None:

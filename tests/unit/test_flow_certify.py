@@ -15,7 +15,7 @@ from pipeline.domain.job import Job
 from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import DRAWN, Given
 from pipeline.domain.runs import RunState
-from pipeline.domain.scores import RawScore
+from pipeline.domain.scores import Confidence, RawScore
 from pipeline.flow.certify import Advanced, advance, promise_of, watch
 from pipeline.flow.judge import Judge
 from pipeline.flow.sweep import sweep
@@ -35,6 +35,7 @@ class Scripted:
         self.say = say
         self.job = job
         self.model = "scripted"
+        self.has_learned = False
         self.asked: list[str] = []
 
     def answer(self, asks: list[Ask]) -> Reply:
@@ -44,7 +45,8 @@ class Scripted:
         for ask in asks:
             label, score = self.say(ask.text)
             usage = Usage(tokens_in=1, tokens_cached=0, tokens_out=1)
-            given.append(Given(answer=Label(label), raw_score=RawScore(score), usage=usage, call_no=0))
+            sure = Confidence(score, calibrated=True) if self.has_learned else None
+            given.append(Given(answer=Label(label), raw_score=RawScore(score), confidence=sure, usage=usage, call_no=0))
         return Reply(given=tuple(given), calls=(call,))
 
     def close(self) -> None:
@@ -288,6 +290,17 @@ def test_a_target_without_a_second_tier_is_refused() -> None:
     job = make_job(STEP, tiers=[tier("small")]).model_dump(mode="json")
     with pytest.raises(ValueError, match="no step has two tiers"):
         Job.model_validate({**job, "target": {"agreement": 0.9}})
+
+
+def test_more_is_drawn_of_what_a_model_says_of_itself_than_of_what_was_learned() -> None:
+    def drawn(*, has_learned: bool) -> int:
+        whole = Whole(target_job(0.9), [lambda text: ("right", 0.999 - len(text) / 1e6), truth], texts_of(2000))
+        whole.engines[0].has_learned = has_learned
+        whole.work()
+        (done,) = whole.store.concluded(whole.run.id)
+        return len(done.window.drawn)
+
+    assert drawn(has_learned=True) < drawn(has_learned=False)
 
 
 def test_doubts_of_the_uncalibrated_grow_from_sure_to_unsure() -> None:

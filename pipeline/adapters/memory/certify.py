@@ -15,6 +15,7 @@ from pipeline.domain.decisions import ON_HOLD, Decision
 from pipeline.domain.outcomes import AUDITED, DRAWN, LOW_CONFIDENCE, Escalation, Held, Outcome, Verdict
 from pipeline.domain.policy import FIRST_VERSION
 from pipeline.domain.runs import RunState
+from pipeline.domain.scores import Confidence
 from pipeline.ports.store import ChunkNotice, Concluded, DrawnAnswer, HeldAnswers, LabelledAnswer, Window
 
 
@@ -43,7 +44,8 @@ class CertifyPart:
         return HeldAnswers(
             item_nos=np.array([item_no for item_no, _ in rows], dtype=np.int64),
             tier_nos=np.array([row.tier_no for _, row in rows], dtype=np.int64),
-            confidences=np.array([_confidence(row) for _, row in rows], dtype=np.float64),
+            confidences=np.array([_confidence(row).value for _, row in rows], dtype=np.float64),
+            calibrated=np.array([_confidence(row).calibrated for _, row in rows], dtype=np.bool_),
         )
 
     def held_values(self, run_id: int, window: Window) -> Sequence[Plain]:
@@ -142,7 +144,7 @@ class CertifyPart:
         return DrawnAnswer(
             item_no=item_no,
             tier_no=asked.tier_no,
-            confidence=_confidence(asked),
+            confidence=_confidence(asked).value,
             answer=_accepted(asked),
             reference=reference,
         )
@@ -246,7 +248,7 @@ def _window(run: RunRow, step_no: int) -> Window:
 
 def _let_stand(run: RunRow, window: Window, thresholds: dict[int, float], version: int) -> None:
     for item_no, row in list(_within(run, window)):
-        if _confidence(row) >= thresholds[row.tier_no]:
+        if _confidence(row).value >= thresholds[row.tier_no]:
             place = (item_no, window.step_no)
             _decide(run, place, row, Verdict(), version)
             run.outcomes[place] = OutcomeRow(tier_no=row.tier_no, generation=row.generation, unresolved=False)
@@ -266,7 +268,7 @@ def _labelled(run: RunRow, place: tuple[int, int]) -> LabelledAnswer:
     return LabelledAnswer(
         item_no=place[0],
         tier_no=None if asked is None else asked.tier_no,
-        confidence=None if asked is None else _confidence(asked),
+        confidence=None if asked is None else _confidence(asked).value,
         answer=None if asked is None else _accepted(asked),
         top=_accepted(rows[outcome.tier_no, outcome.generation]) if outcome is not None and stands else None,
         labelled=place in run.labels,
@@ -286,8 +288,8 @@ def _went_up(outcome: Outcome, reason: str) -> bool:
     return isinstance(outcome, Escalation) and outcome.reason == reason
 
 
-def _confidence(row: AttemptRow) -> float:
+def _confidence(row: AttemptRow) -> Confidence:
     if row.attempt.confidence is None:
         msg = "a held answer has a confidence"
         raise TypeError(msg)
-    return row.attempt.confidence.value
+    return row.attempt.confidence

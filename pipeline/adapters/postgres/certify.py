@@ -34,7 +34,12 @@ SELECT count(*) FROM items i
                     AND v.state = 'unresolved')
 """)
 _HELD = sa.text("""
-SELECT item_no, tier_no, confidence, answer FROM attempts
+SELECT item_no, tier_no, confidence, calibrated FROM attempts
+ WHERE run_id = :run AND step_no = :step AND outcome = 'held' AND item_no >= :first AND item_no < :until
+ ORDER BY item_no
+""")
+_HELD_VALUES = sa.text("""
+SELECT answer FROM attempts
  WHERE run_id = :run AND step_no = :step AND outcome = 'held' AND item_no >= :first AND item_no < :until
  ORDER BY item_no
 """)
@@ -159,13 +164,14 @@ def held(database: Database, run_id: int, window: Window) -> HeldAnswers:
         item_nos=np.array([row.item_no for row in rows], dtype=np.int64),
         tier_nos=np.array([row.tier_no for row in rows], dtype=np.int64),
         confidences=np.array([row.confidence for row in rows], dtype=np.float64),
+        calibrated=np.array([row.calibrated for row in rows], dtype=np.bool_),
     )
 
 
 def held_values(database: Database, run_id: int, window: Window) -> Sequence[Plain]:
     """Return what a window's held answers say."""
     with database.begin() as connection:
-        return [from_json(row.answer).value for row in connection.execute(_HELD, _place(run_id, window))]
+        return [from_json(answer).value for answer in connection.scalars(_HELD_VALUES, _place(run_id, window))]
 
 
 def answered(database: Database, run_id: int, window: Window) -> NDArray[np.int64]:
