@@ -7,13 +7,22 @@ import click
 from rich.table import Table
 
 from pipeline.cli.main import commands
+from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.domain.job import Job
 from pipeline.domain.review import Change, Proposal
 from pipeline.settings import load_settings
 from pipeline.wiring.inputs import written_job
 from pipeline.wiring.parts import system_clock
-from pipeline.wiring.policies import apply_proposal, history, proposed, write_proposal
+from pipeline.wiring.policies import (
+    DEFAULT_TOLERANCE,
+    apply_proposal,
+    history,
+    proposed,
+    proposed_from_runs,
+    review,
+    write_proposal,
+)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _JOB = click.argument("job_file", metavar="JOB", type=_FILE)
@@ -65,10 +74,11 @@ def _in_force(job: Job, step_no: int, tier_no: int) -> dict[str, object]:
 @click.option(
     "--from", "evaluation", default="last", show_default=True, help="Name of the evaluation, or its beginning."
 )
+@click.option("--runs", "from_runs", is_flag=True, help="From the certificates of this job's latest runs instead.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0, max=0.2),
-    default=0.005,
+    default=DEFAULT_TOLERANCE,
     show_default=True,
     help="How much less right than the best threshold is good enough.",
 )
@@ -78,15 +88,23 @@ def _in_force(job: Job, step_no: int, tier_no: int) -> dict[str, object]:
     "headrace eval job.toml tickets.csv --labels gold.jsonl",
     "headrace policy propose job.toml --output proposal.toml",
     "headrace policy propose job.toml --from support-tickets-1a2b --tolerance 0.01 --json",
+    "headrace policy propose job.toml --runs --output proposal.toml",
 )
-def propose(job_file: Path, evaluation: str, tolerance: float, output: Path | None, *, as_json: bool) -> None:
-    """Propose thresholds from an evaluation; nothing is changed.
+def propose(
+    job_file: Path, evaluation: str, tolerance: float, output: Path | None, *, from_runs: bool, as_json: bool
+) -> None:
+    """Propose thresholds from an evaluation or from recent runs; nothing is changed.
 
     For each step without a target: the cheapest threshold at which the cascade is right as often as at its best, less
-    --tolerance, on the texts of the evaluation.
+    --tolerance, on the texts of the evaluation. With --runs, for each step with a target: what no certificate of late
+    has let stand, less .05, need not be held and goes up at once.
     """
-    settings = load_settings()
-    found = proposed(written_job(job_file), evaluation, settings, tolerance=tolerance, clock=system_clock())
+    settings, job = load_settings(), written_job(job_file)
+    if from_runs:
+        with opened_store() as store:
+            found = proposed_from_runs(job, store, clock=system_clock())
+    else:
+        found = proposed(job, evaluation, settings, tolerance=tolerance, clock=system_clock())
     if output is not None:
         write_proposal(output, found)
         err.print(f"written to {output}: read it, then `headrace policy apply {output} {job_file}`", soft_wrap=True)
@@ -98,7 +116,7 @@ def propose(job_file: Path, evaluation: str, tolerance: float, output: Path | No
 
 def _show_proposal(found: Proposal) -> None:
     if not found.change:
-        out.print(f"evaluation {found.evaluation}: the thresholds are as good as any", markup=False)
+        out.print(f"{found.evaluation}: the thresholds are as good as any", markup=False)
         return
     out.print(_changes(found.change))
     for one in found.expected:
@@ -109,6 +127,26 @@ def _show_proposal(found: Proposal) -> None:
             f"{one.step}: right {one.accuracy_now:.1%} → {one.accuracy_then:.1%} of {one.texts:,} texts{costs}",
             markup=False,
         )
+
+
+@policy.command("review")
+@_JOB
+@json_option
+@examples("headrace policy review job.toml", "headrace policy review job.toml --json")
+def review_command(job_file: Path, *, as_json: bool) -> None:
+    """Write a proposal if the job's [review] is due, for a timer of your own; `headrace up JOB` does it by itself.
+
+    The file is named by its day, in the folder policies/NAME of HEADRACE_HOME. A job without [review] has none due.
+    """
+    job = written_job(job_file)
+    with opened_store() as store:
+        path = review(job, store, load_settings(), clock=system_clock())
+    if as_json:
+        print_json({"job": job.name, "proposal": None if path is None else str(path)})
+    elif path is None:
+        out.print(f"no review of {job.name} is due, or there is nothing yet to make a proposal from", markup=False)
+    else:
+        out.print(f"{path}: read it, then `headrace policy apply {path} {job_file}`", markup=False, soft_wrap=True)
 
 
 @policy.command()

@@ -11,7 +11,7 @@ import click
 from pipeline import telemetry
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
-from pipeline.cli.sweeping import Sweeper, Tools, open_tools, report_sweep
+from pipeline.cli.sweeping import Reviewer, Sweeper, Tools, open_tools, report_sweep
 from pipeline.cli.terminal import Seconds, err, examples, json_option, out, print_json
 from pipeline.domain.tiers import MAX_THREADS
 from pipeline.flow.sweep import sweep
@@ -56,7 +56,7 @@ def up(job_file: Path | None, pull: bool) -> None:  # noqa: FBT001
                 err.print(
                     f"workers    {', '.join(tier.name for tier in job.tiers)}; Ctrl-C stops everything", markup=False
                 )
-                _loop(sweeper, found, stack.poll)
+                _loop(sweeper, found, stack.poll, Reviewer(job, store, settings))
 
 
 def _print_addresses(settings: Settings, found: Servers) -> None:
@@ -65,7 +65,12 @@ def _print_addresses(settings: Settings, found: Servers) -> None:
     err.print(f"Postgres   {telemetry.mask_urls(found.database_url)}", markup=False)
 
 
-def _loop(sweeper: Sweeper, found: Servers, poll: Callable[[], None] | None = None) -> None:
+def _loop(
+    sweeper: Sweeper,
+    found: Servers,
+    poll: Callable[[], None] | None = None,
+    look: Callable[[], None] | None = None,
+) -> None:
     """Look after everything until Ctrl-C or SIGTERM."""
     clock = system_clock()
     with contextlib.suppress(KeyboardInterrupt):
@@ -75,6 +80,8 @@ def _loop(sweeper: Sweeper, found: Servers, poll: Callable[[], None] | None = No
             elif found.services is not None:
                 found.services.poll()
             sweeper()
+            if look is not None:
+                look()
             clock.sleep(0.25)
     err.print("stopping")
 

@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline import telemetry
-from pipeline.domain.errors import QueueUnavailable, StoreUnavailable
+from pipeline.domain.errors import ConfigError, QueueUnavailable, StoreUnavailable
+from pipeline.domain.job import Job
 from pipeline.flow.sweep import Swept, sweep
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import Store
 from pipeline.settings import Settings
 from pipeline.wiring import store_and_queue
+from pipeline.wiring.parts import system_clock
+from pipeline.wiring.policies import review
 from pipeline.wiring.servers import Role, servers
+
+_LOOK_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,28 @@ class Sweeper:
             telemetry.logger().warning("sweep_failed", reason=str(error))
             return
         report_sweep(swept)
+
+
+class Reviewer:
+    """Looks every hour whether a job's review is due; what cannot be written or read is logged, and tried again."""
+
+    def __init__(self, job: Job, store: Store, settings: Settings) -> None:
+        """Look at the first call."""
+        self._job, self._store, self._settings = job, store, settings
+        self._next_s = 0.0
+
+    def __call__(self) -> None:
+        """Look if it is time."""
+        if self._job.review is None or time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + _LOOK_EVERY_S
+        try:
+            path = review(self._job, self._store, self._settings, clock=system_clock())
+        except (ConfigError, StoreUnavailable, OSError) as error:
+            telemetry.logger().warning("review_failed", reason=str(error))
+            return
+        if path is not None:
+            telemetry.logger().warning("review_proposed", file=str(path))
 
 
 def report_sweep(swept: Swept) -> None:

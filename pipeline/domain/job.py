@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.checks import RangeCheck
+from pipeline.domain.review import Review
 from pipeline.domain.steps import Choice, ExtractStep, Step
 from pipeline.domain.targets import LabelTarget, Target
 from pipeline.domain.tiers import Tier
@@ -47,6 +48,8 @@ class Job(BaseModel):
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1, max_length=16)]
     target: Target | None = None
     """None: thresholds are as the tiers say, and nothing is promised."""
+    review: Review | None = None
+    """None: thresholds are looked at again when somebody asks for it."""
     flush_after_s: float = Field(default=10.0, strict=True, gt=0, le=86_400)
     """Escalations that do not fill a chunk travel on after this time."""
 

@@ -1,6 +1,7 @@
 """Thresholds under review: proposed, read and changed by a person, applied, and kept in a history."""
 
-from typing import Annotated
+import datetime as dt
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,6 +9,23 @@ from pipeline.domain.steps import Name
 
 ABOVE_ALL = 1.01
 """A confidence that none reaches: everything goes up."""
+
+
+class Review(BaseModel):
+    """How often thresholds are looked at again; a proposal is a file, and a person applies it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: Literal["day", "week", "month"]
+
+    def is_due(self, last: dt.date | None, today: dt.date) -> bool:
+        """Whether another day, calendar week or month has begun since the last review; the first is due at once."""
+        return last is None or self._period(last) < self._period(today)
+
+    def _period(self, day: dt.date) -> tuple[int, ...]:
+        if self.every == "month":
+            return day.year, day.month
+        return tuple(day.isocalendar()[:2]) if self.every == "week" else (day.toordinal(),)
 
 
 class _Told(BaseModel):
@@ -40,6 +58,7 @@ class Proposal(_Told):
 
     job: str
     evaluation: str
+    """What it is made from: the name of an evaluation, or those of runs."""
     made_at: str
     change: tuple[Change, ...]
     expected: tuple[Expected, ...]

@@ -1,5 +1,6 @@
-"""Thresholds under review: proposed from an evaluation, applied to a job file, and kept in its history."""
+"""Thresholds under review: proposed from an evaluation or from runs, applied to a job file, and kept in its history."""
 
+import datetime as dt
 import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,14 +11,17 @@ from pipeline.adapters.user_files import edited_job, load_job, read_proposal, wr
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.review import Applied, Proposal
-from pipeline.flow.review import propose
+from pipeline.flow.review import propose, propose_from_runs
 from pipeline.ports.clock import Clock
+from pipeline.ports.store import Store
 from pipeline.settings import Settings
 from pipeline.wiring.evaluating import kept_evaluation
 
 FOLDER = "policies"
+DEFAULT_TOLERANCE = 0.005
+_RECENT_RUNS = 50
 
-__all__ = ["apply_proposal", "edit_job", "history", "proposed", "write_proposal"]
+__all__ = ["apply_proposal", "edit_job", "history", "proposed", "proposed_from_runs", "review", "write_proposal"]
 
 
 def proposed(job: Job, evaluation: str, settings: Settings, *, tolerance: float, clock: Clock) -> Proposal:
@@ -26,6 +30,44 @@ def proposed(job: Job, evaluation: str, settings: Settings, *, tolerance: float,
     if found.job != job.name:
         raise ConfigError(f"evaluation {found.name} is of job {found.job}, not of {job.name}: name one with --from")
     return propose(job, found, tolerance=tolerance, made_at=clock.now().isoformat(timespec="seconds"))
+
+
+def proposed_from_runs(job: Job, store: Store, *, clock: Clock) -> Proposal:
+    """Propose what need not be held, from certificates of this job's latest runs; ConfigError where there is none."""
+    runs = [store.find_run(one.run) for one in store.list_runs(limit=_RECENT_RUNS)]
+    decided = [(run, store.concluded(run.id)) for run in runs if run.job.name == job.name]
+    if not any(concluded for _, concluded in decided):
+        raise ConfigError(f"no run of {job.name} has a certificate yet: its job needs a [target], see the README")
+    return propose_from_runs(job, decided, made_at=clock.now().isoformat(timespec="seconds"))
+
+
+def review(job: Job, store: Store, settings: Settings, *, clock: Clock) -> Path | None:
+    """Write a proposal where the job's `[review]` is due; returns its file, None where none is due or none can be made.
+
+    Made from the latest runs where the job has a target, otherwise from the latest evaluation.
+    """
+    folder, today = settings.home / FOLDER / job.name, clock.now().date()
+    last = max((day for file in folder.glob("*.toml") if (day := _day(file)) is not None), default=None)
+    if job.review is None or not job.review.is_due(last, today):
+        return None
+    try:
+        if job.certified_steps:
+            found = proposed_from_runs(job, store, clock=clock)
+        else:
+            found = proposed(job, "last", settings, tolerance=DEFAULT_TOLERANCE, clock=clock)
+    except ConfigError:
+        return None  # nothing to make it from yet: tried again later
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{today.isoformat()}.toml"
+    write_proposal(path, found)
+    return path
+
+
+def _day(file: Path) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(file.stem)
+    except ValueError:
+        return None
 
 
 def apply_proposal(path: Path, job_file: Path, settings: Settings, *, clock: Clock) -> Applied:

@@ -45,6 +45,24 @@ def test_a_tier_that_agrees_is_certified_on_the_few_answers_that_were_drawn(shel
     assert "audited answers 0 differ: the certificate holds" in said
 
 
+def test_a_review_that_is_due_writes_its_proposal_once_and_a_person_applies_it(shell: Shell) -> None:
+    monthly = TARGET + '\n[review]\nevery = "month"\n'
+    job, source = job_with_target(shell, small="score=0.99", target=monthly), shell.file("in.log", lines_of(ITEMS))
+    shell.run("policy", "propose", job, "--runs", code=2)
+    assert "has a certificate yet" in shell.last_stderr
+    assert shell.json("policy", "review", job)["proposal"] is None
+    shell.run("run", job, source)
+    (change,) = shell.json("policy", "propose", job, "--runs")["change"]
+    assert (change["tier"], change["proposed"]) == ("small", 0.94)
+    proposal = shell.json("policy", "review", job)["proposal"]
+    assert shell.json("policy", "review", job)["proposal"] is None, "it is due once a month"
+    shell.run("policy", "apply", proposal, job)
+    shown = {(row["step"], row["tier"]): row["threshold"] for row in shell.json("policy", "show", job)["thresholds"]}
+    assert shown["category", "small"] == 0.94
+    (applied,) = shell.json("policy", "history", job)["applied"]
+    assert applied["evaluation"].startswith("acceptance-")
+
+
 def test_a_tier_that_disagrees_is_refused_and_the_run_waits_for_its_owner(shell: Shell) -> None:
     job, source = job_with_target(shell, small="score=0.99 answer=last"), shell.file("in.log", lines_of(ITEMS))
     shell.run("run", job, source, code=5)

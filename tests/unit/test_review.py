@@ -1,15 +1,20 @@
 """Thresholds proposed from an evaluation, as files that people read."""
 
+import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.adapters.user_files import read_proposal, write_proposal
+from pipeline.domain.audit import Audited
+from pipeline.domain.certify import Certificate
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
-from pipeline.domain.review import Proposal
+from pipeline.domain.review import Proposal, Review
 from pipeline.flow.evaluation import Evaluation, StepEvaluation, WayFigures
-from pipeline.flow.review import propose
+from pipeline.flow.review import propose, propose_from_runs
+from tests.unit.test_flow_certify import Whole, target_job, texts_of, truth, weak
 
 FRONTIER = ((1.01, 0.90, 10.0, 1.0), (0.9, 0.91, 6.0, 0.6), (0.5, 0.906, 3.0, 0.3), (0.1, 0.7, 1.0, 0.1))
 """(threshold, accuracy, USD, seconds): the best is .91, and .906 costs half as much."""
@@ -97,3 +102,40 @@ def test_thresholds_that_change_neither_cost_nor_answers_stay() -> None:
     assert proposal(job(), found=evaluation(as_good)).change == ()
     cheaper = ((0.4, 0.88, 4.5, 0.5),)
     assert proposal(job(), found=evaluation(cheaper)).change[0].proposed == 0.4
+
+
+def test_what_no_recent_certificate_let_stand_need_not_be_held() -> None:
+    whole = Whole(target_job(0.9), [weak(0.3), truth], texts_of(2000))
+    whole.work()
+    record = whole.store.run(whole.run.id)
+    (done,) = whole.store.concluded(record.id)
+    assert isinstance(done.decision, Certificate)
+    (least,) = done.decision.thresholds
+    found = propose_from_runs(record.job, [(record, [done])], made_at="2026-11-27")
+    (change,) = found.change
+    assert (change.step, change.tier, change.now) == ("mood", "small", 0.0)
+    assert change.proposed == pytest.approx(least - 0.05, abs=1e-4)
+    assert found.evaluation == record.name
+    withdrawn = replace(done, audit=Audited(audited=50, wrong=40, withdrawn=True, since=3))
+    assert propose_from_runs(record.job, [(record, [withdrawn])], made_at="x").change == ()
+    other = target_job(0.9, tiers=3)
+    assert propose_from_runs(other, [(record, [done])], made_at="x").change == (), "another ladder says nothing of this"
+
+
+@pytest.mark.parametrize(
+    ("every", "last", "due"),
+    [
+        ("month", None, True),
+        ("month", "2026-11-01", False),
+        ("month", "2026-10-31", True),
+        ("month", "2025-11-27", True),
+        ("week", "2026-11-23", False),
+        ("week", "2026-11-22", True),
+        ("day", "2026-11-27", False),
+        ("day", "2026-11-26", True),
+    ],
+)
+def test_a_review_is_due_once_in_a_calendar_month_week_or_day(every: str, last: str | None, due: bool) -> None:  # noqa: FBT001 — a parameter
+    review = Review.model_validate({"every": every})
+    day = None if last is None else dt.date.fromisoformat(last)
+    assert review.is_due(day, dt.date(2026, 11, 27)) is due
