@@ -25,6 +25,7 @@ _MODULES = {
     "certificates": ("certificates",),
     "learning": ("learn",),
     "labels": ("labels",),
+    "logs": ("logs",),
     "tuning": ("models",),
     "doctor": ("doctor",),
     "evaluating": ("eval",),

@@ -9,6 +9,28 @@ from pipeline.domain.items import Item, RejectedRow
 Row: TypeAlias = Item | RejectedRow
 
 
+class Columns(Protocol):
+    """What of a row becomes an item; a Job is such."""
+
+    @property
+    def text(self) -> str:
+        """Template over the row's columns; `{text}` for plain lines."""
+        ...
+
+    @property
+    def key(self) -> str | None:
+        """Column that names an item; None: the line number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WholeLines:
+    """Each line is an item, known by its number."""
+
+    text: str = "{text}"
+    key: str | None = None
+
+
 class Source(Protocol):
     """A frozen input: the same digest always gives the same rows in the same order."""
 

@@ -15,7 +15,7 @@ from pipeline.adapters.user_files import load_job
 from pipeline.domain.items import Item, RejectedRow, RejectReason, fingerprint
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import DEFAULT_ACCEPT_AT
-from pipeline.ports.source import SourceOptions
+from pipeline.ports.source import SourceOptions, WholeLines
 from pipeline.settings import Settings, secret_from
 from pipeline.telemetry import logger
 from pipeline.wiring.engines import check_instant_models, check_lesson, model_store
@@ -62,6 +62,14 @@ def opened_source(inputs: Sequence[str], job: Job, options: SourceOptions, setti
     too_long = (last.max_text_tokens or last.context_tokens) * _CHARS_PER_TOKEN if last.on_long == "reject" else None
     spool = open_home(settings.home).folder("spool")
     with contextlib.closing(open_source(inputs, job, options, spool=spool, max_text_chars=too_long)) as source:
+        yield source
+
+
+@contextlib.contextmanager
+def opened_lines(inputs: Sequence[str], options: SourceOptions, settings: Settings) -> Iterator[FileSource]:
+    """Open the inputs as lines, each an item."""
+    spool = open_home(settings.home).folder("spool")
+    with contextlib.closing(open_source(inputs, WholeLines(), options, spool=spool)) as source:
         yield source
 
 

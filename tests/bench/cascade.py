@@ -1,11 +1,12 @@
 """Certified thresholds on real data: is the promise held, how many reference calls are avoided, beside `bargain`.
 
-    python tests/bench/cascade.py DATA [--splits 10] [--draws 20] [--peer 5] [--only NAME ...] [--json]
+    python tests/bench/cascade.py DATA [--splits 10] [--draws 20] [--peer 5] [--times 10 ...] [--only NAME ...] [--json]
 
 DATA is a folder with `NAME/train.jsonl` and `NAME/dev.jsonl`. Each split pools both, teaches the words tier 3,000 rows
 and takes 2,000 others as the run, whose gold labels are the reference; each draw certifies anew. A violation is a run
 with more than (1 - target) of its answers wrong. `top`: the words tier's calibrated top probability; `learned`: its
 confidence as `headrace learn` learns it; `tiers`: naive Bayes → words → reference.
+`--times`: runs that many times as large, each item so often; how the share grows with the size of a run.
 `--peer` splits also ask bargain 0.1.3, on the learned scores, once each. Confidences are learned on the 3,000 only.
 """
 
@@ -14,6 +15,7 @@ import json
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ def peer(confidence: Floats, wrong: NDArray[np.bool_], target: float, seed: int)
     return 1.0 - float(np.mean(asked)), mistakes > Promise(target=target, delta=DELTA).budget(len(wrong))
 
 
-def cells(name: str, runs: list[Scored], draws: int, peers: int) -> list[dict[str, Any]]:
+def cells(name: str, runs: list[Scored], draws: int, peers: int, times: Sequence[int] = ()) -> list[dict[str, Any]]:
     lines = []
     for target in TARGETS:
         chance = np.random.default_rng(7)
@@ -99,6 +101,9 @@ def cells(name: str, runs: list[Scored], draws: int, peers: int) -> list[dict[st
             one = run.wrong[:, None]
             found["top"] += certified(run.top[:, None], one, target, draws, chance)
             found["learned"] += certified(run.learned[:, None], one, target, draws, chance)
+            for many in times:
+                large, lost = np.tile(run.learned, many)[:, None], np.tile(one, (many, 1))
+                found[f"learned x{many}"] += certified(large, lost, target, draws, chance)
             both = np.stack([run.naive, run.learned], axis=1)
             found["tiers"] += certified(both, np.stack([run.naive_wrong, run.wrong], axis=1), target, draws, chance)
             found["hindsight"].append((hindsight(run.learned, run.wrong, target), False))
@@ -144,9 +149,19 @@ def main(arguments: list[str]) -> None:
     @click.option("--splits", default=10, show_default=True)
     @click.option("--draws", default=20, show_default=True)
     @click.option("--peer", "peers", default=5, show_default=True)
+    @click.option("--times", multiple=True, type=int)
     @click.option("--only", multiple=True, default=SETS)
     @click.option("--json", "as_json", is_flag=True)
-    def command(data: Path, splits: int, draws: int, peers: int, only: tuple[str, ...], *, as_json: bool) -> None:
+    def command(
+        data: Path,
+        splits: int,
+        draws: int,
+        peers: int,
+        times: tuple[int, ...],
+        only: tuple[str, ...],
+        *,
+        as_json: bool,
+    ) -> None:
         if peers and importlib.util.find_spec("BARGAIN") is None:
             raise click.ClickException("--peer needs: pip install bargain==0.1.3")
         lines = []
@@ -154,7 +169,7 @@ def main(arguments: list[str]) -> None:
             started = time.monotonic()
             texts, labels = rows(data, name)
             runs = [scored(texts, labels, 1000 + number) for number in range(splits)]
-            for line in cells(name, runs, draws, peers):
+            for line in cells(name, runs, draws, peers, times):
                 lines.append(line)
                 if not as_json:
                     show(line)

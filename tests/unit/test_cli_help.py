@@ -22,6 +22,7 @@ EXPECTED = {
         "eval",
         "labels",
         "learn",
+        "logs",
         "migrate",
         "models",
         "plan",

@@ -26,8 +26,7 @@ from pipeline.adapters.sources.streams import (
     with_line_feeds,
 )
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.job import Job
-from pipeline.ports.source import Row, SourceOptions
+from pipeline.ports.source import Columns, Row, SourceOptions
 
 
 class FileSource:
@@ -142,7 +141,7 @@ class FileSource:
 
 def open_source(
     inputs: Sequence[str],
-    job: Job,
+    job: Columns,
     options: SourceOptions,
     *,
     spool: Path,

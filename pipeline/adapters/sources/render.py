@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from pipeline.adapters.sources.feed import Flaw
 from pipeline.domain.items import Item, RejectedRow, RejectReason
-from pipeline.domain.job import Job, template_columns
+from pipeline.domain.job import template_columns
+from pipeline.ports.source import Columns
 
 MAX_KEY_CHARS = 500
 """A key stands in an index of the store, which takes no long ones."""
@@ -14,7 +15,7 @@ MAX_KEY_CHARS = 500
 class Renderer:
     """Renders the rows of one source file."""
 
-    def __init__(self, job: Job, *, source: str, line_key_prefix: str, max_text_chars: int | None) -> None:
+    def __init__(self, job: Columns, *, source: str, line_key_prefix: str, max_text_chars: int | None) -> None:
         """`line_key_prefix` goes before the line number where the job names no key."""
         self.columns: tuple[str, ...] = template_columns(job.text)
         """The columns of the template, each once."""
