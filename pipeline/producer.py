@@ -22,11 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pipeline.domain.errors import ConfigError
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
-from pipeline.domain.runs import ENDED_STATES, RunState
-from pipeline.flow.ingest import announce, new_run
+from pipeline.flow.ingest import announce, new_run, refuse_ended
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import RunRecord, Store
 from pipeline.settings import load_settings
@@ -69,10 +67,7 @@ class Producer:
             digest = hashlib.sha256(json.dumps(["producer", name]).encode()).hexdigest()
             fused = fused_by_evidence(frozen, settings)
             self._run, _ = self._store.open_run(new_run(frozen, digest, price_book_for(settings), fused=fused))
-            if self._run.state in ENDED_STATES - {RunState.DONE}:
-                raise ConfigError(
-                    f"run {self._run.name} is {self._run.state.value}; take it up with: headrace retry {self._run.name}"
-                )
+            refuse_ended(self._run)
             self._cleanup = opening.pop_all()
         self._rows = RowReader(frozen, source=name)
 

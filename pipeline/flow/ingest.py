@@ -85,8 +85,7 @@ def submit(
     Raises ConfigError when the run was cancelled or failed (`retry` takes it up) or is being read by another process.
     """
     run, made = store.open_run(new_run(job, source.digest, price_book, fused=fused))
-    if run.state in ENDED_STATES - {RunState.DONE}:
-        raise ConfigError(f"run {run.name} is {run.state.value}; take it up with: headrace retry {run.name}")
+    refuse_ended(run)
     if on_run is not None:
         on_run(run)
     if run.ingested:
@@ -140,3 +139,11 @@ def _stored(run: RunRecord, source: Source, store: SubmitStore) -> Generator[tup
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
     while batch := list(itertools.islice(rows, BATCH_ROWS)):
         yield batch
+
+
+def refuse_ended(run: RunRecord) -> None:
+    """Raise ConfigError for a run that nothing more happens to by itself, unless it is done; says what takes it up."""
+    if run.state is RunState.HELD and run.reason is not None:
+        raise ConfigError(f"run {run.name} is held: {run.reason}")
+    if run.state in ENDED_STATES - {RunState.DONE}:
+        raise ConfigError(f"run {run.name} is {run.state.value}; take it up with: headrace retry {run.name}")

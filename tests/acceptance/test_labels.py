@@ -29,6 +29,8 @@ def test_a_run_waits_for_people_and_ends_with_their_labels_in_its_results(shell:
     job, source = job_with_target(shell, small="score=0.99", target=TARGET), shell.file("in.log", lines_of(ITEMS))
     shell.run("run", job, source, code=5)
     assert "60 drawn texts wait for labels" in shell.last_stderr
+    shell.run("run", job, source, code=2)
+    assert "headrace labels export" in shell.last_stderr
     table = shell.folder / "to-label.csv"
     assert "60 texts" in shell.run("labels", "export", "last", table)
     assert table.stat().st_mode & 0o077 == 0

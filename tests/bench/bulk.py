@@ -46,6 +46,7 @@ chunk_items = 256
 name = "small"
 engine = "llama"
 model = "{small}"
+{template}
 learned = "bulk-small"
 accept_at = 0.0
 price = "local-2-core"
@@ -135,9 +136,11 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
 @click.option("--words-at", default=0.9, show_default=True, help="Least confidence at which words may answer.")
 @click.option("--small", default="qwen2.5-coder-0.5b-instruct", show_default=True)
 @click.option("--large", default="qwen2.5-coder-1.5b-instruct", show_default=True)
+@click.option("--template", help="Chat template of the small model, for a base model without one: plain.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(data: Path, only: tuple[str, ...], json_file: Path | None, **options: Any) -> None:  # noqa: ANN401 — of the job
     print(f"{processor_name()}; {options}")
+    options["template"] = "" if options["template"] is None else f'chat_template = "{options["template"]}"'
     found = []
     for name in only:
         with tempfile.TemporaryDirectory() as folder:

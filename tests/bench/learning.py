@@ -47,14 +47,22 @@ SETS = {
 }
 
 
-def job_of(asked: str, labels: list[str], small: str, large: str) -> Job:
+def job_of(asked: str, labels: list[str], small: str, large: str, template: str | None = None) -> Job:
+    how = {} if template is None else {"chat_template": template}
     return Job.model_validate(
         {
             "name": "bench",
             "steps": [{"name": "label", "kind": "classify", "question": asked, "labels": labels}],
             "tiers": [
                 {"name": "words", "engine": "classical", "model": "bench-words", "price": "local-2-core"},
-                {"name": "small", "engine": "llama", "model": small, "learned": "bench-small", "price": "local-2-core"},
+                {
+                    "name": "small",
+                    "engine": "llama",
+                    "model": small,
+                    "learned": "bench-small",
+                    "price": "local-2-core",
+                    **how,
+                },
                 {"name": "large", "engine": "llama", "model": large, "price": "local-2-core", "on_long": "truncate"},
             ],
         }
@@ -85,14 +93,14 @@ def answered(job: Job, rows: list[dict[str, Any]], key: str, settings: Settings)
 
 
 def measured(
-    data: Path, name: str, settings: Settings, labels: int, asked: int, small: str, large: str
+    data: Path, name: str, settings: Settings, labels: int, asked: int, small: str, large: str, template: str | None
 ) -> dict[str, Any]:
     key, question = SETS[name]
     train, dev = rows_of(data, name, 1 << 30, part="train"), rows_of(data, name, 1 << 30)
     options = sorted({row[key] for row in [*train, *dev]})
     chance = np.random.default_rng(7)
     some = [train[n] for n in chance.permutation(len(train))[:labels]]
-    job = job_of(question, options, small, large)
+    job = job_of(question, options, small, large, template)
     with tempfile.TemporaryDirectory() as folder:
         lessons.FOLDER = folder  # an absolute folder stands for itself
         learned = taught(job, some, key, settings)
@@ -129,16 +137,24 @@ def best_ladder(step: StepAnswers) -> Ladder:
 @click.option("--asked", default=300, show_default=True)
 @click.option("--small", default="qwen2.5-coder-0.5b-instruct", show_default=True)
 @click.option("--large", default="qwen2.5-coder-1.5b-instruct", show_default=True)
+@click.option("--template", help="Chat template of the small model, for a base model without one: plain.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(
-    data: Path, only: tuple[str, ...], labels: int, asked: int, small: str, large: str, json_file: Path | None
+    data: Path,
+    only: tuple[str, ...],
+    labels: int,
+    asked: int,
+    small: str,
+    large: str,
+    template: str | None,
+    json_file: Path | None,
 ) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     settings = load_settings()
     print(f"{processor_name()}; {labels} labels; {small}, {large}")
     lines = []
     for name in only:
-        lines.append(measured(data, name, settings, labels, asked, small, large))
+        lines.append(measured(data, name, settings, labels, asked, small, large, template))
         print("  ".join(f"{what}={_short(value)}" for what, value in lines[-1].items()), flush=True)
     if json_file is not None:
         json_file.write_text(
