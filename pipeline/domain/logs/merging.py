@@ -8,14 +8,18 @@ from pipeline.domain.logs.masks import VARIABLE
 from pipeline.domain.logs.words import Key, is_word, split, tidy
 
 _OPTIONAL = re.compile(r" ?\([^()]*<\*>[^()]*\) ?")
-_PLAIN = re.compile(r"[A-Za-z]+[.,]?")
-_HEAD = re.compile(r"[A-Za-z_-]*")
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z_+-]*\.?")
+_NUMBERED = re.compile(r"\d|<\*>|\w\.\w+\.\w")
+"""What a value at the beginning of a line holds: numbers, or a name in three parts; others are what a line is about."""
+_HEAD = re.compile(r"([A-Za-z_-]+)(?=[\d<])")
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 _EMPTY = (("(<*>)", "()"), ("=<*>", "="))
 _NAMES_PEOPLE = frozenset({"user", "User", "host"})
 _FEW, _SOME, _MANY = 3, 4, 8
 """So many different words in one place are values: less is needed the more else the lines have in common."""
 _MUCH_IN_COMMON = 5
+_LONG_LIST = 20
+"""So many parts of a key in a row are a list, though no other line has one of another length."""
 _MOST_ROUNDS = 50
 
 
@@ -69,12 +73,12 @@ def _merge_empty(templates: Templates) -> None:
 
 
 def _merge_lists(templates: Templates) -> None:
-    """Take lists that are of different lengths in otherwise equal lines for one value."""
+    """Take lists that are long, or of different lengths in otherwise equal lines, for one value."""
     alike: dict[Key, list[Key]] = defaultdict(list)
     for key in templates.live:
         alike[_without_repeats(key)].append(key)
     for short, keys in alike.items():
-        if len(keys) > 1:
+        if len(keys) > 1 or len(keys[0]) - len(short) >= _LONG_LIST:
             templates.merge(keys, short)
 
 
@@ -136,7 +140,8 @@ def _vary(values: set[str], before: Sequence[str], behind: Sequence[str]) -> boo
     """Whether different words in one place are values, and not different kinds of line."""
     context = sum(_LETTERS.search(part) is not None for part in (*before, *behind))
     plain = [value for value in values if _PLAIN.fullmatch(value)]
-    if not context:
+    begins = not any(map(is_word, before))
+    if not context or (begins and not all(map(_NUMBERED.search, values))):
         return False
     if not plain:
         return True
@@ -153,12 +158,6 @@ def _vary(values: set[str], before: Sequence[str], behind: Sequence[str]) -> boo
 
 def _named(values: set[str]) -> str:
     """Return the letters that all values begin with, if what follows are numbers, and `<*>`."""
-    heads = {_head(value) for value in values}
+    heads = {found.group(1) if (found := _HEAD.match(value)) else "" for value in values}
     head = next(iter(heads))
-    numbered = all(value != head for value in values)
-    return head + VARIABLE if len(heads) == 1 and len(head) > 1 and numbered else VARIABLE
-
-
-def _head(value: str) -> str:
-    found = _HEAD.match(value)
-    return "" if found is None else found.group()
+    return head + VARIABLE if len(heads) == 1 and len(head) > 1 else VARIABLE

@@ -11,7 +11,7 @@ from pipeline.domain.logs.masks import VARIABLE, masked
 Key: TypeAlias = tuple[str, ...]
 """Words and what stands between them; joined they are the line again, but for what varies."""
 
-_BETWEEN: Final = r"\s+|[=,;()\[\]{}\"'|]"
+_BETWEEN: Final = r"\s+|[=,;()\[\]{}\"'|]|\.{3,}"
 _PARTS = re.compile(rf"({_BETWEEN})")
 _COLONS = re.compile(r"((?<!:):(?!:)|::)")
 _SPLIT = re.compile(rf"({_BETWEEN}|(?<!:):(?!:)|::)")
@@ -20,6 +20,7 @@ _RUN = re.compile(r"<\*>(?:[.:,]?<\*>)+")
 _SIGN = re.compile(r"_-(?=<\*>)")
 _NAME = re.compile(r"[A-Za-z_][\w.$:]*")
 _SHORT = re.compile(r"[A-Za-z]+\d{1,2}[A-Za-z]{0,2}\.?")
+_NAMES = re.compile(r"(?<!\S)[A-Za-z]+\d{1,3}(?: [A-Za-z]+\d{1,3}){3,}(?!\S)")
 _NUMBERED = re.compile(r"([A-Za-z<*>_@#.$-]*[A-Za-z<*>]{2}[_@#.-])-?(\d.*)")
 _LONG = re.compile(r"[A-Za-z]{3}")
 _PREFIXED = re.compile(r"([A-Za-z]{3,}[_-])[\w.-]*\d[\w.-]*")
@@ -38,7 +39,12 @@ def key_of(content: str) -> Key:
         called = number + 1 < len(parts) and parts[number + 1] == "("
         pieces = [piece for piece in _COLONS.split(part) if piece]
         words += [_general(piece, called=called and piece is pieces[-1]) for piece in pieces]
-    return split(tidy("".join(words)))
+    return split(tidy(_NAMES.sub(_listed, "".join(words))))
+
+
+def _listed(names: re.Match[str]) -> str:
+    """Return a list of numbered names as so many values."""
+    return re.sub(r"\w+", VARIABLE, names.group())
 
 
 def split(text: str) -> Key:
