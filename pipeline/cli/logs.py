@@ -18,7 +18,7 @@ from pipeline.settings import load_settings
 from pipeline.wiring.inputs import opened_lines
 
 _INPUTS = click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
-_LAYOUT = click.option(
+LAYOUT = click.option(
     "--layout",
     type=click.Choice(sorted(LAYOUTS)),
     help="How headers are laid out [default: found out file by file].",
@@ -38,7 +38,7 @@ def logs() -> None:
 
 @logs.command()
 @_INPUTS
-@_LAYOUT
+@LAYOUT
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many the table shows.")
 @input_options
 @json_option
@@ -75,7 +75,7 @@ def templates(
 
 @logs.command()
 @_INPUTS
-@_LAYOUT
+@LAYOUT
 @input_options
 @examples(
     "headrace logs entities app.log", "headrace logs entities 'app.log*' | jq 'select(.header.level == \"ERROR\")'"

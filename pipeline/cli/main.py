@@ -25,7 +25,7 @@ _MODULES = {
     "certificates": ("certificates",),
     "learning": ("learn",),
     "labels": ("labels",),
-    "logs": ("logs",),
+    "stored_logs": ("logs",),
     "tuning": ("models",),
     "doctor": ("doctor",),
     "evaluating": ("eval",),

@@ -1,8 +1,8 @@
 """Store: Postgres as the flow sees it. The truth about runs, items, chunks, answers and money lives behind it.
 
-Five faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
-`CertifyStore` (held answers, from drawing to thresholds), `LabelStore` (what people say is right) and `ReportStore`
-(what people read and order). One adapter fulfils all.
+Six faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
+`CertifyStore` (held answers, from drawing to thresholds), `LabelStore` (what people say is right), `LogStore` (events
+of log files) and `ReportStore` (what people read and order). One adapter fulfils all.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ from pipeline.domain.outcomes import Attempt
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import CostRow, Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.labels import LabelStore
+from pipeline.ports.logs import LogStore
 from pipeline.ports.promises import Concluded, DrawnAnswer, HeldAnswers, LabelledAnswer, Window
 
 
@@ -346,7 +347,7 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(IngestStore, WorkStore, CertifyStore, LabelStore, ReportStore, Protocol):
+class Store(IngestStore, WorkStore, CertifyStore, LabelStore, LogStore, ReportStore, Protocol):
     """All faces."""
 
     def close(self) -> None:

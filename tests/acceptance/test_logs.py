@@ -35,3 +35,43 @@ def test_lines_that_are_no_text_are_counted_and_stop_nothing(shell: Shell) -> No
     file.write_bytes(b"\n".join([*(line.encode() for line in LINES), b"\xff\xfe\x00 binary", LINES[0].encode()]))
     seen = shell.json("logs", "templates", file)
     assert (seen["lines"], seen["rejected"]) == (41, 1)
+
+
+def test_a_log_is_loaded_night_after_night_and_searched(shell: Shell) -> None:
+    file = shell.file("app.log", "\n".join(LINES) + "\n")
+    (first,) = shell.json("logs", "load", "web", file)["files"]
+    assert (first["events"], first["layout"], first["until_line"]) == (40, "syslog", 40)
+    with file.open("a", encoding="utf-8") as more:
+        more.write("Jun 14 15:17:00 combo app[1]: bye\n    trace\n")
+    (second,) = shell.json("logs", "load", "web", file)["files"]
+    assert (second["events"], second["from_line"]) == (1, 41)
+    (third,) = shell.json("logs", "load", "web", file)["files"]
+    assert third["events"] == 0
+    seen = shell.json("logs", "kinds", "web")
+    assert [(one["template"], one["events"]) for one in seen["kinds"]] == [
+        ("request <*> of <*> took <*>ms", 40),
+        ("bye", 1),
+    ]
+    lines = [json.loads(line) for line in shell.run("logs", "search", "web", "10.0.0.7", "--json").splitlines()]
+    assert [(one["line"], one["values"]) for one in lines] == [(8, ["7", "10.0.0.7", "7"])]
+    shown = shell.run("logs", "search", "web", "--template", "bye")
+    assert "combo" not in shown
+    assert "bye\n    trace" in shown
+    assert shell.run("logs", "search", "web", "--field", "pid=39").count("\n") == 1
+    assert "nothing of a log other" in _failed(shell, "logs", "kinds", "other")
+    assert "has no kind" in _failed(shell, "logs", "search", "web", "--template", "hello")
+    assert "write NAME=TEXT" in _failed(shell, "logs", "search", "web", "--field", "pid")
+
+
+def test_a_file_that_cannot_be_read_is_told_and_the_others_are_loaded(shell: Shell) -> None:
+    file = shell.file("app.log", "\n".join(LINES) + "\n")
+    broken = shell.folder / "old.gz"
+    broken.write_bytes(gzip.compress(b"x" * 100_000)[:50])
+    shell.run("logs", "load", "web", file, broken, code=2)
+    assert "1 of 2 files could not be read to their end" in shell.last_stderr
+    assert shell.json("logs", "kinds", "web")["events"] == 40
+
+
+def _failed(shell: Shell, *words: object) -> str:
+    shell.run(*words, code=2)
+    return shell.last_stderr

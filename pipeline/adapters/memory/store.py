@@ -3,6 +3,7 @@
 from pipeline.adapters.memory.certify import CertifyPart
 from pipeline.adapters.memory.ingest import IngestPart
 from pipeline.adapters.memory.labels import LabelPart
+from pipeline.adapters.memory.logs import LogPart
 from pipeline.adapters.memory.orders import OrderPart
 from pipeline.adapters.memory.report import ReportPart
 from pipeline.adapters.memory.sweep import SweepPart
@@ -11,12 +12,13 @@ from pipeline.adapters.memory.work import WorkPart
 from pipeline.ports.clock import Clock
 
 
-class MemoryStore(IngestPart, WorkPart, SweepPart, CertifyPart, LabelPart, ReportPart, OrderPart):
+class MemoryStore(IngestPart, WorkPart, SweepPart, CertifyPart, LabelPart, ReportPart, OrderPart, LogPart):
     """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
 
     def __init__(self, clock: Clock) -> None:
         """Begin empty, telling leases, pauses and days by this clock."""
         super().__init__(Tables(clock))
+        LogPart.__init__(self, self._tables)
 
     def finish_ingest(self, run_id: int) -> None:
         """Say that the source was read to its end; the run is `running`, or `done` at once if nothing is open."""

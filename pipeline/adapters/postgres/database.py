@@ -106,6 +106,7 @@ def _pg_type(kind: sa.types.TypeEngine[Any]) -> str:
         sa.Boolean: "bool",
         sa.JSON: "json",
         sa.DateTime: "timestamptz",
+        sa.Date: "date",
     }
     if isinstance(kind, sa.ARRAY):
         return f"{_pg_type(kind.item_type)}[]"

@@ -54,20 +54,27 @@ def open_run(database: Database, new: NewRun) -> tuple[RunRecord, bool]:
 
 @contextlib.contextmanager
 def ingest_lock(database: Database, run_id: int) -> Iterator[bool]:
-    """Hold a session-level advisory lock: it ends with the connection, so a killed ingest never leaves it behind."""
-    key = {"space": _INGEST_LOCKS, "run": run_id % 2**31}
+    """Hold the right to add rows to a run."""
+    with session_lock(database, _INGEST_LOCKS, run_id % 2**31) as held:
+        yield held
+
+
+@contextlib.contextmanager
+def session_lock(database: Database, space: int, number: int) -> Iterator[bool]:
+    """Hold a session-level advisory lock: it ends with the connection, so a killed process never leaves it behind."""
+    key = {"space": space, "number": number}
     try:
         connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     except sa.exc.SQLAlchemyError:
         raise StoreUnavailable("Postgres does not answer: is it running?") from None
     with connection:
-        held = bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:space, :run)"), key))
+        held = bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:space, :number)"), key))
         try:
             yield held
         finally:
             if held:
                 with contextlib.suppress(sa.exc.SQLAlchemyError):  # a dead connection holds no lock
-                    connection.execute(sa.text("SELECT pg_advisory_unlock(:space, :run)"), key)
+                    connection.execute(sa.text("SELECT pg_advisory_unlock(:space, :number)"), key)
 
 
 def finish_ingest(database: Database, run_id: int) -> None:

@@ -6,7 +6,19 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.adapters.postgres import certify, ingest, labels, orders, records, report, results, rows, sweep, work
+from pipeline.adapters.postgres import (
+    certify,
+    ingest,
+    labels,
+    logs,
+    orders,
+    records,
+    report,
+    results,
+    rows,
+    sweep,
+    work,
+)
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.seen import Seen
 from pipeline.domain.answers import Plain
@@ -14,8 +26,10 @@ from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Drawing
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
+from pipeline.domain.logs.events import Event
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
+from pipeline.ports.logs import LogFile, Pattern, Place, StoredEvent, Wanted
 from pipeline.ports.store import (
     Added,
     ChunkNotice,
@@ -166,6 +180,28 @@ class PostgresStore:
     def keep_labels(self, run_id: int, new: Sequence[NewLabel]) -> KeptLabels:
         """See LabelStore."""
         return labels.keep_labels(self._database, run_id, new)
+
+    def log_lock(self, log: str) -> contextlib.AbstractContextManager[bool]:
+        """See LogStore."""
+        return logs.log_lock(self._database, log)
+
+    def files(self, log: str, head: bytes) -> Sequence[LogFile]:
+        """See LogStore."""
+        return logs.files(self._database, log, head)
+
+    def add_events(
+        self, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, events: Sequence[Event]
+    ) -> LogFile | None:
+        """See LogStore."""
+        return logs.add_events(self._database, log, file, name=name, layout=layout, place=place, events=events)
+
+    def patterns(self, log: str) -> Sequence[Pattern]:
+        """See LogStore."""
+        return logs.patterns(self._database, log)
+
+    def find(self, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:
+        """See LogStore."""
+        return logs.find(self._database, log, wanted, limit=limit)
 
     def draw(
         self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]

@@ -263,3 +263,52 @@ pauses = sa.Table(
     _moment("since", now=True),
     _moment("until", nullable=False),
 )
+
+# How far each file of a log was read; see ports.logs.Place.
+log_files = sa.Table(
+    "log_files",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("log", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("layout", sa.Text, nullable=False),
+    sa.Column("head", sa.LargeBinary, nullable=False),
+    sa.Column("read_bytes", sa.BigInteger, nullable=False),
+    sa.Column("tail_bytes", sa.Integer, nullable=False),
+    sa.Column("tail", sa.LargeBinary, nullable=False),
+    sa.Column("lines", sa.BigInteger, nullable=False),
+    _moment("read_at", now=True),
+    sa.CheckConstraint("tail_bytes <= read_bytes", name="tail_was_read"),
+    sa.Index("ix_log_files_head", "log", "head"),
+)
+
+# A pattern never changes; which patterns are of one kind is worked out from all of them when it is asked.
+log_patterns = sa.Table(
+    "log_patterns",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("log", sa.Text, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("pattern", sa.Text, nullable=False),
+    sa.Column("events", sa.BigInteger, nullable=False, server_default="0"),
+    _moment("first_at"),
+    _moment("last_at"),
+    _moment("first_seen", now=True),
+    sa.UniqueConstraint("log", "digest"),
+)
+
+# A partition a day, made when its first event comes. No foreign keys: events are many, and written with their file.
+log_events = sa.Table(
+    "log_events",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("file_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("line", sa.BigInteger, primary_key=True, autoincrement=False),
+    _moment("at"),
+    sa.Column("pattern_id", sa.BigInteger, nullable=False),
+    sa.Column("header", ARRAY(sa.Text), nullable=False),
+    sa.Column("said", ARRAY(sa.Text), nullable=False),
+    sa.Column("following", sa.Text, nullable=False, server_default=""),
+    sa.Index("ix_log_events_pattern_id", "pattern_id"),
+    postgresql_partition_by="RANGE (day)",
+)

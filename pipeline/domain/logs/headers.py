@@ -127,6 +127,11 @@ class Layout:
         self.name = name
         self._pattern = re.compile(pattern)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields that a header may have, in their order."""
+        return tuple(self._pattern.groupindex)
+
     def read(self, text: str) -> Line:
         """Read a line; one that does not fit is all content."""
         found = self._pattern.match(text)

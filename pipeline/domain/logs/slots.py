@@ -13,16 +13,19 @@ def slots_in(template: str, content: str) -> list[Value] | None:
 
     A value that is what a mask knows has its kind, others are `text`. Each slot ends where what follows it comes first.
     """
-    spans = _spans(template.split(VARIABLE), content)
+    spans = spans_in(template, content)
     if spans is None:
         return None
     known = [part for value in values_in(content) for part in _address(value, content)]
     return [value for start, end in spans if start < end for value in _within(start, end, known, content)]
 
 
-def _spans(literals: Sequence[str], content: str) -> list[tuple[int, int]] | None:
-    """Find the literals of a template one after another, the last at the end: linear, and it misses none."""
-    first, *others = literals
+def spans_in(template: str, content: str) -> list[tuple[int, int]] | None:
+    """Return where each slot's value begins and ends; None where the line is none of the template's.
+
+    What stands between the slots is looked for from left to right, the last at the end: linear, and it misses none.
+    """
+    first, *others = template.split(VARIABLE)
     if not content.startswith(first) or (not others and len(content) != len(first)):
         return None
     spans, at = [], len(first)

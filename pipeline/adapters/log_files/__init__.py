@@ -1,0 +1,5 @@
+"""Log files on disk, plain or gzipped: read on from where the last reading ended, whatever they are called now."""
+
+from pipeline.adapters.log_files.reader import LogFileReader, found_files
+
+__all__ = ["LogFileReader", "found_files"]

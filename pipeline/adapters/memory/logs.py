@@ -1,0 +1,104 @@
+"""Events of logs: ports.logs.LogStore."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from pipeline.adapters.memory.tables import Tables
+from pipeline.domain.logs.events import Event
+from pipeline.ports.logs import LogFile, Pattern, Place, StoredEvent, Wanted
+
+_LATE = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+@dataclass(slots=True)
+class _Log:
+    files: dict[int, LogFile] = field(default_factory=dict)
+    events: list[tuple[int, Event]] = field(default_factory=list)
+    """(file number, event)."""
+    patterns: dict[str, Pattern] = field(default_factory=dict)
+    held: bool = False
+
+
+class LogPart:
+    """Logs by their names."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Begin without any."""
+        self._tables = tables
+        self._logs: dict[str, _Log] = {}
+
+    @contextmanager
+    def log_lock(self, log: str) -> Iterator[bool]:
+        """Hold the right to add to a log."""
+        with self._tables.lock:
+            found = self._log(log)
+            free, found.held = not found.held, True
+        try:
+            yield free
+        finally:
+            if free:
+                found.held = False
+
+    def _log(self, log: str) -> _Log:
+        return self._logs.setdefault(log, _Log())
+
+    def files(self, log: str, head: bytes) -> Sequence[LogFile]:
+        """Return the files of a log whose first line has this digest, the farthest read first."""
+        with self._tables.lock:
+            found = [one for one in self._log(log).files.values() if one.place.head == head]
+        return sorted(found, key=lambda one: -one.place.offset)
+
+    def add_events(
+        self, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, events: Sequence[Event]
+    ) -> LogFile | None:
+        """Store events and how far their file was read; None where somebody else has read it on meanwhile."""
+        with self._tables.lock:
+            into = self._log(log)
+            if file is None:
+                number = sum(len(one.files) for one in self._logs.values()) + 1
+                file = LogFile(id=number, name=name, layout=layout, place=place)
+            elif into.files[file.id].place != file.place:
+                return None
+            into.files[file.id] = replace(file, name=name, place=place)
+            into.events += [(file.id, replace(event, last=None)) for event in events]
+            for event in events:
+                into.patterns[event.pattern] = self._counted(into.patterns.get(event.pattern), event)
+            return into.files[file.id]
+
+    def _counted(self, pattern: Pattern | None, event: Event) -> Pattern:
+        if pattern is None:
+            now = self._tables.clock.now()
+            return Pattern(pattern=event.pattern, events=1, first_at=event.at, last_at=event.at, first_seen=now)
+        moments = [one for one in (pattern.first_at, pattern.last_at, event.at) if one is not None]
+        first, last = (min(moments), max(moments)) if moments else (None, None)
+        return replace(pattern, events=pattern.events + 1, first_at=first, last_at=last)
+
+    def patterns(self, log: str) -> Sequence[Pattern]:
+        """Return the patterns of a log, the commonest first."""
+        with self._tables.lock:
+            found = list(self._log(log).patterns.values())
+        return sorted(found, key=lambda one: (-one.events, one.pattern))
+
+    def find(self, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:
+        """Yield events by their moments, those without one at the end."""
+        with self._tables.lock:
+            into = self._log(log)
+            found = [(into.files[number], event) for number, event in into.events if _is_wanted(event, wanted)]
+        found.sort(key=lambda one: (one[1].at or _LATE, one[0].name, one[0].id, one[1].line))
+        for file, event in found[:limit]:
+            yield StoredEvent(file=file.name, event=event)
+
+
+def _is_wanted(event: Event, wanted: Wanted) -> bool:
+    if wanted.patterns is not None and event.pattern not in wanted.patterns:
+        return False
+    if wanted.since is not None and (event.at is None or event.at < wanted.since):
+        return False
+    if wanted.until is not None and (event.at is None or event.at >= wanted.until):
+        return False
+    said = (*event.values, *event.header.values())
+    if wanted.value is not None and wanted.value not in said:
+        return False
+    return all(event.header.get(name) == text for name, text in wanted.fields.items())

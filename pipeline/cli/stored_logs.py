@@ -1,0 +1,181 @@
+"""logs load, kinds, search: events of log files in Postgres."""
+
+import datetime as dt
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.cli.logs import LAYOUT, logs
+from pipeline.cli.progress import Display
+from pipeline.cli.reports import opened_store
+from pipeline.cli.terminal import err, examples, json_option, out, print_json
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.logs.events import content_of
+from pipeline.ports.logs import StoredEvent, Wanted
+from pipeline.wiring.log_loading import Loaded, kinds_of, load_files
+
+_LOG = click.argument("log", metavar="LOG")
+
+
+class _Moment(click.ParamType[dt.datetime]):
+    """A moment: an ISO date or time; without a zone in UTC."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        """Return it."""
+        try:
+            found = dt.datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no date or time; write 2026-11-27 or 2026-11-27T04:00", param, ctx)
+        return found.replace(tzinfo=found.tzinfo or dt.UTC)
+
+
+@logs.command()
+@_LOG
+@click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
+@LAYOUT
+@json_option
+@examples(
+    "headrace logs load web '/var/log/nginx/error.log*'",
+    "headrace logs load web '/var/log/nginx/error.log*' --json  # nightly: only what is new is read",
+)
+def load(log: str, inputs: tuple[str, ...], layout: str | None, *, as_json: bool) -> None:
+    """Store the events of files under the name LOG, each file from where the last loading ended.
+
+    A file is known by its content: renamed, copied or gzipped by a rotation it goes on where it was. Loading it again
+    adds nothing. Lines that do not begin with a header (stack traces) belong to the event before them. A last line
+    without its end is left for the next time. What is no text is kept, written in hexadecimal.
+    """
+    if not log or not all(sign.isalnum() or sign in "-_." for sign in log):
+        raise ConfigError(f"{log!r}: name a log with letters, digits, - _ and .")
+    with opened_store() as store, Display() as display:
+        done: list[Loaded] = []
+        for one in load_files(
+            store, log, inputs, layout=layout, show=lambda name, _, at, of: display.bar("loading", at, of, name)
+        ):
+            done.append(one)
+            if one.problem is not None:
+                err.print(f"{one.name}: {one.problem}", markup=False, soft_wrap=True)
+    broken = [one for one in done if one.problem is not None]
+    if as_json:
+        print_json({"log": log, "files": [_loaded(one) for one in done]})
+    else:
+        table = Table("file", "layout", "lines read now", "events")
+        for one in done:
+            lines = f"{one.from_line:,} to {one.until_line:,}" if one.until_line >= one.from_line else "nothing new"
+            table.add_row(Text(one.name), one.layout or "-", lines, f"{one.events:,}")
+        out.print(table)
+    if broken:
+        raise ConfigError(
+            f"{len(broken):,} of {len(done):,} files could not be read to their end; the others are loaded"
+        )
+
+
+def _loaded(one: Loaded) -> dict[str, object]:
+    return {
+        "file": one.name,
+        "layout": one.layout,
+        "events": one.events,
+        "from_line": one.from_line,
+        "until_line": one.until_line,
+        "problem": one.problem,
+    }
+
+
+@logs.command()
+@_LOG
+@click.option("--new-since", type=_Moment(), help="Only kinds that were stored first from this moment on.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many the table shows.")
+@json_option
+@examples("headrace logs kinds web", "headrace logs kinds web --new-since 2026-11-26 --json")
+def kinds(log: str, new_since: dt.datetime | None, limit: int, *, as_json: bool) -> None:
+    """Show the kinds of events of a stored LOG, the commonest first."""
+    with opened_store() as store:
+        found = kinds_of(store, log)
+    total = sum(one.events for one in found)
+    found = [one for one in found if new_since is None or one.first_seen >= new_since]
+    if as_json:
+        print_json({"log": log, "events": total, "kinds": [one.as_json() for one in found]})
+        return
+    table = Table("events", "share", "template", "last")
+    for one in found[:limit]:
+        last = "-" if one.last_at is None else f"{one.last_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(f"{one.events:,}", f"{one.events / total:.1%}", Text(one.template), last)
+    out.print(table)
+    more = f"; {len(found) - limit:,} more, see --limit" if len(found) > limit else ""
+    out.print(f"{total:,} events; {len(found):,} kinds{more}", markup=False)
+
+
+@logs.command()
+@_LOG
+@click.argument("value", required=False)
+@click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
+@click.option(
+    "--field", "fields", multiple=True, metavar="NAME=TEXT", help="A header field says this; may be repeated."
+)
+@click.option("--since", type=_Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
+@click.option("--until", type=_Moment(), help="Before this moment.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
+@json_option
+@examples(
+    "headrace logs search web 10.0.0.7 --since 2026-11-26",
+    "headrace logs search web --field level=ERROR --json",
+    "headrace logs search web --template 'session opened for user <*>'",
+)
+def search(
+    log: str,
+    value: str | None,
+    template: str | None,
+    fields: tuple[str, ...],
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Find events of a stored LOG in the order of their moments; VALUE is a value or header field, exactly.
+
+    With --json one document a line.
+    """
+    wrong = next((one for one in fields if "=" not in one), None)
+    if wrong is not None:
+        raise ConfigError(f"--field {wrong}: write NAME=TEXT, as in level=ERROR")
+    with opened_store() as store:
+        of = None
+        if template is not None:
+            of = next((one.patterns for one in kinds_of(store, log) if one.template == template), None)
+            if of is None:
+                raise ConfigError(f"log {log} has no kind {template!r}: `headrace logs kinds {log}` lists them")
+        wanted = Wanted(
+            patterns=of,
+            value=value,
+            since=since,
+            until=until,
+            fields=dict(one.split("=", 1) for one in fields),
+        )
+        for found in store.find(log, wanted, limit=limit):
+            _show(found, as_json=as_json)
+
+
+def _show(found: StoredEvent, *, as_json: bool) -> None:
+    event = found.event
+    if as_json:
+        print_json(
+            {
+                "file": found.file,
+                "line": event.line,
+                "at": None if event.at is None else event.at.isoformat(),
+                "header": dict(event.header),
+                "pattern": event.pattern,
+                "values": list(event.values),
+                "following": event.following,
+            }
+        )
+        return
+    moment = "-" if event.at is None else f"{event.at:%Y-%m-%d %H:%M:%S}"
+    level = f" {event.header['level']}" if "level" in event.header else ""
+    click.echo(f"{moment}{level} {found.file}:{event.line} {content_of(event)}")
+    if event.following:
+        click.echo(event.following)

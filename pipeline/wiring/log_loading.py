@@ -1,0 +1,88 @@
+"""Logs for commands: files loaded one after another, and kinds of what is stored."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.adapters.log_files import LogFileReader, found_files
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.logs.events import kinds
+from pipeline.domain.logs.headers import LAYOUTS
+from pipeline.flow.log_loading import Loaded, load_file
+from pipeline.ports.logs import LogStore, Pattern
+
+__all__ = ["Kind", "Loaded", "kinds_of", "load_files"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of event of a stored log."""
+
+    template: str
+    events: int
+    patterns: tuple[str, ...]
+    first_at: dt.datetime | None
+    last_at: dt.datetime | None
+    first_seen: dt.datetime
+    """When the first of its patterns was stored."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the script contract."""
+        return {
+            "template": self.template,
+            "events": self.events,
+            "first_at": None if self.first_at is None else self.first_at.isoformat(),
+            "last_at": None if self.last_at is None else self.last_at.isoformat(),
+            "first_seen": self.first_seen.isoformat(),
+        }
+
+
+def load_files(
+    store: LogStore, log: str, names: Sequence[str], *, layout: str | None, show: Callable[[str, int, int, int], None]
+) -> Iterator[Loaded]:
+    """Load files, the oldest first; `show(name, events, number, of)` as it goes on.
+
+    A file that cannot be read, or breaks off, is told and does not stop the others. Raises ConfigError for names that
+    no file has, and where another process loads the same log.
+    """
+    paths = sorted(found_files(names), key=lambda path: (path.stat().st_mtime, str(path)))
+    with store.log_lock(log) as held:
+        if not held:
+            raise ConfigError(f"another process is loading the log {log} just now: try again when it is done")
+        for number, path in enumerate(paths, 1):
+            try:
+                yield load_file(
+                    store,
+                    log,
+                    LogFileReader(path),
+                    layout=None if layout is None else LAYOUTS[layout],
+                    show=lambda count, name=path.name, at=number: show(name, count, at, len(paths)),  # type: ignore[misc]
+                )
+            except ConfigError as error:
+                yield Loaded(name=str(path), layout=None, events=0, from_line=1, until_line=0, problem=str(error))
+
+
+def kinds_of(store: LogStore, log: str) -> list[Kind]:
+    """Return the kinds of a stored log, the commonest first; raises ConfigError where nothing of it is stored."""
+    patterns = store.patterns(log)
+    if not patterns:
+        raise ConfigError(f"nothing of a log {log} is stored: load it with headrace logs load {log} FILE")
+    template_of = kinds(one.pattern for one in patterns)
+    together: dict[str, list[Pattern]] = defaultdict(list)
+    for one in patterns:
+        together[template_of[one.pattern]].append(one)
+    found = [_kind(template, members) for template, members in together.items()]
+    return sorted(found, key=lambda one: (-one.events, one.template))
+
+
+def _kind(template: str, members: Sequence[Pattern]) -> Kind:
+    return Kind(
+        template=template,
+        events=sum(one.events for one in members),
+        patterns=tuple(one.pattern for one in members),
+        first_at=min((one.first_at for one in members if one.first_at is not None), default=None),
+        last_at=max((one.last_at for one in members if one.last_at is not None), default=None),
+        first_seen=min(one.first_seen for one in members),
+    )

@@ -1,0 +1,150 @@
+"""Events of logs: stored with how far their file was read, found again by what they say."""
+
+import datetime as dt
+
+import pytest
+
+from pipeline.domain.logs.events import Event, content_of
+from pipeline.ports.logs import LogFile, Place, Wanted
+from tests.contract.store_cases import Rig
+
+NOON = dt.datetime(2026, 11, 27, 12, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+
+
+def place(offset: int, *, line: int = 1, head: bytes = b"h" * 16) -> Place:
+    return Place(head=head, offset=offset, tail_length=5, tail=b"t" * 16, line=line)
+
+
+def event(
+    line: int, *values: str, at: dt.datetime | None = NOON, pattern: str = "user <*> left", host: str = "a"
+) -> Event:
+    header = {"month": "Nov", "day": "27", "time": "12:00:00", "host": host}
+    return Event(line=line, header=header, pattern=pattern, values=values, following="", at=at)
+
+
+def add(rig: Rig, *events: Event, log: str = "web", file: LogFile | None = None, offset: int = 100) -> LogFile:
+    where = place(offset, line=events[-1].line)
+    kept = rig.store.add_events(log, file, name="app.log", layout="syslog", place=where, events=events)
+    assert kept is not None
+    return kept
+
+
+def found(rig: Rig, wanted: Wanted = Wanted(), *, log: str = "web", limit: int = 100) -> list[int]:  # noqa: B008 — frozen
+    return [one.event.line for one in rig.store.find(log, wanted, limit=limit)]
+
+
+def test_events_are_found_again_as_they_were(rig: Rig) -> None:
+    stored = Event(
+        line=7,
+        header={"month": "Nov", "day": "27", "time": "12:00:00", "host": "a", "pid": "3"},
+        pattern="open <*> as <*>",
+        values=("/srv/x y", ""),
+        following="  at one\n  at two",
+        at=NOON,
+    )
+    add(rig, stored)
+    (one,) = rig.store.find("web", Wanted(), limit=10)
+    assert (one.file, one.event) == ("app.log", stored)
+    assert content_of(one.event) == "open /srv/x y as "
+
+
+def test_a_file_is_found_by_its_first_line_and_goes_on_from_its_place(rig: Rig) -> None:
+    first = add(rig, event(1, "bob"), offset=100)
+    assert list(rig.store.files("web", b"h" * 16)) == [first]
+    assert rig.store.files("web", b"x" * 16) == []
+    assert rig.store.files("other", b"h" * 16) == []
+    second = add(rig, event(2, "eve"), file=first, offset=200)
+    assert (second.id, second.place.offset, second.place.line) == (first.id, 200, 2)
+    assert list(rig.store.files("web", b"h" * 16)) == [second]
+
+
+def test_who_comes_from_an_old_place_stores_nothing(rig: Rig) -> None:
+    first = add(rig, event(1, "bob"), offset=100)
+    add(rig, event(2, "eve"), file=first, offset=200)
+    again = rig.store.add_events(
+        "web", first, name="app.log", layout="syslog", place=place(200, line=2), events=[event(2, "eve")]
+    )
+    assert again is None
+    assert found(rig) == [1, 2]
+    assert sum(one.events for one in rig.store.patterns("web")) == 2
+
+
+def test_patterns_are_counted_with_their_first_and_last_moment(rig: Rig) -> None:
+    file = add(rig, event(1, "bob"), event(2, pattern="bye", at=None), event(3, "eve", at=NOON - HOUR))
+    add(rig, event(4, "eve", at=NOON + HOUR), file=file, offset=200)
+    patterns = rig.store.patterns("web")
+    assert [(one.pattern, one.events) for one in patterns] == [("user <*> left", 3), ("bye", 1)]
+    assert (patterns[0].first_at, patterns[0].last_at) == (NOON - HOUR, NOON + HOUR)
+    assert (patterns[1].first_at, patterns[1].last_at) == (None, None)
+    assert rig.store.patterns("other") == []
+
+
+def test_logs_do_not_see_each_other(rig: Rig) -> None:
+    add(rig, event(1, "bob"))
+    add(rig, event(9, "bob"), log="other")
+    assert found(rig) == [1]
+    assert found(rig, log="other") == [9]
+
+
+def test_events_come_by_their_moments_and_those_without_one_last(rig: Rig) -> None:
+    add(
+        rig,
+        event(1, "a", at=None),
+        event(2, "b", at=NOON + 30 * HOUR),
+        event(3, "c", at=NOON - 30 * HOUR),
+        event(4, "d"),
+    )
+    assert found(rig) == [3, 4, 2, 1]
+    assert found(rig, limit=2) == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines"),
+    [
+        (Wanted(value="bob"), [1]),
+        (Wanted(value="b"), [3]),
+        (Wanted(value="bo"), []),
+        (Wanted(patterns=["bye <*>"]), [2]),
+        (Wanted(patterns=["bye <*>", "user <*> left"]), [3, 1, 2]),
+        (Wanted(patterns=[]), []),
+        (Wanted(since=NOON), [1, 2]),
+        (Wanted(until=NOON), [3]),
+        (Wanted(since=NOON - HOUR, until=NOON + HOUR), [3, 1]),
+        (Wanted(fields={"host": "b"}), [3]),
+        (Wanted(fields={"host": "b", "month": "Dec"}), []),
+        (Wanted(fields={"nothing": "b"}), []),
+        (Wanted(value="eve", fields={"host": "a"}), [2]),
+    ],
+    ids=str,
+)
+def test_all_that_is_wanted_must_hold(rig: Rig, wanted: Wanted, lines: list[int]) -> None:
+    add(
+        rig,
+        event(1, "bob"),
+        event(2, "eve", pattern="bye <*>", at=NOON + HOUR),
+        event(3, "ann", at=NOON - HOUR, host="b"),
+    )
+    assert found(rig, wanted) == lines
+
+
+def test_what_looks_like_a_statement_is_only_a_value(rig: Rig) -> None:
+    nasty = "'; DROP TABLE log_events; --"
+    add(rig, event(1, nasty, pattern="said <*>", host=nasty))
+    assert found(rig, Wanted(value=nasty)) == [1]
+    assert found(rig, Wanted(fields={"host": nasty})) == [1]
+
+
+def test_one_process_at_a_time_adds_to_a_log(rig: Rig) -> None:
+    with rig.store.log_lock("web") as first, rig.store.log_lock("web") as second, rig.store.log_lock("other") as other:
+        assert (first, second, other) == (True, False, True)
+    with rig.store.log_lock("web") as again:
+        assert again
+
+
+def test_many_patterns_and_days_at_once(rig: Rig) -> None:
+    days = [NOON + dt.timedelta(days=number % 40) for number in range(2000)]
+    add(rig, *(event(number, "x", at=at, pattern=f"kind {number % 700} <*>") for number, at in enumerate(days, 1)))
+    assert sum(one.events for one in rig.store.patterns("web")) == 2000
+    assert len(rig.store.patterns("web")) == 700
+    assert len(found(rig, Wanted(since=NOON + dt.timedelta(days=39)), limit=5000)) == 50

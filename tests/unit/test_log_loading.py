@@ -1,0 +1,246 @@
+"""Log files read night after night: rotated, gzipped, truncated, damaged; nothing is lost and nothing comes twice."""
+
+import datetime as dt
+import gzip
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.adapters.log_files import LogFileReader, found_files
+from pipeline.adapters.memory import FakeClock, MemoryStore
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.logs.events import RawLine, content_of, events, kinds
+from pipeline.domain.logs.headers import LAYOUTS
+from pipeline.domain.logs.moments import moment_of
+from pipeline.flow.log_loading import Loaded, load_file
+from pipeline.ports.logs import Wanted
+from pipeline.wiring.log_loading import kinds_of, load_files
+
+NOW = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
+
+
+def line(number: int, said: str = "user {} left") -> str:
+    return f"Jun 14 15:{number // 60:02}:{number % 60:02} combo app[7]: {said.format(number)}\n"
+
+
+class Night:
+    """A store and a folder of logs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = MemoryStore(FakeClock())
+        self.folder = folder
+
+    def load(self, *names: str) -> list[Loaded]:
+        paths = [str(self.folder / name) for name in names or ("app.log*",)]
+        return list(load_files(self.store, "app", paths, layout=None, show=lambda *_: None))
+
+    def contents(self) -> list[str]:
+        return [content_of(one.event) for one in self.store.find("app", Wanted(), limit=10_000)]
+
+    def write(self, *numbers: int, name: str = "app.log") -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.writelines(map(line, numbers))
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Night:
+    return Night(tmp_path)
+
+
+def said(*numbers: int) -> list[str]:
+    return [f"user {number} left" for number in numbers]
+
+
+def test_the_next_loading_goes_on_where_the_last_one_ended(night: Night) -> None:
+    night.write(1, 2)
+    (first,) = night.load()
+    assert (first.layout, first.events, first.from_line, first.until_line) == ("syslog", 2, 1, 2)
+    (nothing,) = night.load()
+    assert (nothing.events, nothing.from_line, nothing.until_line) == (0, 3, 2)
+    night.write(3)
+    (second,) = night.load()
+    assert (second.events, second.from_line, second.until_line) == (1, 3, 3)
+    assert night.contents() == said(1, 2, 3)
+
+
+def test_a_rotated_and_gzipped_file_is_the_same_file(night: Night) -> None:
+    night.write(1, 2)
+    night.load()
+    night.write(3)
+    (night.folder / "app.log").rename(night.folder / "app.log.1")
+    night.write(4)
+    night.load()
+    packed = night.folder / "app.log.2.gz"
+    packed.write_bytes(gzip.compress((night.folder / "app.log.1").read_bytes()))
+    (night.folder / "app.log.1").unlink()
+    assert sum(one.events for one in night.load()) == 0
+    assert night.contents() == said(1, 2, 3, 4)
+
+
+def test_a_file_that_was_copied_and_truncated_goes_on_in_its_copy(night: Night) -> None:
+    night.write(1, 2)
+    night.load()
+    night.write(3)
+    shutil.copy(night.folder / "app.log", night.folder / "app.log.1")
+    os.truncate(night.folder / "app.log", 0)
+    night.write(4, 5)
+    night.load()
+    assert night.contents() == said(1, 2, 3, 4, 5)
+
+
+def test_a_line_without_its_end_is_left_for_the_next_time(night: Night) -> None:
+    night.write(1)
+    with (night.folder / "app.log").open("a", encoding="utf-8") as file:
+        file.write(line(2)[:-4])
+    night.load()
+    assert night.contents() == said(1)
+    with (night.folder / "app.log").open("a", encoding="utf-8") as file:
+        file.write(line(2)[-4:])
+    night.load()
+    assert night.contents() == said(1, 2)
+
+
+def test_a_stack_trace_belongs_to_the_line_before_it(night: Night) -> None:
+    trace = "java.io.IOException: gone\n    at a.B.c(B.java:7)\n"
+    (night.folder / "app.log").write_text(line(1) + trace + line(2) + line(3), encoding="utf-8")
+    night.load()
+    found = [one.event for one in night.store.find("app", Wanted(), limit=10)]
+    assert [one.line for one in found] == [1, 4, 5]
+    assert found[0].following == trace.rstrip("\n")
+
+
+def test_garbage_loses_nothing_and_stops_nothing(night: Night) -> None:
+    garbage = b"\xff\xfe\x00binary" + b"x" * 100_000 + b"\n\n\r\n"
+    (night.folder / "app.log").write_bytes(line(1).encode() + garbage + line(2).encode() + line(3).encode())
+    (loaded,) = night.load()
+    assert loaded.problem is None
+    found = [one.event for one in night.store.find("app", Wanted(), limit=10)]
+    assert [one.line for one in found] == [1, 5, 6]
+    assert found[0].following == "\\xff\\xfe\\x00binary" + "x" * 100_000
+
+
+def test_a_damaged_gzip_file_keeps_what_came_before_and_does_not_stop_the_others(night: Night) -> None:
+    whole = gzip.compress("".join(map(line, range(3000))).encode())
+    (night.folder / "app.log.1.gz").write_bytes(whole[: len(whole) // 2])
+    night.write(4000)
+    loaded = {Path(one.name).name: one for one in night.load()}
+    broken = loaded["app.log.1.gz"]
+    assert broken.problem is not None
+    assert "ends too early" in broken.problem
+    assert 0 < broken.events < 3000
+    assert loaded["app.log"].events == 1
+    (night.folder / "app.log.1.gz").write_bytes(whole)
+    night.load()
+    assert len(night.contents()) == 3001
+    assert len(set(night.contents())) == 3001
+
+
+def test_foreign_compression_and_missing_files_are_named(night: Night) -> None:
+    (night.folder / "app.log").write_bytes(b"\x28\xb5\x2f\xfd rest")
+    (loaded,) = night.load()
+    assert loaded.problem is not None
+    assert "zstd" in loaded.problem
+    with pytest.raises(ConfigError, match="no such file"):
+        found_files([str(night.folder / "nothing*")])
+
+
+def test_an_empty_file_has_nothing_yet(night: Night) -> None:
+    (night.folder / "app.log").touch()
+    (loaded,) = night.load()
+    assert (loaded.layout, loaded.events, loaded.problem) == (None, 0, None)
+
+
+def test_a_loading_that_dies_between_batches_is_taken_up(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.flow.log_loading._BATCH", 10)
+    night.write(*range(35))
+    stored = night.store.add_events
+    calls = 0
+
+    def dying(*words: object, **more: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return stored(*words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(night.store, "add_events", dying)
+    with pytest.raises(KeyboardInterrupt):
+        night.load()
+    assert night.contents() == said(*range(20))
+    night.load()
+    assert night.contents() == said(*range(35))
+
+
+def test_what_another_process_has_read_meanwhile_is_left_alone(night: Night) -> None:
+    night.write(1)
+    reader = LogFileReader(night.folder / "app.log")
+    load_file(night.store, "app", reader, show=lambda _: None)
+    night.write(2)
+    stored = night.store.add_events
+
+    def late(log: str, file: object, **more: object) -> object:
+        stored(log, file, **more)  # type: ignore[arg-type]
+        return stored(log, file, **more)  # type: ignore[arg-type]
+
+    night.store.add_events = late  # type: ignore[method-assign, assignment]
+    loaded = load_file(night.store, "app", reader, show=lambda _: None)
+    assert loaded.problem == "another process has read it on meanwhile"
+    assert night.contents() == said(1, 2)
+
+
+def test_kinds_of_a_stored_log_gather_its_patterns(night: Night) -> None:
+    with (night.folder / "app.log").open("w", encoding="utf-8") as file:
+        file.writelines(line(number, "hello from user bob") for number in range(3))
+        file.writelines(line(number, "hello from user eve") for number in range(3, 5))
+    night.load()
+    (kind,) = kinds_of(night.store, "app")
+    assert (kind.template, kind.events, len(kind.patterns)) == ("hello from user <*>", 5, 2)
+    with pytest.raises(ConfigError, match="nothing of a log other"):
+        kinds_of(night.store, "other")
+
+
+@given(st.permutations(["user bob left", "user eve left", "x is 1", "gone"]))
+def test_kinds_do_not_depend_on_the_order_of_patterns(patterns: list[str]) -> None:
+    assert kinds(patterns)["user bob left"] == "user <*> left"
+    assert kinds(patterns) == kinds(sorted(patterns))
+
+
+@given(st.text(alphabet='ab1 =:,()[]_-./"', max_size=60))
+def test_a_content_is_its_pattern_filled_with_its_values(text: str) -> None:
+    lines = [RawLine(number=1, text=text)]
+    for event in events(lines, LAYOUTS["plain"], latest=NOW):
+        assert content_of(event) == text.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("fields", "moment"),
+    [
+        ({"timestamp": "1122400971", "time": "whatever"}, "2005-07-26T18:02:51+00:00"),
+        ({"time": "1140099718"}, "2006-02-16T14:21:58+00:00"),
+        ({"month": "Jun", "day": "14", "time": "15:16:01"}, "2026-06-14T15:16:01+00:00"),
+        ({"month": "Dec", "day": "10", "time": "06:55:46"}, "2025-12-10T06:55:46+00:00"),
+        ({"month": "Nov", "day": "27", "time": "23:00:00"}, "2026-11-27T23:00:00+00:00"),
+        ({"month": "Feb", "day": "29", "time": "01:00:00"}, "2024-02-29T01:00:00+00:00"),
+        ({"date": "2015-07-29", "time": "17:41:44,747"}, "2015-07-29T17:41:44.747000+00:00"),
+        ({"date": "17/06/09", "time": "20:10:40"}, "2017-06-09T20:10:40+00:00"),
+        ({"date": "081109", "time": "203615"}, "2008-11-09T20:36:15+00:00"),
+        ({"date": "03-17", "time": "16:13:38.811"}, "2026-03-17T16:13:38.811000+00:00"),
+        ({"date": "10.30", "time": "16:49:06"}, "2026-10-30T16:49:06+00:00"),
+        ({"time": "Sun Dec 04 04:47:44 2005"}, "2005-12-04T04:47:44+00:00"),
+        ({"time": "27/Nov/2026:10:00:00 +0200"}, "2026-11-27T08:00:00+00:00"),
+        ({"time": "2026-11-27T10:00:00.5Z"}, "2026-11-27T10:00:00.500000+00:00"),
+        ({"time": "2026-11-27T10:00:00-05:30"}, "2026-11-27T15:30:00+00:00"),
+        ({"time": "20171223-22:15:29:606"}, "2017-12-23T22:15:29.606000+00:00"),
+        ({"time": "20171223-22:5:9:6"}, "2017-12-23T22:05:09.600000+00:00"),
+        ({"date": "2026-13-45", "time": "10:00:00"}, None),
+        ({"time": "soon"}, None),
+        ({"level": "INFO"}, None),
+    ],
+)
+def test_headers_tell_when_a_line_was_written(fields: dict[str, str], moment: str | None) -> None:
+    found = moment_of(fields, latest=NOW)
+    assert (None if found is None else found.isoformat()) == moment
