@@ -1,28 +1,25 @@
 """A survey of log files: the layout of each, the kinds of lines in them, and what varies in a line.
 
-Two passes: the first counts keys (memory grows with the kinds of line, not with the lines), the second reads each line
-by the template that its key has come to.
+Two passes: the first counts patterns (memory grows with the kinds of line, not with the lines), the second reads each
+line by the template that its pattern has come to.
 """
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from pipeline.domain.items import Item, RejectedRow
+from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.headers import Layout, Line, detect
 from pipeline.domain.logs.masks import Value
-from pipeline.domain.logs.merging import Templates, merged
+from pipeline.domain.logs.shapes import Shapes
 from pipeline.domain.logs.slots import slots_in
-from pipeline.domain.logs.words import Key, key_of
 from pipeline.ports.source import Row
 
 _LOOKED_AT = 200
 """Lines of a file by which its layout is told."""
-_REMEMBERED = 65_536
-"""Contents whose key is remembered: many lines come again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +71,11 @@ class Survey:
     lines: int = 0
     rejected: int = 0
     """Lines that could not be read as text."""
-    _counts: Counter[Key] = field(default_factory=Counter)
-    _first: dict[Key, tuple[str, int]] = field(default_factory=dict)
-    _templates: Templates | None = None
-    _key_of: Callable[[str], Key] = field(default_factory=lambda: lru_cache(maxsize=_REMEMBERED)(key_of))
+    _counts: Counter[str] = field(default_factory=Counter)
+    """By pattern."""
+    _first: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _templates: dict[str, str] | None = None
+    _shapes: Shapes = field(default_factory=Shapes)
 
     def look(self, rows: Iterable[Row], *, layout: Layout | None = None) -> None:
         """Read lines; without a layout each source has the one that most of its first lines have."""
@@ -86,9 +84,9 @@ class Survey:
             if source not in self.layouts:
                 self.layouts[source] = layout or detect(item.text for item in ahead)
             for item in itertools.chain(ahead, lines):
-                key = self._key_of(self._content(item)[1])
-                self._counts[key] += 1
-                self._first.setdefault(key, (item.source, item.line))
+                pattern, _ = self._shapes.read(self._content(item)[1])
+                self._counts[pattern] += 1
+                self._first.setdefault(pattern, (item.source, item.line))
                 self.lines += 1
         self._templates = None
 
@@ -104,21 +102,22 @@ class Survey:
         return header, item.text[header.content_at :].rstrip()
 
     @property
-    def _of(self) -> Templates:
+    def _of(self) -> dict[str, str]:
         if self._templates is None:
-            self._templates = merged(self._counts)
+            self._templates = kinds(self._counts)
         return self._templates
 
     def templates(self) -> list[TemplateCount]:
         """Return the kinds of lines, the commonest first."""
-        counts: Counter[Key] = Counter()
-        first: dict[Key, tuple[str, int]] = {}
-        for key, count in self._counts.items():
-            counts[self._of[key]] += count
-            first.setdefault(self._of[key], self._first[key])
+        counts: Counter[str] = Counter()
+        first: dict[str, tuple[str, int]] = {}
+        for pattern, count in self._counts.items():
+            template = self._of[pattern]
+            counts[template] += count
+            first.setdefault(template, self._first[pattern])
         return [
-            TemplateCount(template="".join(key), lines=count, source=first[key][0], line=first[key][1])
-            for key, count in counts.most_common()
+            TemplateCount(template=template, lines=count, source=first[template][0], line=first[template][1])
+            for template, count in counts.most_common()
         ]
 
     def read(self, rows: Iterable[Row]) -> Iterator[ReadLine]:
@@ -127,7 +126,7 @@ class Survey:
             if isinstance(item, RejectedRow):
                 continue
             header, content = self._content(item)
-            template = "".join(self._of[self._key_of(content)])
+            template = self._of[self._shapes.read(content)[0]]
             found = slots_in(template, content) or ()
             at = header.content_at
             values = tuple(Value(one.kind, one.start + at, one.end + at) for one in found)

@@ -8,7 +8,8 @@ from pipeline.domain.items import Item, RejectedRow, RejectReason
 from pipeline.domain.logs.headers import LAYOUTS, PLAIN, detect
 from pipeline.domain.logs.masks import VARIABLE, masked, values_in
 from pipeline.domain.logs.merging import merged
-from pipeline.domain.logs.slots import slots_in
+from pipeline.domain.logs.shapes import Shapes
+from pipeline.domain.logs.slots import slots_in, spans_in
 from pipeline.domain.logs.words import key_of, split
 from pipeline.flow.logs import Survey
 
@@ -127,6 +128,40 @@ def test_a_line_made_of_a_template_has_its_slots(parts: list[str], fillings: lis
     values = iter(fillings + [""] * len(parts))
     content = "".join(next(values) if part == VARIABLE else part for part in parts)
     assert slots_in("".join(parts), content) is not None
+
+
+LINES = st.text(alphabet='0123456789abcdefxk_-.:/= ,()[]"#<', max_size=40)
+
+
+@given(LINES, st.lists(st.permutations("0123456789"), min_size=1, max_size=4))
+def test_a_shape_gives_what_the_masks_would_whatever_digits_stand_in_it(line: str, others: list[list[str]]) -> None:
+    shapes = Shapes()
+    for digits in (list("0123456789"), *others):
+        content = line.translate(str.maketrans("0123456789", "".join(digits)))
+        pattern, values = shapes.read(content)
+        assert pattern == "".join(key_of(content))
+        assert values == tuple(content[start:end] for start, end in spans_in(pattern, content) or ())
+
+
+@given(
+    LINES,
+    st.text(alphabet="0123456789abcdef", min_size=6, max_size=8),
+    st.text(alphabet="0123456789abcdef", min_size=6, max_size=8),
+)
+def test_a_shape_holds_whatever_hexadecimal_number_stands_in_it(around: str, one: str, other: str) -> None:
+    shapes = Shapes()
+    for number in (one, other, one):
+        for content in (f"{around} {number} {around}", f"{around}{number}{around}", f"k={number}"):
+            assert shapes.read(content)[0] == "".join(key_of(content))
+
+
+def test_short_numbered_names_of_one_shape_keep_their_numbers() -> None:
+    shapes = Shapes()
+    assert [shapes.read(f"login on tty{n} at {n}")[0] for n in (1, 2, 1)] == [
+        "login on tty1 at <*>",
+        "login on tty2 at <*>",
+        "login on tty1 at <*>",
+    ]
 
 
 def test_slots_say_where_values_stand_and_of_what_kind_they_are() -> None:

@@ -9,15 +9,19 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from pipeline.domain.errors import HeadraceError
-from pipeline.domain.logs.headers import PLAIN, Layout
+from pipeline.domain.logs.headers import Layout
 from pipeline.domain.logs.masks import VARIABLE
 from pipeline.domain.logs.merging import merged
 from pipeline.domain.logs.moments import moment_of
-from pipeline.domain.logs.slots import spans_in
-from pipeline.domain.logs.words import key_of, split
+from pipeline.domain.logs.shapes import Shapes
+from pipeline.domain.logs.words import split
 
+_TELLING = ("timestamp", "date", "month", "day", "time")
+"""Header fields that tell when a line was written."""
+_MOST_MOMENTS = 10_000
 _MOST_FOLLOWING = 200
 """Lines that one event takes along; what comes behind them stands for itself."""
 
@@ -57,39 +61,67 @@ def events(lines: Iterable[RawLine], layout: Layout, *, latest: dt.datetime) -> 
 
     Blank lines are passed over. `latest` tells the year where headers do not.
     """
+    reading = _Reading(layout=layout, latest=latest)
     gathered: list[RawLine] = []
+    header: _Header | None = None
     try:
         for line in lines:
             if not line.text.strip():
                 continue
-            full = len(gathered) > _MOST_FOLLOWING
-            if gathered and (full or layout.name == PLAIN or layout.fits(line.text)):
-                yield _event(gathered, layout, latest)
+            found = reading.header(line.text)
+            if gathered and (found is not None or len(gathered) > _MOST_FOLLOWING):
+                yield reading.event(gathered, header)
                 gathered = []
+            if not gathered:
+                header = found
             gathered.append(line)
     except HeadraceError:  # the file ends in damage: what came before is an event all the same
         if gathered:
-            yield _event(gathered, layout, latest)
+            yield reading.event(gathered, header)
         raise
     if gathered:
-        yield _event(gathered, layout, latest)
+        yield reading.event(gathered, header)
 
 
-def _event(lines: Sequence[RawLine], layout: Layout, latest: dt.datetime) -> Event:
-    line = lines[0]
-    read = layout.read(line.text)
-    content = line.text[read.content_at :].rstrip()
-    pattern = "".join(key_of(content))
-    header = {name: line.text[one.start : one.end] for name, one in read.fields.items()}
-    return Event(
-        line=line.number,
-        header=header,
-        at=moment_of(header, latest=latest),
-        last=lines[-1],
-        pattern=pattern,
-        values=tuple(content[start:end] for start, end in spans_in(pattern, content) or ()),
-        following="\n".join(one.text for one in lines[1:]),
-    )
+_Header: TypeAlias = tuple[dict[str, str], int]
+"""Fields, and where the content begins."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reading:
+    """A file on its way: what comes again and again is worked out once."""
+
+    layout: Layout
+    latest: dt.datetime
+    _shapes: Shapes = field(default_factory=Shapes)
+    _moments: dict[tuple[str | None, ...], dt.datetime | None] = field(default_factory=dict)
+
+    def header(self, text: str) -> _Header | None:
+        """Return a line's header; None where it has none, which in plain files no line has."""
+        return self.layout.fields(text)
+
+    def event(self, lines: Sequence[RawLine], header: _Header | None) -> Event:
+        """Return the event of a line and those that follow it."""
+        line = lines[0]
+        fields, at = header or ({}, 0)
+        pattern, values = self._shapes.read(line.text[at:].rstrip())
+        return Event(
+            line=line.number,
+            header=fields,
+            pattern=pattern,
+            values=values,
+            following="\n".join([one.text for one in lines[1:]]) if len(lines) > 1 else "",
+            at=self._moment(fields),
+            last=lines[-1],
+        )
+
+    def _moment(self, fields: Mapping[str, str]) -> dt.datetime | None:
+        key = tuple([fields.get(name) for name in _TELLING])
+        if key not in self._moments:
+            if len(self._moments) > _MOST_MOMENTS:
+                self._moments.clear()
+            self._moments[key] = moment_of(fields, latest=self.latest)
+        return self._moments[key]
 
 
 def content_of(event: Event) -> str:

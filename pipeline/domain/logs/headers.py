@@ -132,6 +132,13 @@ class Layout:
         """The fields that a header may have, in their order."""
         return tuple(self._pattern.groupindex)
 
+    def fields(self, text: str) -> tuple[dict[str, str], int] | None:
+        """Return a header's fields and where the content begins; None for a line that does not fit."""
+        found = self._pattern.match(text)
+        if found is None:
+            return None
+        return {name: value for name, value in found.groupdict().items() if value}, found.end()
+
     def read(self, text: str) -> Line:
         """Read a line; one that does not fit is all content."""
         found = self._pattern.match(text)

@@ -1,7 +1,7 @@
 """Masks: values that are known by their looks, whatever line they stand in. One set for all systems, no tuning.
 
 Order matters: at one place the first that fits wins, so the longer and surer stand before the shorter. A number that is
-glued to letters is no business of a mask but of `words`.
+glued to letters is no business of a mask but of `words`. No mask tells one digit from another: see `shapes`.
 """
 
 import re
@@ -49,7 +49,10 @@ _MASKS: tuple[tuple[str, str], ...] = (
     ("path", rf"(?<![\w.:/>*-])/(?!{_IP})(?=[\w.-]*\d)[\w.+@~%*$#-]+"),
     ("name", r"(?<==)(?<!class=)[a-z][a-z0-9]*(?:\.[A-Za-z][A-Za-z0-9_$]*)+(?:/[\w.$]+)?(?![\w(])"),
     ("time", r"\b\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?\b(?!:)"),
-    ("hex", r"\b0[xX][0-9a-fA-F]+\b|(?<==)[0-9a-f]{8}\b|(?<![\w.])(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,}(?!\w)"),
+    (
+        "hex",
+        r"\b\d[xX][0-9a-fA-F]+\b|(?<==)[0-9a-f]{8}\b|(?<![\w.])(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,}(?!\w)",
+    ),
     ("size", r"(?<![\w.])\d+(?:\.\d+)?(?:[KMGT]i?B|[kKMG])\b"),
     ("number", rf"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?!\w)|(?<![\w.])[-+]?\d+(?:\.\d+)?(?=(?:{_UNITS})\b)"),
 )

@@ -1,0 +1,79 @@
+"""Shapes: a content with its digits made equal, so that the masks are asked once a shape and not once a line.
+
+Lines of one shape have values in the same places, because no mask and no rule of `words` tells one digit from another;
+only digits that stay in the pattern (`tty2`) have to be compared. Where digits and letters make a hexadecimal number
+that stands alone, all of it is made equal.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from pipeline.domain.logs.masks import VARIABLE
+from pipeline.domain.logs.slots import spans_in
+from pipeline.domain.logs.words import key_of
+
+_DIGITS = str.maketrans("0123456789", "0000000000")
+_HEX = re.compile(r"(?<![\w.])(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,}(?!\w)")
+"""As the mask of that kind has it."""
+_MOST = 200_000
+"""Shapes that are remembered; then all are forgotten, for most of them never come again."""
+_MOST_ALIKE = 64
+"""Patterns of one shape that are remembered, as of `tty1` to `tty9`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    pattern: str
+    spans: tuple[tuple[int, int], ...]
+    literals: tuple[tuple[int, str], ...]
+    """Where digits stay, and what stands there."""
+
+
+@dataclass(slots=True)
+class Shapes:
+    """Patterns by the shapes of contents."""
+
+    _known: dict[str, list[_Known]] = field(default_factory=dict)
+
+    def read(self, content: str) -> tuple[str, tuple[str, ...]]:
+        """Return a content's pattern and its values."""
+        shape = content.translate(_DIGITS)
+        found = self._like(shape, content)
+        if found is None:
+            wide = _HEX.sub(_blank, content).translate(_DIGITS)
+            found = self._like(wide, content) if wide != shape else None
+            if found is None:
+                found = _known(content)
+                self._remember(wide, found)
+        return found.pattern, tuple([content[start:end] for start, end in found.spans])
+
+    def _like(self, shape: str, content: str) -> _Known | None:
+        for one in self._known.get(shape, ()):
+            if all(content.startswith(text, at) for at, text in one.literals):
+                return one
+        return None
+
+    def _remember(self, shape: str, found: _Known) -> None:
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        alike = self._known.setdefault(shape, [])
+        if len(alike) < _MOST_ALIKE:
+            alike.append(found)
+
+
+def _blank(number: re.Match[str]) -> str:
+    return "\0" * len(number.group())
+
+
+def _known(content: str) -> _Known:
+    pattern = "".join(key_of(content))
+    spans = spans_in(pattern, content)
+    if spans is None:
+        msg = "a content does not fit the pattern that was made of it"
+        raise AssertionError(msg)
+    literals, at = [], 0
+    for literal, (start, end) in zip(pattern.split(VARIABLE), [*spans, (len(content), 0)], strict=True):
+        if any(map(str.isdigit, literal)):
+            literals.append((at, content[at:start]))
+        at = end
+    return _Known(pattern, tuple(spans), tuple(literals))
