@@ -1,4 +1,4 @@
-"""Logs: files and how far they were read, patterns, and events by day.
+"""Logs: files and how far they were read, patterns, how often each came by the hour, and events by day.
 
 Revision ID: 0005
 Revises: 0004
@@ -45,6 +45,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("log", "digest", name=op.f("uq_log_patterns_log_digest")),
     )
     op.create_table(
+        "log_hours",
+        sa.Column("pattern_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("events", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["pattern_id"], ["log_patterns.id"], name=op.f("fk_log_hours_pattern_id")),
+        sa.PrimaryKeyConstraint("pattern_id", "hour", name=op.f("pk_log_hours")),
+    )
+    op.create_table(
         "log_events",
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("file_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -62,5 +70,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("log_events")
+    op.drop_table("log_hours")
     op.drop_table("log_patterns")
     op.drop_table("log_files")

@@ -1,4 +1,4 @@
-"""logs load, kinds, search: events of log files in Postgres."""
+"""logs load, kinds, search, report: events of log files in Postgres."""
 
 import datetime as dt
 
@@ -13,7 +13,7 @@ from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import content_of
 from pipeline.ports.logs import StoredEvent, Wanted
-from pipeline.wiring.log_loading import Loaded, kinds_of, load_files
+from pipeline.wiring.log_loading import Loaded, kinds_of, load_files, report_of
 
 _LOG = click.argument("log", metavar="LOG")
 
@@ -179,3 +179,32 @@ def _show(found: StoredEvent, *, as_json: bool) -> None:
     click.echo(f"{moment}{level} {found.file}:{event.line} {content_of(event)}")
     if event.following:
         click.echo(event.following)
+
+
+@logs.command()
+@_LOG
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Which day, in UTC.  [default: the latest with events]")
+@click.option(
+    "--against", type=click.IntRange(1, 90), default=7, show_default=True, help="Days before to compare with."
+)
+@json_option
+@examples("headrace logs report web", "headrace logs report web --day 2026-11-26 --json")
+def report(log: str, day: dt.datetime | None, against: int, *, as_json: bool) -> None:
+    """Tell what a day of a stored LOG brought: new kinds of events, vanished ones, and bursts.
+
+    A burst came at least three times as often as on a day before, and 20 times at least. Days without any event do not
+    count, and events without a moment are in no day.
+    """
+    with opened_store() as store:
+        found = report_of(store, log, None if day is None else day.date(), against=against)
+    if as_json:
+        print_json({"log": log, **found.as_json()})
+        return
+    days = f"against {found.against_days} days before"
+    out.print(f"{log}, {found.day}: {found.events:,} events of {found.kinds:,} kinds; {days}", markup=False)
+    for title, kinds_told in (("new", found.new), ("bursts", found.bursts), ("vanished", found.vanished)):
+        if kinds_told:
+            table = Table("events", "usual", "template", title=title, title_justify="left")
+            for one in kinds_told:
+                table.add_row(f"{one.events:,}", f"{one.usual:,.1f}", Text(one.template))
+            out.print(table)

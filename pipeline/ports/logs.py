@@ -57,6 +57,16 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """How often a pattern came in an hour."""
+
+    pattern: str
+    hour: dt.datetime
+    """Its beginning, in UTC."""
+    events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """Which events to find; all that is given must hold."""
 
@@ -93,6 +103,10 @@ class LogStore(Protocol):
 
     def patterns(self, log: str) -> Sequence[Pattern]:
         """Return the patterns of a log, the commonest first; empty for a log that is not there."""
+        ...
+
+    def rates(self, log: str, *, since: dt.datetime, until: dt.datetime) -> Sequence[Rate]:
+        """Return how often each pattern came in each hour that begins in a time; undated events are in none."""
         ...
 
     def find(self, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:

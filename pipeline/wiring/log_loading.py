@@ -11,9 +11,10 @@ from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.flow.log_loading import Loaded, load_file
+from pipeline.flow.log_report import DayReport, day_report
 from pipeline.ports.logs import LogStore, Pattern
 
-__all__ = ["Kind", "Loaded", "kinds_of", "load_files"]
+__all__ = ["DayReport", "Kind", "Loaded", "kinds_of", "load_files", "report_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,18 @@ def kinds_of(store: LogStore, log: str) -> list[Kind]:
         together[template_of[one.pattern]].append(one)
     found = [_kind(template, members) for template, members in together.items()]
     return sorted(found, key=lambda one: (-one.events, one.template))
+
+
+def report_of(store: LogStore, log: str, day: dt.date | None, *, against: int) -> DayReport:
+    """Report on a day of a log, by default its latest; raises ConfigError where nothing of it is stored or dated."""
+    patterns = store.patterns(log)
+    last = max((one.last_at for one in patterns if one.last_at is not None), default=None)
+    if last is None:
+        raise ConfigError(f"nothing of a log {log} with moments is stored: load it with headrace logs load {log} FILE")
+    day = day or last.astimezone(dt.UTC).date()
+    until = dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(days=1)
+    rates = store.rates(log, since=until - dt.timedelta(days=against + 1), until=until)
+    return day_report(rates, kinds(one.pattern for one in patterns), day, against=against)
 
 
 def _kind(template: str, members: Sequence[Pattern]) -> Kind:

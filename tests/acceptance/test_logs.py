@@ -58,6 +58,14 @@ def test_a_log_is_loaded_night_after_night_and_searched(shell: Shell) -> None:
     assert "combo" not in shown
     assert "bye\n    trace" in shown
     assert shell.run("logs", "search", "web", "--field", "pid=39").count("\n") == 1
+    with file.open("a", encoding="utf-8") as more:
+        more.write("".join(f"Jun 15 15:16:{n:02} combo app[1]: disk {n} is full\n" for n in range(30)))
+    shell.run("logs", "load", "web", file)
+    told = shell.json("logs", "report", "web")
+    assert (told["events"], told["kinds"], told["against_days"]) == (30, 1, 1)
+    assert [one["template"] for one in told["new"]] == ["disk <*> is full"]
+    assert {one["template"] for one in told["vanished"]} == {"bye", "request <*> of <*> took <*>ms"}
+    assert "disk <*> is full" in shell.run("logs", "report", "web")
     assert "nothing of a log other" in _failed(shell, "logs", "kinds", "other")
     assert "has no kind" in _failed(shell, "logs", "search", "web", "--template", "hello")
     assert "write NAME=TEXT" in _failed(shell, "logs", "search", "web", "--field", "pid")
@@ -75,3 +83,19 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_loaded(shell: She
 def _failed(shell: Shell, *words: object) -> str:
     shell.run(*words, code=2)
     return shell.last_stderr
+
+
+def test_a_loading_that_is_killed_again_and_again_ends_with_each_line_once(shell: Shell) -> None:
+    count = 60_000
+    file = shell.file("app.log", "".join(f"Jun 14 15:16:01 combo app[1]: request {n} done\n" for n in range(count)))
+    for _ in range(3):
+        loading = shell.start("logs", "load", "web", file)
+        shell.wait_until(
+            lambda process=loading: "loading" in shell.output(process) or process.poll() is not None, "a batch"
+        )
+        loading.kill()
+        loading.wait()
+    shell.run("logs", "load", "web", file)
+    assert shell.json("logs", "kinds", "web")["events"] == count
+    found = shell.run("logs", "search", "web", "--limit", 2 * count, "--json").splitlines()
+    assert [json.loads(line)["line"] for line in found] == list(range(1, count + 1))

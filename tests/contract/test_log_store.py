@@ -148,3 +148,18 @@ def test_many_patterns_and_days_at_once(rig: Rig) -> None:
     assert sum(one.events for one in rig.store.patterns("web")) == 2000
     assert len(rig.store.patterns("web")) == 700
     assert len(found(rig, Wanted(since=NOON + dt.timedelta(days=39)), limit=5000)) == 50
+
+
+def test_rates_count_patterns_by_the_hour(rig: Rig) -> None:
+    late = NOON + dt.timedelta(minutes=59)
+    file = add(
+        rig, event(1, "bob"), event(2, "eve", at=late), event(3, "x", at=None), event(4, pattern="bye", at=NOON + HOUR)
+    )
+    add(rig, event(5, "ann", at=late), file=file, offset=200)
+    add(rig, event(1, "bob"), log="other")
+    found = rig.store.rates("web", since=NOON, until=NOON + 2 * HOUR)
+    assert [(one.pattern, one.hour, one.events) for one in found] == [
+        ("user <*> left", NOON, 3),
+        ("bye", NOON + HOUR, 1),
+    ]
+    assert [one.events for one in rig.store.rates("web", since=NOON + HOUR, until=NOON + 2 * HOUR)] == [1]

@@ -1,13 +1,14 @@
 """Events of logs: ports.logs.LogStore."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.adapters.memory.tables import Tables
-from pipeline.domain.logs.events import Event
-from pipeline.ports.logs import LogFile, Pattern, Place, StoredEvent, Wanted
+from pipeline.domain.logs.events import Event, hour_of
+from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
 
 _LATE = dt.datetime.max.replace(tzinfo=dt.UTC)
 
@@ -80,6 +81,18 @@ class LogPart:
         with self._tables.lock:
             found = list(self._log(log).patterns.values())
         return sorted(found, key=lambda one: (-one.events, one.pattern))
+
+    def rates(self, log: str, *, since: dt.datetime, until: dt.datetime) -> Sequence[Rate]:
+        """Return how often each pattern came in each hour that begins in a time."""
+        with self._tables.lock:
+            counts = Counter(
+                (hour_of(event.at), event.pattern) for _, event in self._log(log).events if event.at is not None
+            )
+        return [
+            Rate(pattern=pattern, hour=hour, events=count)
+            for (hour, pattern), count in sorted(counts.items())
+            if since <= hour < until
+        ]
 
     def find(self, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:
         """Yield events by their moments, those without one at the end."""

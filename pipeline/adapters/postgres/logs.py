@@ -3,7 +3,8 @@
 import contextlib
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,9 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from pipeline.adapters.postgres import tables
 from pipeline.adapters.postgres.database import Database, copy_rows
 from pipeline.adapters.postgres.ingest import session_lock
-from pipeline.domain.logs.events import Event, pattern_digest
+from pipeline.domain.logs.events import Event, hour_of, pattern_digest
 from pipeline.domain.logs.headers import LAYOUTS
-from pipeline.ports.logs import LogFile, Pattern, Place, StoredEvent, Wanted
+from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
 
 _UNDATED = dt.date(1970, 1, 1)
 """The day of events without a moment."""
@@ -27,6 +28,12 @@ UPDATE log_patterns p SET events = p.events + n.events,
   FROM unnest(CAST(:ids AS bigint[]), CAST(:counts AS bigint[]), CAST(:firsts AS timestamptz[]),
               CAST(:lasts AS timestamptz[])) AS n (id, events, first_at, last_at)
  WHERE p.id = n.id
+""")
+
+_COUNT_HOURS = sa.text("""
+INSERT INTO log_hours AS h (pattern_id, hour, events)
+SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:hours AS timestamptz[]), CAST(:counts AS bigint[]))
+    ON CONFLICT (pattern_id, hour) DO UPDATE SET events = h.events + excluded.events
 """)
 
 
@@ -123,7 +130,17 @@ def _patterns(connection: sa.Connection, log: str, events: Sequence[Event]) -> d
             count[2] = event.at if count[2] is None else max(count[2], event.at)
     columns = [list(column) for column in zip(*counts.values(), strict=True)]
     connection.execute(_COUNT, {"ids": list(counts), "counts": columns[0], "firsts": columns[1], "lasts": columns[2]})
+    _hours(connection, ids, events)
     return ids
+
+
+def _hours(connection: sa.Connection, ids: Mapping[str, int], events: Sequence[Event]) -> None:
+    hours = Counter((ids[event.pattern], hour_of(event.at)) for event in events if event.at is not None)
+    if hours:
+        places = sorted(hours)
+        numbers = [number for number, _ in places]
+        moments, counts = [hour for _, hour in places], [hours[place] for place in places]
+        connection.execute(_COUNT_HOURS, {"ids": numbers, "hours": moments, "counts": counts})
 
 
 def _day(event: Event) -> dt.date:
@@ -159,6 +176,19 @@ def patterns(database: Database, log: str) -> Sequence[Pattern]:
         )
         for row in rows
     ]
+
+
+def rates(database: Database, log: str, *, since: dt.datetime, until: dt.datetime) -> Sequence[Rate]:
+    """Return how often each pattern came in each hour that begins in a time."""
+    hours, pattern = tables.log_hours, tables.log_patterns
+    query = (
+        sa.select(pattern.c.pattern, hours.c.hour, hours.c.events)
+        .join(pattern, pattern.c.id == hours.c.pattern_id)
+        .where(pattern.c.log == log, hours.c.hour >= since, hours.c.hour < until)
+        .order_by(hours.c.hour, pattern.c.pattern)
+    )
+    with database.begin() as connection:
+        return [Rate(pattern=row.pattern, hour=row.hour, events=row.events) for row in connection.execute(query)]
 
 
 def find(database: Database, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:

@@ -1,6 +1,7 @@
 """PostgresStore: the Store port, each method one function of this room."""
 
 import contextlib
+import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.logs.events import Event
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
-from pipeline.ports.logs import LogFile, Pattern, Place, StoredEvent, Wanted
+from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
 from pipeline.ports.store import (
     Added,
     ChunkNotice,
@@ -198,6 +199,10 @@ class PostgresStore:
     def patterns(self, log: str) -> Sequence[Pattern]:
         """See LogStore."""
         return logs.patterns(self._database, log)
+
+    def rates(self, log: str, *, since: dt.datetime, until: dt.datetime) -> Sequence[Rate]:
+        """See LogStore."""
+        return logs.rates(self._database, log, since=since, until=until)
 
     def find(self, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:
         """See LogStore."""

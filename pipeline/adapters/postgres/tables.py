@@ -297,6 +297,15 @@ log_patterns = sa.Table(
     sa.UniqueConstraint("log", "digest"),
 )
 
+# How often a pattern came, hour by hour: what reports and rates are made of without reading events.
+log_hours = sa.Table(
+    "log_hours",
+    metadata,
+    sa.Column("pattern_id", sa.BigInteger, sa.ForeignKey("log_patterns.id"), primary_key=True, autoincrement=False),
+    sa.Column("hour", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("events", sa.BigInteger, nullable=False),
+)
+
 # A partition a day, made when its first event comes. No foreign keys: events are many, and written with their file.
 log_events = sa.Table(
     "log_events",

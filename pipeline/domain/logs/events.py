@@ -130,6 +130,11 @@ def content_of(event: Event) -> str:
     return literals[0] + "".join(value + literal for value, literal in zip(event.values, literals[1:], strict=False))
 
 
+def hour_of(moment: dt.datetime) -> dt.datetime:
+    """Return the beginning of a moment's hour, in UTC."""
+    return moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+
+
 def pattern_digest(pattern: str) -> bytes:
     """Return what a pattern is known by in an index."""
     return hashlib.sha256(pattern.encode("utf-8", "surrogatepass")).digest()[:16]
