@@ -1,7 +1,9 @@
 """Log files, as their user looks at them."""
 
+import functools
 import gzip
 import json
+import subprocess
 
 from tests.acceptance.conftest import Shell
 
@@ -90,12 +92,14 @@ def test_a_loading_that_is_killed_again_and_again_ends_with_each_line_once(shell
     file = shell.file("app.log", "".join(f"Jun 14 15:16:01 combo app[1]: request {n} done\n" for n in range(count)))
     for _ in range(3):
         loading = shell.start("logs", "load", "web", file)
-        shell.wait_until(
-            lambda process=loading: "loading" in shell.output(process) or process.poll() is not None, "a batch"
-        )
+        shell.wait_until(functools.partial(_is_at_work, shell, loading), "a batch")
         loading.kill()
         loading.wait()
     shell.run("logs", "load", "web", file)
     assert shell.json("logs", "kinds", "web")["events"] == count
     found = shell.run("logs", "search", "web", "--limit", 2 * count, "--json").splitlines()
     assert [json.loads(line)["line"] for line in found] == list(range(1, count + 1))
+
+
+def _is_at_work(shell: Shell, loading: "subprocess.Popen[bytes]") -> bool:
+    return "loading" in shell.output(loading) or loading.poll() is not None
