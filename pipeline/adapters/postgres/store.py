@@ -18,6 +18,7 @@ from pipeline.adapters.postgres import (
     results,
     rows,
     sweep,
+    windows,
     work,
 )
 from pipeline.adapters.postgres.database import Database
@@ -148,19 +149,19 @@ class PostgresStore:
 
     def windows(self, run_id: int) -> Sequence[Window]:
         """See CertifyStore."""
-        return certify.windows(self._database, run_id)
+        return windows.windows(self._database, run_id)
 
     def held(self, run_id: int, window: Window) -> HeldAnswers:
         """See CertifyStore."""
-        return certify.held(self._database, run_id, window)
+        return windows.held(self._database, run_id, window)
 
     def held_values(self, run_id: int, window: Window) -> Sequence[Plain]:
         """See CertifyStore."""
-        return certify.held_values(self._database, run_id, window)
+        return windows.held_values(self._database, run_id, window)
 
     def answered(self, run_id: int, window: Window) -> NDArray[np.int64]:
         """See CertifyStore."""
-        return certify.answered(self._database, run_id, window)
+        return windows.answered(self._database, run_id, window)
 
     def labelled_answers(self, run_id: int, window: Window) -> Sequence[LabelledAnswer]:
         """See CertifyStore."""
@@ -216,7 +217,7 @@ class PostgresStore:
 
     def drawn_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
         """See CertifyStore."""
-        return certify.drawn_answers(self._database, run_id, window)
+        return windows.drawn_answers(self._database, run_id, window)
 
     def conclude(
         self, run_id: int, window: Window, decision: Decision, *, hold: bool, audited: Collection[int] = ()
@@ -226,7 +227,7 @@ class PostgresStore:
 
     def audited_answers(self, run_id: int, window: Window) -> Sequence[DrawnAnswer]:
         """See CertifyStore."""
-        return certify.audited_answers(self._database, run_id, window)
+        return windows.audited_answers(self._database, run_id, window)
 
     def keep_audit(self, run_id: int, window: Window, audit: Audited) -> bool:
         """See CertifyStore."""
@@ -234,7 +235,7 @@ class PostgresStore:
 
     def concluded(self, run_id: int) -> Sequence[Concluded]:
         """See CertifyStore."""
-        return certify.concluded(self._database, run_id)
+        return windows.concluded(self._database, run_id)
 
     def find_run(self, name: str) -> RunRecord:
         """See ReportStore."""
