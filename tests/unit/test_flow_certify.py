@@ -146,6 +146,8 @@ def test_a_run_with_a_target_goes_from_pilot_to_bulk_and_keeps_its_promise() -> 
     assert 0.2 < done.decision.goes_up < 0.75
     assert len(whole.said) == 2
     assert "drawn" in whole.said[0]
+    # Of the reference 1 token in at $1 and 1 out at $2 a million are wanted for each answer.
+    assert whole.said[0].endswith(f", for about ${len(done.window.drawn) * 3e-6:.4f}")
     assert "at least 90.0%" in whole.said[1]
 
 

@@ -1,14 +1,20 @@
 """Promises held against people's labels: drawn from the whole run, waited for, and kept though the last tier errs."""
 
+import itertools
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline.domain.certify import Certificate, Refusal
+from pipeline.domain.certify import Certificate, Path, Promise, Refusal
 from pipeline.domain.job import Job
 from pipeline.domain.runs import RunState
 from pipeline.flow.certify import advance
+from pipeline.flow.people import _decision, _Seen
 from pipeline.ports.labels import NewLabel
+from pipeline.ports.store import Window
 from tests.contract.store_cases import make_job
 from tests.unit.test_flow_certify import STEP, Say, Whole, target_job, texts_of, truth, weak
 
@@ -59,6 +65,44 @@ def test_the_promise_holds_in_as_many_runs_as_it_says() -> None:
             broken += whole.wrong() > 75
     assert certified > 40
     assert broken <= 11  # 6 are expected at most; 11 or fewer of 60 with probability .98
+
+
+ITEMS, STEPS = 8, 4
+PATH = Path(thresholds=((float("inf"),), (0.9,), (0.6,), (0.3,)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, STEPS), st.booleans(), st.booleans()), min_size=ITEMS, max_size=ITEMS),
+    st.integers(2, 6),
+    st.sampled_from([0.9, 0.75, 0.5]),
+    st.sampled_from([0.1, 0.3, 0.5]),
+)
+def test_over_all_draws_the_promise_is_broken_no_more_often_than_delta(
+    rows: list[tuple[int, bool, bool]], drawn: int, target: float, delta: float
+) -> None:
+    promise = Promise(target=target, delta=delta)
+    window = Window(step_no=0, number=0, first_item=0, until_item=ITEMS, items=ITEMS)
+    entries = np.array([row[0] for row in rows])
+    cheap_wrong, top_wrong = (np.array([row[which] for row in rows]) for which in (1, 2))
+    broken = 0
+    cases = list(itertools.combinations(range(ITEMS), drawn))
+    for case in cases:
+        chosen, others = list(case), [number for number in range(ITEMS) if number not in case]
+        seen = _Seen(
+            steps=STEPS,
+            entries=entries[chosen],
+            cheap=("",) * drawn,
+            top=("",) * drawn,
+            label=("",) * drawn,
+            cheap_wrong=cheap_wrong[chosen],
+            top_wrong=top_wrong[chosen],
+        )
+        found = _decision(promise, PATH, seen, (), entries[others][:, None], window)
+        if isinstance(found, Certificate):
+            wrong = int(np.where(entries <= found.step, cheap_wrong, top_wrong).sum())
+            broken += wrong > promise.budget(ITEMS)
+    assert broken <= delta * len(cases) + 1e-9
 
 
 def test_a_last_tier_that_is_not_right_often_enough_is_refused() -> None:

@@ -42,6 +42,7 @@ def one_kind(*lines: str) -> str:
         ("used 512MB of 2G", "used <*> of <*>", ["size", "size"]),
         ("id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 ok", "id <*> ok", ["id"]),
         ("lease <1 sec left", "lease <*> left", ["duration"]),
+        ("load C:\\Windows\\x_1\\core.dll now", "load <*> now", ["path"]),
         ("nothing varies here", "nothing varies here", []),
         ("face the facade", "face the facade", []),
     ],
@@ -81,6 +82,10 @@ def test_two_words_in_one_place_are_two_kinds_and_many_are_values() -> None:
     assert templates(*few) == few
     many = [f"worker {name} is now going to sleep again" for name in ("anna", "otto", "hannah", "bob")]
     assert one_kind(*many) == "worker <*> is now going to sleep again"
+
+
+def test_sizes_in_different_units_are_of_one_kind() -> None:
+    assert one_kind("free 5 KB of it", "free 7 MB of it") == "free <*> <*> of it"
 
 
 def test_numbered_things_keep_the_name_before_their_number() -> None:

@@ -15,6 +15,7 @@ _HEAD = re.compile(r"([A-Za-z_-]+)(?=[\d<])")
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 _EMPTY = (("(<*>)", "()"), ("=<*>", "="))
 _NAMES_PEOPLE = frozenset({"user", "User", "host"})
+_UNITS = frozenset({"B", "KB", "MB", "GB", "TB", "bytes", "us", "ms", "s", "sec", "sec.", "secs", "secs.", "min"})
 _FEW, _SOME, _MANY = 3, 4, 8
 """So many different words in one place are values: less is needed the more else the lines have in common."""
 _MUCH_IN_COMMON = 5
@@ -143,7 +144,7 @@ def _vary(values: set[str], before: Sequence[str], behind: Sequence[str]) -> boo
     begins = not any(map(is_word, before))
     if not context or (begins and not all(map(_NUMBERED.search, values))):
         return False
-    if not plain:
+    if not plain or values <= _UNITS:
         return True
     if sum(value.isupper() and len(value) > 1 for value in plain) * 2 > len(values):
         return False  # states and kinds are written so
