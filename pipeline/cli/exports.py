@@ -52,7 +52,7 @@ def write_results(lines: Iterable[ResultLine], job: Job, output: Path | None, st
     if output is None:
         (_write_jsonl if style == "jsonl" else _write_csv)(lines, job, sys.stdout)
         return
-    with _replaced(output) as partial:
+    with replaced(output) as partial:
         if style == "parquet":
             _write_parquet(lines, job, partial)
             return
@@ -69,7 +69,8 @@ def _unwritable(output: Path, error: OSError) -> ConfigError:
 
 
 @contextlib.contextmanager
-def _replaced(output: Path) -> Iterator[Path]:
+def replaced(output: Path) -> Iterator[Path]:
+    """Yield a file to write that takes the place of `output` when all is written; ConfigError where it cannot."""
     partial = _partial(output)
     try:
         yield partial
@@ -93,25 +94,29 @@ def _write_csv(lines: Iterable[ResultLine], job: Job, file: TextIO) -> None:
 
 
 def _write_parquet(lines: Iterable[ResultLine], job: Job, path: Path) -> None:
+    kinds: dict[str, str] = {"line": "int64"}
+    for step in job.steps:
+        kinds |= {f"{step.name}_confidence": "float64", f"{step.name}_calibrated": "bool"}
+    rows = (flat(line, job) for line in lines)
+    write_parquet(rows, {name: kinds.get(name, "string") for name in columns(job)}, path)
+
+
+def write_parquet(rows: Iterable[dict[str, Any]], kinds: Mapping[str, str], path: Path) -> None:
+    """Write rows page by page; `kinds` says what is in each column, and what is no string in one of strings is JSON."""
     # 0.3 s to import, and only this format needs it.
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    kinds = {"line": pa.int64()} | {
-        f"{step.name}_{part}": kind
-        for step in job.steps
-        for part, kind in (("confidence", pa.float64()), ("calibrated", pa.bool_()))
-    }
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns(job)])
-    pages = iter(lines)
+    types = {"moment": pa.timestamp("us", "UTC"), "strings": pa.list_(pa.string())}
+    schema = pa.schema([(name, types.get(kind) or pa.type_for_alias(kind)) for name, kind in kinds.items()])
+    pages = iter(rows)
     with pq.ParquetWriter(path, schema) as writer:
         while page := list(itertools.islice(pages, _PAGE)):
-            rows = [flat(line, job) for line in page]
-            for row in rows:
+            for row in page:
                 for name, value in row.items():
-                    if name not in kinds and value is not None and not isinstance(value, str):
+                    if kinds[name] == "string" and value is not None and not isinstance(value, str):
                         row[name] = json.dumps(value, ensure_ascii=False)
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            writer.write_table(pa.Table.from_pylist(page, schema=schema))
 
 
 def columns(job: Job) -> list[str]:

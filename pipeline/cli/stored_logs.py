@@ -1,4 +1,4 @@
-"""logs load, kinds, search, report: events of log files in Postgres."""
+"""logs load, kinds, report: events of log files in Postgres, and what they come to."""
 
 import datetime as dt
 
@@ -6,34 +6,17 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.log_search import LOG, Moment
 from pipeline.cli.logs import LAYOUT, logs
 from pipeline.cli.progress import Display
 from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.logs.events import content_of
-from pipeline.ports.logs import StoredEvent, Wanted
 from pipeline.wiring.log_loading import Loaded, kinds_of, load_files, report_of
-
-_LOG = click.argument("log", metavar="LOG")
-
-
-class _Moment(click.ParamType[dt.datetime]):
-    """A moment: an ISO date or time; without a zone in UTC."""
-
-    name = "moment"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
-        """Return it."""
-        try:
-            found = dt.datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no date or time; write 2026-11-27 or 2026-11-27T04:00", param, ctx)
-        return found.replace(tzinfo=found.tzinfo or dt.UTC)
 
 
 @logs.command()
-@_LOG
+@LOG
 @click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
 @LAYOUT
 @json_option
@@ -85,8 +68,8 @@ def _loaded(one: Loaded) -> dict[str, object]:
 
 
 @logs.command()
-@_LOG
-@click.option("--new-since", type=_Moment(), help="Only kinds that were stored first from this moment on.")
+@LOG
+@click.option("--new-since", type=Moment(), help="Only kinds that were stored first from this moment on.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many the table shows.")
 @json_option
 @examples("headrace logs kinds web", "headrace logs kinds web --new-since 2026-11-26 --json")
@@ -109,80 +92,7 @@ def kinds(log: str, new_since: dt.datetime | None, limit: int, *, as_json: bool)
 
 
 @logs.command()
-@_LOG
-@click.argument("value", required=False)
-@click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
-@click.option(
-    "--field", "fields", multiple=True, metavar="NAME=TEXT", help="A header field says this; may be repeated."
-)
-@click.option("--since", type=_Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
-@click.option("--until", type=_Moment(), help="Before this moment.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
-@json_option
-@examples(
-    "headrace logs search web 10.0.0.7 --since 2026-11-26",
-    "headrace logs search web --field level=ERROR --json",
-    "headrace logs search web --template 'session opened for user <*>'",
-)
-def search(
-    log: str,
-    value: str | None,
-    template: str | None,
-    fields: tuple[str, ...],
-    since: dt.datetime | None,
-    until: dt.datetime | None,
-    limit: int,
-    *,
-    as_json: bool,
-) -> None:
-    """Find events of a stored LOG in the order of their moments; VALUE is a value or header field, exactly.
-
-    With --json one document a line.
-    """
-    wrong = next((one for one in fields if "=" not in one), None)
-    if wrong is not None:
-        raise ConfigError(f"--field {wrong}: write NAME=TEXT, as in level=ERROR")
-    with opened_store() as store:
-        of = None
-        if template is not None:
-            of = next((one.patterns for one in kinds_of(store, log) if one.template == template), None)
-            if of is None:
-                raise ConfigError(f"log {log} has no kind {template!r}: `headrace logs kinds {log}` lists them")
-        wanted = Wanted(
-            patterns=of,
-            value=value,
-            since=since,
-            until=until,
-            fields=dict(one.split("=", 1) for one in fields),
-        )
-        for found in store.find(log, wanted, limit=limit):
-            _show(found, as_json=as_json)
-
-
-def _show(found: StoredEvent, *, as_json: bool) -> None:
-    event = found.event
-    if as_json:
-        print_json(
-            {
-                "file": found.file,
-                "line": event.line,
-                "at": None if event.at is None else event.at.isoformat(),
-                "header": dict(event.header),
-                "pattern": event.pattern,
-                "values": list(event.values),
-                "following": event.following,
-            }
-        )
-        return
-    moment = "-" if event.at is None else f"{event.at:%Y-%m-%d %H:%M:%S}"
-    level = f" {event.header['level']}" if "level" in event.header else ""
-    click.echo(f"{moment}{level} {found.file}:{event.line} {content_of(event)}")
-    if event.following:
-        click.echo(event.following)
-
-
-@logs.command()
-@_LOG
+@LOG
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Which day, in UTC.  [default: the latest with events]")
 @click.option(
     "--against", type=click.IntRange(1, 90), default=7, show_default=True, help="Days before to compare with."

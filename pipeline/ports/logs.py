@@ -109,6 +109,6 @@ class LogStore(Protocol):
         """Return how often each pattern came in each hour that begins in a time; undated events are in none."""
         ...
 
-    def find(self, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:
-        """Yield events by their moments, those without one at the end."""
+    def find(self, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
+        """Yield events by their moments, those without one at the end; in flat memory. `limit` None: all."""
         ...

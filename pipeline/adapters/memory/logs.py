@@ -94,7 +94,7 @@ class LogPart:
             if since <= hour < until
         ]
 
-    def find(self, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:
+    def find(self, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
         """Yield events by their moments, those without one at the end."""
         with self._tables.lock:
             into = self._log(log)

@@ -19,6 +19,7 @@ from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Want
 
 _UNDATED = dt.date(1970, 1, 1)
 """The day of events without a moment."""
+_PAGE = 5000
 _LOG_LOCKS = 4_841_703
 _PARTITION_LOCK = 4_841_704
 _EVENT_COLUMNS = ("day", "file_id", "line", "at", "pattern_id", "header", "said", "following")
@@ -191,7 +192,7 @@ def rates(database: Database, log: str, *, since: dt.datetime, until: dt.datetim
         return [Rate(pattern=row.pattern, hour=row.hour, events=row.events) for row in connection.execute(query)]
 
 
-def find(database: Database, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:
+def find(database: Database, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
     """Yield events by their moments, those without one at the end."""
     event, pattern, file = tables.log_events, tables.log_patterns, tables.log_files
     query = (
@@ -203,20 +204,23 @@ def find(database: Database, log: str, wanted: Wanted, *, limit: int) -> Iterato
         .limit(limit)
     )
     with database.begin() as connection:
-        rows = connection.execute(query).all()
-    for row in rows:
-        names = LAYOUTS[row.layout].names if row.layout in LAYOUTS else ()
-        yield StoredEvent(
-            file=row.name,
-            event=Event(
-                line=row.line,
-                header={name: text for name, text in zip(names, row.header, strict=False) if text is not None},
-                pattern=row.pattern,
-                values=tuple(row.said),
-                following=row.following,
-                at=row.at,
-            ),
-        )
+        for row in connection.execution_options(yield_per=_PAGE).execute(query):
+            yield _stored(row)
+
+
+def _stored(row: "sa.Row[Any]") -> StoredEvent:
+    names = LAYOUTS[row.layout].names if row.layout in LAYOUTS else ()
+    return StoredEvent(
+        file=row.name,
+        event=Event(
+            line=row.line,
+            header={name: text for name, text in zip(names, row.header, strict=False) if text is not None},
+            pattern=row.pattern,
+            values=tuple(row.said),
+            following=row.following,
+            at=row.at,
+        ),
+    )
 
 
 def _conditions(wanted: Wanted) -> Iterator[sa.ColumnElement[bool]]:

@@ -205,7 +205,7 @@ class PostgresStore:
         """See LogStore."""
         return logs.rates(self._database, log, since=since, until=until)
 
-    def find(self, log: str, wanted: Wanted, *, limit: int) -> Iterator[StoredEvent]:
+    def find(self, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
         """See LogStore."""
         return logs.find(self._database, log, wanted, limit=limit)
 

@@ -1,0 +1,158 @@
+"""logs search, logs export: stored events, found and written."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.exports import check_output, replaced, write_parquet
+from pipeline.cli.logs import logs
+from pipeline.cli.reports import opened_store
+from pipeline.cli.terminal import err, examples, json_option, print_json
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.logs.events import content_of
+from pipeline.ports.logs import LogStore, StoredEvent, Wanted
+from pipeline.wiring.log_loading import kinds_of
+
+LOG = click.argument("log", metavar="LOG")
+_COLUMNS = {
+    "file": "string",
+    "line": "int64",
+    "at": "moment",
+    "header": "string",
+    "pattern": "string",
+    "values": "strings",
+    "following": "string",
+}
+
+
+class Moment(click.ParamType[dt.datetime]):
+    """A moment: an ISO date or time; without a zone in UTC."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        """Return it."""
+        try:
+            found = dt.datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no date or time; write 2026-11-27 or 2026-11-27T04:00", param, ctx)
+        return found.replace(tzinfo=found.tzinfo or dt.UTC)
+
+
+@logs.command()
+@LOG
+@click.argument("value", required=False)
+@click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
+@click.option(
+    "--field", "fields", multiple=True, metavar="NAME=TEXT", help="A header field says this; may be repeated."
+)
+@click.option("--since", type=Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
+@click.option("--until", type=Moment(), help="Before this moment.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
+@json_option
+@examples(
+    "headrace logs search web 10.0.0.7 --since 2026-11-26",
+    "headrace logs search web --field level=ERROR --json",
+    "headrace logs search web --template 'session opened for user <*>'",
+)
+def search(
+    log: str,
+    value: str | None,
+    template: str | None,
+    fields: tuple[str, ...],
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Find events of a stored LOG in the order of their moments; VALUE is a value or header field, exactly.
+
+    With --json one document a line.
+    """
+    with opened_store() as store:
+        wanted = _wanted(store, log, value, template, fields, since, until)
+        for found in store.find(log, wanted, limit=limit):
+            _show(found, as_json=as_json)
+
+
+def _wanted(
+    store: LogStore,
+    log: str,
+    value: str | None,
+    template: str | None,
+    fields: tuple[str, ...],
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+) -> Wanted:
+    wrong = next((one for one in fields if "=" not in one), None)
+    if wrong is not None:
+        raise ConfigError(f"--field {wrong}: write NAME=TEXT, as in level=ERROR")
+    of = None
+    if template is not None:
+        of = next((one.patterns for one in kinds_of(store, log) if one.template == template), None)
+        if of is None:
+            raise ConfigError(f"log {log} has no kind {template!r}: `headrace logs kinds {log}` lists them")
+    said = dict(one.split("=", 1) for one in fields)
+    return Wanted(patterns=of, value=value, since=since, until=until, fields=said)
+
+
+def _plain(found: StoredEvent) -> dict[str, Any]:
+    event = found.event
+    return {
+        "file": found.file,
+        "line": event.line,
+        "at": event.at,
+        "header": dict(event.header),
+        "pattern": event.pattern,
+        "values": list(event.values),
+        "following": event.following,
+    }
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"at": None if row["at"] is None else row["at"].isoformat()}
+
+
+def _show(found: StoredEvent, *, as_json: bool) -> None:
+    event = found.event
+    if as_json:
+        print_json(_shown(_plain(found)))
+        return
+    moment = "-" if event.at is None else f"{event.at:%Y-%m-%d %H:%M:%S}"
+    level = f" {event.header['level']}" if "level" in event.header else ""
+    click.echo(f"{moment}{level} {found.file}:{event.line} {content_of(event)}")
+    if event.following:
+        click.echo(event.following)
+
+
+@logs.command()
+@LOG
+@click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
+@click.option("--since", type=Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
+@click.option("--until", type=Moment(), help="Before this moment.")
+@examples(
+    "headrace logs export web web.parquet",
+    "headrace logs export web errors.jsonl --template 'disk <*> is full' --since 2026-11-26",
+)
+def export(log: str, output: Path, template: str | None, since: dt.datetime | None, until: dt.datetime | None) -> None:
+    """Write events of a stored LOG into OUTPUT: Parquet (.parquet) or JSON Lines (.jsonl), by their moments.
+
+    The columns are those of `logs search --json`; in Parquet `header` is JSON, `values` a list and `at` a timestamp.
+    """
+    style = check_output(output)
+    if style == "csv":
+        raise ConfigError("events have lists in them: give an OUTPUT that ends in .parquet or .jsonl")
+    with opened_store() as store, replaced(output) as partial:
+        found = store.find(log, _wanted(store, log, None, template, (), since, until), limit=None)
+        rows = (_plain(one) for one in found)
+        if style == "parquet":
+            write_parquet(rows, _COLUMNS, partial)
+        else:
+            with partial.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(_shown(row), ensure_ascii=False) + "\n" for row in rows)
+    err.print(f"written to {output}", markup=False, soft_wrap=True)
