@@ -17,6 +17,8 @@ from pipeline.domain.steps import Choice
 from pipeline.prompts import Question
 
 _MARK = "\ue0ff"
+WHOLE = 512
+"""Tokens that are read together at most: all of a short prompt."""
 
 
 class Reference:
@@ -38,7 +40,7 @@ class Reference:
         self._llm = llama_cpp.Llama(
             str(model),
             n_ctx=context_tokens,
-            n_batch=512,
+            n_batch=WHOLE,
             n_threads=threads,
             n_threads_batch=threads,
             verbose=False,
@@ -75,9 +77,13 @@ class Reference:
             *self._llm.tokenize(tail.encode(), add_bos=False, special=True),
         ]
 
-    def scores(self, question: Question, text: str) -> dict[str, float]:
-        """Return every label's score by its definition: a product over the places where labels part."""
+    def scores(self, question: Question, text: str, *, at_once: int = WHOLE) -> dict[str, float]:
+        """Return every label's score by its definition: a product over the places where labels part.
+
+        `at_once`: how many tokens of the prompt are read together.
+        """
         assert isinstance(question.form, Choice)
+        self._llm.n_batch = at_once
         prompt = self.prompt(question, text)
         labels = {
             label: tuple(self._llm.tokenize(question.continued(label).encode(), add_bos=False, special=False))

@@ -55,7 +55,11 @@ def test_the_prompt_is_the_reference_prompt_token_by_token(engine: LlamaEngine, 
 
 
 def test_answers_agree_with_the_reference(base: Path, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the reference's own attention kernel: on this model the faster one moves a probability by up to .11."""
+    """With the reference's own attention kernel: on this model the faster one moves a probability by up to .11.
+
+    The reference differs from itself, too: with AVX2 kernels one of these prompts gives .53 read whole and .69 read
+    token by token. So it reads in several ways, and the engine has to agree with one of them.
+    """
     use_the_references_attention(monkeypatch)
     engine = engine_for(base, chat_template="plain")
     for asked in (SENTIMENT, TOPIC):
@@ -63,9 +67,11 @@ def test_answers_agree_with_the_reference(base: Path, reference: Reference, monk
             scores = reference.scores(asked, text)
             assert isinstance(given.answer, Label)
             assert given.raw_score is not None
+            label = given.answer.value
+            readings = [scores[label], *(reference.scores(asked, text, at_once=count)[label] for count in (1, 4))]
             # Kernels differ by the batch's shape, and so do probabilities a little: only near ties may tip.
-            assert given.raw_score.value == pytest.approx(scores[given.answer.value], abs=0.1)
-            assert max(scores.values()) - scores[given.answer.value] < 0.1
+            assert min(abs(given.raw_score.value - one) for one in readings) < 0.1
+            assert max(scores.values()) - scores[label] < 0.1
     engine.close()
 
 
