@@ -42,15 +42,20 @@ class Moment(click.ParamType[dt.datetime]):
         return found.replace(tzinfo=found.tzinfo or dt.UTC)
 
 
+_TEMPLATE = click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
+_SINCE = click.option("--since", type=Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
+_UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
+
+
 @logs.command()
 @LOG
 @click.argument("value", required=False)
-@click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
+@_TEMPLATE
 @click.option(
     "--field", "fields", multiple=True, metavar="NAME=TEXT", help="A header field says this; may be repeated."
 )
-@click.option("--since", type=Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
-@click.option("--until", type=Moment(), help="Before this moment.")
+@_SINCE
+@_UNTIL
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
 @json_option
 @examples(
@@ -132,9 +137,9 @@ def _show(found: StoredEvent, *, as_json: bool) -> None:
 @logs.command()
 @LOG
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
-@click.option("--since", type=Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
-@click.option("--until", type=Moment(), help="Before this moment.")
+@_TEMPLATE
+@_SINCE
+@_UNTIL
 @examples(
     "headrace logs export web web.parquet",
     "headrace logs export web errors.jsonl --template 'disk <*> is full' --since 2026-11-26",

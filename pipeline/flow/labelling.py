@@ -114,7 +114,7 @@ def _checked(step: Step, value: Any, place: str) -> Plain:  # noqa: ANN401 — a
         return tuple(label for label in step.labels if label in value)
     if isinstance(form, Choice):
         if value not in form.options:
-            raise ConfigError(f"{place}: {value!r} is none of its answers: {_some(form.options)}; null: none fits")
+            raise ConfigError(f"{place}: that is none of its answers: {_some(form.options)}; null: none fits")
         return str(value)
     fields = form.as_dict()
     if not isinstance(value, dict):

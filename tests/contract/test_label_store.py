@@ -6,7 +6,7 @@ from pipeline.domain.certify import Drawing
 from pipeline.domain.outcomes import AUDITED, LOW_CONFIDENCE, Held, Unresolved
 from pipeline.domain.runs import RunState
 from pipeline.ports.labels import NewLabel, ToLabel, Which
-from tests.contract.store_cases import Rig, escalate, items, judge, make_job, resolve_nothing, tier
+from tests.contract.store_cases import MOOD, Rig, escalate, items, judge, make_job, resolve_nothing, tier
 from tests.contract.test_certify_store import JOB, PLAN, REFUSAL, answer_all, at_rest, certificate
 
 EVERYTHING = Drawing(last=1, region=5, drawn=3, allowed=0, expected_avoided=0.0)
@@ -152,6 +152,39 @@ def test_a_refused_promise_holds_its_run_again_after_it_was_taken_up_for_another
     assert not rig.store.hold_refused(run.id), "what was refused went up"
     answer_all(rig)
     assert rig.store.settle(run.id)[0] is RunState.DONE
+
+
+def test_a_run_taken_up_for_its_labels_is_held_again_for_what_was_refused(rig: Rig) -> None:
+    both = make_job({**MOOD}, {**MOOD, "name": "tone"}, tiers=(tier("small"), tier("large")))
+    run = rig.filled("abcde", both)
+    answer_all(rig)
+    rig.store.settle(run.id)
+    answer_all(rig)
+    refused, asked = rig.store.windows(run.id)
+    assert rig.store.draw(run.id, asked, PLAN, [1, 3]) is not None
+    answer_all(rig)
+    rig.store.conclude(run.id, refused, REFUSAL, hold=True)
+    assert rig.store.run(run.id).state is RunState.HELD
+    assert rig.store.keep_labels(run.id, [label("k1", step_no=1), label("k3", step_no=1)]).kept == 2
+    assert rig.store.run(run.id).state is RunState.RUNNING
+    assert not rig.store.hold_refused(run.id), "the other window is still to be decided"
+    (drawn,) = rig.store.windows(run.id)
+    assert drawn.step_no == asked.step_no
+    rig.store.conclude(run.id, drawn, certificate(0.0), hold=True)
+    assert rig.store.settle(run.id)[0] is RunState.RUNNING
+    assert rig.store.hold_refused(run.id)
+    held = rig.store.run(run.id)
+    assert (held.state, "a promise cannot be kept" in (held.reason or "")) == (RunState.HELD, True)
+    rig.store.retry(run.id, unresolved=False)
+    answer_all(rig)
+    assert rig.store.settle(run.id)[0] is RunState.DONE
+
+
+def test_more_labels_than_a_statement_has_parameters_are_kept(rig: Rig) -> None:
+    run = rig.open(make_job(tiers=(tier("small", chunk_items=4096), tier("large"))))
+    rig.store.add_rows(run.id, items(f"text {number}" for number in range(20_000)), at=0, keyed=False)
+    rig.store.finish_ingest(run.id)
+    assert rig.store.keep_labels(run.id, [label(f"k{number}") for number in range(20_000)]).kept == 20_000
 
 
 def test_nothing_is_held_where_nothing_was_refused(rig: Rig) -> None:

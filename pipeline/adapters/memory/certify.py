@@ -30,8 +30,7 @@ class CertifyPart:
         """Return, for each step with held answers, the window that is next; empty unless the run is at rest."""
         with self._tables.lock:
             run = self._tables.run(run_id)
-            dead = any(one.run_id == run_id and one.state is ChunkState.DEAD for one in self._tables.chunks.values())
-            if run.state is not RunState.RUNNING or run.waiting or dead or any(self._tables.open_chunks(run_id)):
+            if run.state is not RunState.RUNNING or not self._at_rest(run):
                 return []
             steps = sorted({step_no for _, step_no, _ in held_rows(run)})
             found = [_window(run, step_no) for step_no in steps]
@@ -129,10 +128,15 @@ class CertifyPart:
         """Hold a run at rest again in which a refused promise keeps answers back; returns whether there was one."""
         with self._tables.lock:
             run = self._tables.run(run_id)
-            busy = run.waiting or any(self._tables.open_chunks(run_id))
-            if busy or not run.ingested or not any(True for _ in held_rows(run)) or self.windows(run_id):
+            refused = any(any(_within(run, row.window)) for row in run.windows if row.version is not None)
+            if not refused or not self._at_rest(run) or self.windows(run_id):
                 return False
             return self.wait(run_id, ON_HOLD)
+
+    def _at_rest(self, run: RunRow) -> bool:
+        """Whether nothing is open, waiting or dead."""
+        dead = any(one.run_id == run.id and one.state is ChunkState.DEAD for one in self._tables.chunks.values())
+        return not (run.waiting or dead or any(self._tables.open_chunks(run.id)))
 
     def _drawn_answer(self, run: RunRow, window: Window, item_no: int, reason: str) -> DrawnAnswer:
         rows = run.attempts[item_no, window.step_no]

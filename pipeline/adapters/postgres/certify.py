@@ -70,6 +70,8 @@ def wait(database: Database, run_id: int, reason: str) -> bool:
 def hold_refused(database: Database, run_id: int) -> bool:
     """Hold a run at rest again in which a refused promise keeps answers back."""
     with database.begin() as connection:
+        if not connection.execute(_REFUSED, {"run": run_id}).all():  # nearly always: no need to lock the run
+            return False
         run = records.fetch_run(connection, run_id, lock=True)
         at_rest = run.state is RunState.RUNNING and run.ingested and connection.scalar(AT_REST, {"run": run_id})
         if not at_rest or next_windows(connection, run) or not connection.execute(_REFUSED, {"run": run_id}).all():

@@ -77,12 +77,13 @@ def keep_labels(database: Database, run_id: int, labels: Sequence[NewLabel]) -> 
             if one.key in numbers
         }
         if rows:
-            new = insert(tables.labels).values(list(rows.values()))
+            new = insert(tables.labels)
             connection.execute(
                 new.on_conflict_do_update(
                     index_elements=["run_id", "item_no", "step_no"],
                     set_={"said": new.excluded.said, "at": sa.func.now()},
-                )
+                ),
+                list(rows.values()),
             )
             connection.execute(_GO_ON, {"run": run_id})
         kept = sum(one.key in numbers for one in labels)

@@ -226,7 +226,9 @@ def _stored(row: "sa.Row[Any]") -> StoredEvent:
 def _conditions(wanted: Wanted) -> Iterator[sa.ColumnElement[bool]]:
     event, pattern, file = tables.log_events, tables.log_patterns, tables.log_files
     if wanted.patterns is not None:
-        yield pattern.c.digest.in_([pattern_digest(one) for one in wanted.patterns])
+        # One array, and not a parameter each: a kind may have more patterns than a statement may have parameters.
+        digests = sa.literal([pattern_digest(one) for one in wanted.patterns], sa.ARRAY(sa.LargeBinary))
+        yield pattern.c.digest == sa.any_(digests)
     if wanted.since is not None:
         yield sa.and_(event.c.at >= wanted.since, event.c.day >= wanted.since.astimezone(dt.UTC).date())
     if wanted.until is not None:
