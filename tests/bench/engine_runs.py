@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pipeline.adapters.llama.context import BATCH_TOKENS
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.domain.answers import Fields, Label
 from pipeline.domain.outcomes import Given
@@ -31,14 +32,22 @@ TRIAL_OF_RECORDS = 16
 """Items on which the server's best number of slots is found."""
 
 
-def engine_of(path: Path, threads: int, *, reproducible: bool = False) -> LlamaEngine:
+def engine_of(
+    path: Path,
+    threads: int,
+    *,
+    reproducible: bool = False,
+    gpu_layers: int | None = 0,
+    batch_tokens: int | None = None,
+) -> LlamaEngine:
     return LlamaEngine(
         path,
         model_name=path.name,
         context_tokens=4096,
         max_text_tokens=None,
         max_answer_tokens=96,
-        gpu_layers=0,
+        gpu_layers=gpu_layers,
+        batch_tokens=batch_tokens or BATCH_TOKENS,
         threads=threads,
         reproducible=reproducible,
     )

@@ -4,7 +4,10 @@ import ctypes
 from types import SimpleNamespace
 from typing import Any
 
-from pipeline.adapters.llama.devices import _free_bytes
+import pytest
+
+from pipeline.adapters.llama.devices import _free_bytes, model_params
+from pipeline.adapters.llama.library import llama
 
 
 class Function:
@@ -40,3 +43,13 @@ def test_the_free_memory_of_all_gpus_is_summed_and_the_processors_left_out() -> 
 def test_no_gpu_and_a_library_that_hides_its_devices_are_unknown() -> None:
     assert _free_bytes(library((0, 5))) is None
     assert _free_bytes(SimpleNamespace()) is None
+
+
+@pytest.mark.parametrize(("asked", "layers"), [(0, 0), (3, 3), (-1, 1 << 20)])
+def test_only_a_model_with_no_layer_on_a_gpu_is_kept_from_all_gpus(asked: int, layers: int) -> None:
+    params = model_params(llama(), asked)
+    assert params.n_gpu_layers == layers
+    if asked:
+        assert params.devices is None, "llama.cpp chooses"
+    else:
+        assert ctypes.c_void_p.from_address(params.devices).value is None, "a list without a device"

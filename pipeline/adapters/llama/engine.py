@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.adapters.llama.asked import AskedQuestions
 from pipeline.adapters.llama.context import BATCH_TOKENS, Context
-from pipeline.adapters.llama.devices import has_gpu_support
+from pipeline.adapters.llama.devices import has_gpu_support, model_params
 from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.adapters.llama.layout import Item, Layout
 from pipeline.adapters.llama.library import forget_errors, last_error, llama
@@ -110,10 +110,9 @@ class LlamaEngine:
             raise ModelError(f"cannot read model file {path}: {error.strerror}; pull it or correct the path") from None
         if magic != _MAGIC:
             raise ModelError(f"{path} is no GGUF file: pull the model again, or name a GGUF")
-        params = self._lib.llama_model_default_params()
         if gpu_layers is None:
             gpu_layers = -1 if has_gpu_support() else 0
-        params.n_gpu_layers = gpu_layers if gpu_layers >= 0 else 1 << 20
+        params = model_params(self._lib, gpu_layers)
         forget_errors()
         self._model = self._lib.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.llama.context import Context, Row
+from pipeline.adapters.llama.devices import model_params
 from pipeline.adapters.llama.library import llama
 from pipeline.domain.errors import ModelError
 
@@ -105,8 +106,7 @@ def _weights(rows: int, kind: _Format | None, chance: np.random.Generator) -> by
 
 def _logits(path: Path, *, fast: bool) -> NDArray[np.float32]:
     lib = llama()
-    params = lib.llama_model_default_params()
-    params.n_gpu_layers = 0
+    params = model_params(lib, 0)
     params.use_extra_bufts = fast
     model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
     if not model:
