@@ -27,9 +27,9 @@ from pipeline.wiring.log_loading import Loaded, kinds_of, load_files, report_of
 def load(log: str, inputs: tuple[str, ...], layout: str | None, *, as_json: bool) -> None:
     """Store the events of files under the name LOG, each file from where the last loading ended.
 
-    A file is known by its content: renamed, copied or gzipped by a rotation it goes on where it was. Loading it again
-    adds nothing. Lines that do not begin with a header (stack traces) belong to the event before them. A last line
-    without its end is left for the next time. What is no text is kept, written in hexadecimal.
+    A file is known by its content: renamed, copied or compressed by a rotation (gzip, zstd, xz, bzip2) it goes on where
+    it was. Loading it again adds nothing. Lines that do not begin with a header (stack traces) belong to the event
+    before them. A last line without its end is left for the next time. What is no text is kept, written in hexadecimal.
     """
     if not log or not all(sign.isalnum() or sign in "-_." for sign in log):
         raise ConfigError(f"{log!r}: name a log with letters, digits, - _ and .")

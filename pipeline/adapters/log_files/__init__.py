@@ -1,4 +1,4 @@
-"""Log files on disk, plain or gzipped: read on from where the last reading ended, whatever they are called now."""
+"""Log files on disk, plain or compressed: read on from where the last reading ended, whatever they are called now."""
 
 from pipeline.adapters.log_files.reader import LogFileReader, found_files
 

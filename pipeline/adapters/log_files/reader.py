@@ -1,19 +1,18 @@
 """Reads the complete lines of one file from an offset on. Nothing in a line can stop it: what is no text is escaped."""
 
 import glob
-import gzip
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from pipeline.adapters.log_files.packing import DAMAGE, MAGIC_BYTES, packing_of, skip
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import RawLine
 from pipeline.ports.logs import Place
 
-_GZIP = b"\x1f\x8b"
-_FOREIGN = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zX": "xz", b"BZh": "bzip2", b"PK\x03\x04": "zip"}
+_ZIP = b"PK\x03\x04"
 _TAIL_BYTES = 4096
 _DIGEST_BYTES = 16
 _MOST_LINE_BYTES = 16 * 1024 * 1024
@@ -40,23 +39,34 @@ class LogFileReader:
         self.path = path
         try:
             with path.open("rb") as file:
-                magic = file.read(4)
+                magic = file.read(MAGIC_BYTES)
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-        for begins, name in _FOREIGN.items():
-            if magic.startswith(begins):
-                raise ConfigError(f"{path} is compressed with {name}: unpack it, or compress it with gzip")
-        self.compressed = magic.startswith(_GZIP)
+        if magic.startswith(_ZIP):
+            raise ConfigError(f"{path} is a zip archive: unpack it, or compress it with gzip or zstd")
+        self._packing = packing_of(magic)
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
+        packing = self._packing
+        if packing is None:
+            try:
+                with self.path.open("rb") as file:
+                    yield file
+            except OSError as error:
+                raise ConfigError(f"{self.path} cannot be read: {error.strerror}") from None
+            return
         try:
-            with gzip.open(self.path, "rb") if self.compressed else self.path.open("rb") as file:
-                yield cast("BinaryIO", file)
+            with packing.opened(self.path) as file:
+                yield file
         except EOFError:
-            raise ConfigError(f"{self.path}: its gzip data ends too early; what came before is kept") from None
-        except OSError as error:  # BadGzipFile is one
-            raise ConfigError(f"{self.path} cannot be read: {error.strerror or 'its gzip data is damaged'}") from None
+            raise ConfigError(
+                f"{self.path}: its {packing.name} data ends too early; what came before is kept"
+            ) from None
+        except DAMAGE as error:
+            told = getattr(error, "strerror", None)
+            damaged = f"its {packing.name} data is damaged or ends too early; what came before is kept"
+            raise ConfigError(f"{self.path} cannot be read: {told or damaged}") from None
 
     def head(self) -> bytes | None:
         """Return the digest of the first line; None where there is no complete one yet."""
@@ -67,7 +77,7 @@ class LogFileReader:
     def begins_like(self, place: Place) -> bool:
         """Whether the bytes before a place are those that stood there when it was read."""
         with self._opened() as file:
-            file.seek(place.offset - place.tail_length)
+            skip(file, place.offset - place.tail_length)
             tail = file.read(place.tail_length)
         return len(tail) == place.tail_length and _digest(tail) == place.tail
 
@@ -75,7 +85,7 @@ class LogFileReader:
         """Yield complete lines from a place on; in a plain file what has no line end yet is left for the next time."""
         at, number = (0, 0) if place is None else (place.offset, place.line)
         with self._opened() as file:
-            file.seek(at)
+            skip(file, at)
             while raw := file.readline(_MOST_LINE_BYTES):
                 if not self._complete(raw):
                     return
@@ -91,7 +101,7 @@ class LogFileReader:
         return self.path.stat().st_mtime
 
     def _complete(self, raw: bytes) -> bool:
-        return raw.endswith(b"\n") or len(raw) == _MOST_LINE_BYTES or (self.compressed and bool(raw))
+        return raw.endswith(b"\n") or len(raw) == _MOST_LINE_BYTES or (self._packing is not None and bool(raw))
 
 
 def _digest(data: bytes) -> bytes:
