@@ -13,7 +13,8 @@ from typing import BinaryIO, cast
 MAGIC_BYTES = 6
 DAMAGE: tuple[type[Exception], ...] = (OSError, zlib.error, lzma.LZMAError)
 """What unpacking raises where bytes are wrong; EOFError, or of zstd an OSError too, where they end too early."""
-_SKIPPED_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
+"""As little as is lost before a damage of zstd, and still quick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def _xz(path: Path) -> BinaryIO:
 def _zstd(path: Path) -> BinaryIO:
     import pyarrow as pa  # noqa: PLC0415 — takes a while to load, and few files are packed so
 
-    return cast("BinaryIO", io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"), _SKIPPED_BYTES))
+    return cast("BinaryIO", io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"), _READ_BYTES))
 
 
 _PACKINGS = {
@@ -60,5 +61,5 @@ def skip(file: BinaryIO, count: int) -> None:
     if file.seekable():
         file.seek(count, io.SEEK_CUR)
         return
-    while count > 0 and (gone := len(file.read(min(count, _SKIPPED_BYTES)))):
+    while count > 0 and (gone := len(file.read(min(count, _READ_BYTES)))):
         count -= gone
