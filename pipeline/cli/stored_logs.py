@@ -19,12 +19,13 @@ from pipeline.wiring.log_loading import Loaded, kinds_of, load_files, report_of
 @LOG
 @click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
 @LAYOUT
+@click.option("--processes", type=click.IntRange(min=1), help="How many read at once.  [default: the machine's CPUs]")
 @json_option
 @examples(
     "headrace logs load web '/var/log/nginx/error.log*'",
     "headrace logs load web '/var/log/nginx/error.log*' --json  # nightly: only what is new is read",
 )
-def load(log: str, inputs: tuple[str, ...], layout: str | None, *, as_json: bool) -> None:
+def load(log: str, inputs: tuple[str, ...], layout: str | None, processes: int | None, *, as_json: bool) -> None:
     """Store the events of files under the name LOG, each file from where the last loading ended.
 
     A file is known by its content: renamed, copied or compressed by a rotation (gzip, zstd, xz, bzip2) it goes on where
@@ -36,7 +37,12 @@ def load(log: str, inputs: tuple[str, ...], layout: str | None, *, as_json: bool
     with opened_store() as store, Display() as display:
         done: list[Loaded] = []
         for one in load_files(
-            store, log, inputs, layout=layout, show=lambda name, _, at, of: display.bar("loading", at, of, name)
+            store,
+            log,
+            inputs,
+            layout=layout,
+            processes=processes,
+            show=lambda name, _, at, of: display.bar("loading", at, of, name),
         ):
             done.append(one)
             if one.problem is not None:

@@ -1,22 +1,28 @@
 """Loading: new lines of log files become stored events, each file going on where the last loading ended.
 
-A batch of events and how far its file was read are one transaction: whatever dies, the next loading goes on behind it.
+A block of events and how far its file was read are one transaction: whatever dies, the next loading goes on behind it.
 """
 
 import datetime as dt
-import itertools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.logs.events import Event, RawLine, events
-from pipeline.domain.logs.headers import LAYOUTS, Layout, detect
+from pipeline.domain.logs.batches import Batch
+from pipeline.domain.logs.blocks import Block
+from pipeline.domain.logs.headers import LAYOUTS, detect
+from pipeline.domain.logs.layouts import Layout
+from pipeline.flow.log_parsing import parse
 from pipeline.ports.logs import LogFile, LogStore, Place
 
-_BATCH = 10_000
 _LOOKED_AT = 200
+"""Lines of a file by which its layout is told."""
+_AHEAD = 8
+"""Blocks that are read ahead of the one that is stored: so much there is for others to parse, and no more in memory."""
 
 
 class Reader(Protocol):
@@ -35,11 +41,15 @@ class Reader(Protocol):
         """See LogFileReader."""
         ...
 
-    def lines(self, place: Place | None) -> Iterator[RawLine]:
+    def first_lines(self, count: int) -> Sequence[str]:
         """See LogFileReader."""
         ...
 
-    def place(self, line: RawLine, head: bytes) -> Place:
+    def blocks(self, place: Place | None, begins: Callable[[str], bool]) -> Iterator[Block]:
+        """See LogFileReader."""
+        ...
+
+    def place(self, block: Block, head: bytes) -> Place:
         """See LogFileReader."""
         ...
 
@@ -64,9 +74,18 @@ class Loaded:
 
 
 def load_file(
-    store: LogStore, log: str, reader: Reader, *, layout: Layout | None = None, show: Callable[[int], None]
+    store: LogStore,
+    log: str,
+    reader: Reader,
+    *,
+    layout: Layout | None = None,
+    parsers: Executor,
+    show: Callable[[int, int], None],
 ) -> Loaded:
-    """Store what a file has that is not stored yet; `show(events)` is called as it goes on."""
+    """Store what a file has that is not stored yet; `show(events, bytes read)` is called as it goes on.
+
+    Blocks are parsed by `parsers`, several at once if it can, and stored one after another in their order.
+    """
     name, head = str(reader.path), reader.head()
     if head is None:
         return Loaded(name=name, layout=None, events=0, from_line=1, until_line=0)
@@ -74,18 +93,19 @@ def load_file(
     first_line = 1 if file is None else file.place.line + 1
     found = _layout(reader, file, layout)
     latest = dt.datetime.fromtimestamp(reader.modified_s(), dt.UTC)
-    read = events(reader.lines(None if file is None else file.place), found, latest=latest)
     count, problem = 0, None
+    blocks = reader.blocks(None if file is None else file.place, found.fits)
+    parsed = _parsed(blocks, lambda block: parsers.submit(parse, block, found.name, latest, store.rows_of))
     try:
-        for batch in _batched(read):
-            place = _behind(reader, batch, head)
-            file = store.add_events(log, file, name=name, layout=found.name, place=place, events=batch)
+        for block, batch in parsed:
+            place = reader.place(block, head)
+            file = store.add_events(log, file, name=name, layout=found.name, place=place, batch=batch)
             if file is None:
                 problem = "another process has read it on meanwhile"
                 break
-            count += len(batch)
-            show(len(batch))
-    except ConfigError as error:  # damaged in the middle: the batches before are stored
+            count += len(batch.rows)
+            show(len(batch.rows), block.end)
+    except ConfigError as error:  # damaged in the middle: the blocks before are stored
         problem = str(error)
     until = 0 if file is None else file.place.line
     return Loaded(name=name, layout=found.name, events=count, from_line=first_line, until_line=until, problem=problem)
@@ -94,28 +114,27 @@ def load_file(
 def _layout(reader: Reader, file: LogFile | None, wanted: Layout | None) -> Layout:
     if file is not None and file.layout in LAYOUTS:
         return LAYOUTS[file.layout]
-    return wanted or detect(line.text for line in itertools.islice(reader.lines(None), _LOOKED_AT))
+    return wanted or detect(reader.first_lines(_LOOKED_AT))
 
 
-def _behind(reader: Reader, batch: Sequence[Event], head: bytes) -> Place:
-    last = batch[-1].last
-    if last is None:
-        msg = "an event of a file has a last line"
-        raise TypeError(msg)
-    return reader.place(last, head)
+def _parsed(blocks: Iterator[Block], submit: Callable[[Block], "Future[Batch]"]) -> Iterator[tuple[Block, Batch]]:
+    """Yield each block with what is in it, in their order, while those behind it are parsed.
 
-
-def _batched(read: Iterator[Event]) -> Iterator[tuple[Event, ...]]:
-    batch: list[Event] = []
-    try:
-        for event in read:
-            batch.append(event)
-            if len(batch) == _BATCH:
-                yield tuple(batch)
-                batch = []
-    except ConfigError:
-        if batch:
-            yield tuple(batch)
-        raise
-    if batch:
-        yield tuple(batch)
+    Raises ConfigError where the blocks break off, when all before are done.
+    """
+    waiting: deque[tuple[Block, Future[Batch]]] = deque()
+    problem = None
+    while True:
+        try:
+            block = next(blocks, None)
+        except ConfigError as error:
+            block, problem = None, error
+        if block is not None:
+            waiting.append((block, submit(block)))
+        while waiting and (block is None or len(waiting) > _AHEAD):
+            first, batch = waiting.popleft()
+            yield first, batch.result()
+        if problem is not None:
+            raise problem
+        if block is None:
+            return

@@ -12,7 +12,8 @@ from typing import Any
 
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.logs.events import kinds
-from pipeline.domain.logs.headers import Layout, Line, detect
+from pipeline.domain.logs.headers import detect
+from pipeline.domain.logs.layouts import Layout, Line
 from pipeline.domain.logs.masks import Value
 from pipeline.domain.logs.shapes import Shapes
 from pipeline.domain.logs.slots import slots_in
@@ -45,11 +46,11 @@ class ReadLine:
     header: Line
     template: str
     values: tuple[Value, ...]
-    """Of the content, from left to right; places are in the whole line."""
+    """Of the content, from left to right; places are in the header's text."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the script contract."""
-        text = self.item.text
+        text = self.header.text
         return {
             "source": self.item.source,
             "line": self.item.line,
@@ -99,7 +100,7 @@ class Survey:
 
     def _content(self, item: Item) -> tuple[Line, str]:
         header = self.layouts[item.source].read(item.text)
-        return header, item.text[header.content_at :].rstrip()
+        return header, header.text[header.content_at :].rstrip()
 
     @property
     def _of(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipeline.domain.logs.batches import Batch, RowsOf
 from pipeline.domain.logs.events import Event
 
 
@@ -92,8 +93,13 @@ class LogStore(Protocol):
         """Return the files of a log whose first line has this digest, the farthest read first."""
         ...
 
+    @property
+    def rows_of(self) -> RowsOf:
+        """What makes rows of events, as `add_events` wants them in a batch."""
+        ...
+
     def add_events(
-        self, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, events: Sequence[Event]
+        self, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, batch: Batch
     ) -> LogFile | None:
         """Store events and how far their file was read, in one transaction; `file` None is a new file.
 

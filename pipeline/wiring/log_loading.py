@@ -1,11 +1,15 @@
 """Logs for commands: files loaded one after another, and kinds of what is stored."""
 
 import datetime as dt
+import multiprocessing
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.log_files import LogFileReader, found_files
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import kinds
@@ -15,6 +19,9 @@ from pipeline.flow.log_report import DayReport, day_report
 from pipeline.ports.logs import LogStore, Pattern
 
 __all__ = ["DayReport", "Kind", "Loaded", "kinds_of", "load_files", "report_of"]
+
+_WORTH_BYTES = 8 * 1024 * 1024
+"""What is read in the time that processes take to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +48,22 @@ class Kind:
 
 
 def load_files(
-    store: LogStore, log: str, names: Sequence[str], *, layout: str | None, show: Callable[[str, int, int, int], None]
+    store: LogStore,
+    log: str,
+    names: Sequence[str],
+    *,
+    layout: str | None,
+    processes: int | None,
+    show: Callable[[str, int, int, int], None],
 ) -> Iterator[Loaded]:
     """Load files, the oldest first; `show(name, events, number, of)` as it goes on.
 
+    Parsed by so many `processes`, None: one a CPU.
     A file that cannot be read, or breaks off, is told and does not stop the others. Raises ConfigError for names that
     no file has, and where another process loads the same log.
     """
     paths = sorted(found_files(names), key=lambda path: (path.stat().st_mtime, str(path)))
-    with store.log_lock(log) as held:
+    with store.log_lock(log) as held, _parsers(processes, paths) as parsers:
         if not held:
             raise ConfigError(f"another process is loading the log {log} just now: try again when it is done")
         for number, path in enumerate(paths, 1):
@@ -59,10 +73,19 @@ def load_files(
                     log,
                     LogFileReader(path),
                     layout=None if layout is None else LAYOUTS[layout],
-                    show=lambda count, name=path.name, at=number: show(name, count, at, len(paths)),  # type: ignore[misc]
+                    parsers=parsers,
+                    show=lambda count, _, name=path.name, at=number: show(name, count, at, len(paths)),  # type: ignore[misc]
                 )
             except ConfigError as error:
                 yield Loaded(name=str(path), layout=None, events=0, from_line=1, until_line=0, problem=str(error))
+
+
+def _parsers(processes: int | None, paths: Sequence[Path]) -> Executor:
+    """Return what parses: other processes where there is enough to read that starting them pays."""
+    processes = processes or granted_cpus()
+    if processes == 1 or sum(path.stat().st_size for path in paths) < _WORTH_BYTES:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
 
 
 def kinds_of(store: LogStore, log: str) -> list[Kind]:

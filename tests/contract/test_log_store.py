@@ -1,9 +1,13 @@
 """Events of logs: stored with how far their file was read, found again by what they say."""
 
 import datetime as dt
+import uuid
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from pipeline.domain.logs.batches import batch_of
 from pipeline.domain.logs.events import Event, content_of
 from pipeline.ports.logs import LogFile, Place, Wanted
 from tests.contract.store_cases import Rig
@@ -25,7 +29,8 @@ def event(
 
 def add(rig: Rig, *events: Event, log: str = "web", file: LogFile | None = None, offset: int = 100) -> LogFile:
     where = place(offset, line=events[-1].line)
-    kept = rig.store.add_events(log, file, name="app.log", layout="syslog", place=where, events=events)
+    batch = batch_of(events, "syslog", rig.store.rows_of)
+    kept = rig.store.add_events(log, file, name="app.log", layout="syslog", place=where, batch=batch)
     assert kept is not None
     return kept
 
@@ -49,6 +54,35 @@ def test_events_are_found_again_as_they_were(rig: Rig) -> None:
     assert content_of(one.event) == "open /srv/x y as "
 
 
+_NASTY = ("NULL", "\\N", '"', "\\", "\x1f", "\t\r\n", "{}", "\\.")
+_SAID = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.lists(st.one_of(_SAID, st.sampled_from(_NASTY)), max_size=6), _SAID, _SAID)
+def test_whatever_a_line_says_is_found_as_it_was(rig: Rig, values: list[str], host: str, following: str) -> None:
+    stored = Event(
+        line=1,
+        header={"host": host},
+        pattern="x" + "<*>" * len(values),
+        values=tuple(values),
+        following=following,
+        at=NOON,
+    )
+    log = uuid.uuid4().hex
+    add(rig, stored, log=log)
+    (one,) = rig.store.find(log, Wanted(), limit=10)
+    assert one.event == stored
+
+
+def test_lines_that_hold_no_event_are_read_all_the_same(rig: Rig) -> None:
+    batch = batch_of([], "syslog", rig.store.rows_of)
+    first = rig.store.add_events("web", None, name="a", layout="syslog", place=place(30), batch=batch)
+    assert first is not None
+    assert list(rig.store.files("web", b"h" * 16)) == [first]
+    assert found(rig) == []
+
+
 def test_a_file_is_found_by_its_first_line_and_goes_on_from_its_place(rig: Rig) -> None:
     first = add(rig, event(1, "bob"), offset=100)
     assert list(rig.store.files("web", b"h" * 16)) == [first]
@@ -62,9 +96,8 @@ def test_a_file_is_found_by_its_first_line_and_goes_on_from_its_place(rig: Rig) 
 def test_who_comes_from_an_old_place_stores_nothing(rig: Rig) -> None:
     first = add(rig, event(1, "bob"), offset=100)
     add(rig, event(2, "eve"), file=first, offset=200)
-    again = rig.store.add_events(
-        "web", first, name="app.log", layout="syslog", place=place(200, line=2), events=[event(2, "eve")]
-    )
+    batch = batch_of([event(2, "eve")], "syslog", rig.store.rows_of)
+    again = rig.store.add_events("web", first, name="app.log", layout="syslog", place=place(200, line=2), batch=batch)
     assert again is None
     assert found(rig) == [1, 2]
     assert sum(one.events for one in rig.store.patterns("web")) == 2

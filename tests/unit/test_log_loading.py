@@ -7,18 +7,19 @@ import lzma
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.adapters.log_files import LogFileReader, found_files
 from pipeline.adapters.memory import FakeClock, MemoryStore
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.logs.events import RawLine, content_of, events, kinds
+from pipeline.domain.logs.events import RawLine, Reading, content_of, kinds
 from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.domain.logs.moments import moment_of
 from pipeline.flow.log_loading import Loaded, load_file
@@ -47,7 +48,7 @@ class Night:
 
     def load(self, *names: str) -> list[Loaded]:
         paths = [str(self.folder / name) for name in names or ("app.log*",)]
-        return list(load_files(self.store, "app", paths, layout=None, show=lambda *_: None))
+        return list(load_files(self.store, "app", paths, layout=None, processes=1, show=lambda *_: None))
 
     def contents(self) -> list[str]:
         return [content_of(one.event) for one in self.store.find("app", Wanted(), limit=10_000)]
@@ -205,7 +206,7 @@ def test_an_empty_file_has_nothing_yet(night: Night) -> None:
 
 
 def test_a_loading_that_dies_between_batches_is_taken_up(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.flow.log_loading._BATCH", 10)
+    monkeypatch.setattr("pipeline.adapters.log_files.reader._PIECE_BYTES", 500)
     night.write(*range(35))
     stored = night.store.add_events
     calls = 0
@@ -220,7 +221,9 @@ def test_a_loading_that_dies_between_batches_is_taken_up(night: Night, monkeypat
     monkeypatch.setattr(night.store, "add_events", dying)
     with pytest.raises(KeyboardInterrupt):
         night.load()
-    assert night.contents() == said(*range(20))
+    stored_before = night.contents()
+    assert 10 < len(stored_before) < 30
+    assert stored_before == said(*range(len(stored_before)))
     night.load()
     assert night.contents() == said(*range(35))
 
@@ -228,7 +231,7 @@ def test_a_loading_that_dies_between_batches_is_taken_up(night: Night, monkeypat
 def test_what_another_process_has_read_meanwhile_is_left_alone(night: Night) -> None:
     night.write(1)
     reader = LogFileReader(night.folder / "app.log")
-    load_file(night.store, "app", reader, show=lambda _: None)
+    load_file(night.store, "app", reader, parsers=ThreadPoolExecutor(1), show=lambda *_: None)
     night.write(2)
     stored = night.store.add_events
 
@@ -237,9 +240,45 @@ def test_what_another_process_has_read_meanwhile_is_left_alone(night: Night) -> 
         return stored(log, file, **more)  # type: ignore[arg-type]
 
     night.store.add_events = late  # type: ignore[method-assign, assignment]
-    loaded = load_file(night.store, "app", reader, show=lambda _: None)
+    loaded = load_file(night.store, "app", reader, parsers=ThreadPoolExecutor(1), show=lambda *_: None)
     assert loaded.problem == "another process has read it on meanwhile"
     assert night.contents() == said(1, 2)
+
+
+@given(
+    st.lists(st.sampled_from(["h one", "h two 7", "  at a", "", "\xe9", "h " + "x" * 40]), max_size=30),
+    st.integers(1, 60),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_blocks_are_the_file_whatever_their_size_and_begin_where_events_do(
+    tmp_path: Path, lines: list[str], piece: int
+) -> None:
+    path = tmp_path / "app.log"
+    path.write_text("".join(f"{line}\n" for line in lines) + "no end", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.adapters.log_files.reader._PIECE_BYTES", piece)
+        blocks = list(LogFileReader(path).blocks(None, lambda text: text.startswith("h")))
+    assert b"".join(block.data for block in blocks).decode() == "".join(f"{line}\n" for line in lines)
+    assert [line.text for block in blocks for line in block.lines()] == lines
+    assert [line.number for block in blocks for line in block.lines()] == list(range(1, len(lines) + 1))
+    assert all(block.data.startswith(b"h") for block in blocks[1:])
+
+
+def test_several_processes_store_what_one_does(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.wiring.log_loading._WORTH_BYTES", 0)
+    monkeypatch.setattr("pipeline.adapters.log_files.reader._PIECE_BYTES", 5000)
+    with (night.folder / "app.log").open("w", encoding="utf-8") as file:
+        for number in range(3000):
+            file.write(line(number) + "    at a.B.c\n" * (number % 7 == 0))
+    list(
+        load_files(night.store, "app", [str(night.folder / "app.log")], layout=None, processes=2, show=lambda *_: None)
+    )
+    together = [one.event for one in night.store.find("app", Wanted(), limit=None)]
+    alone = Night(night.folder)
+    alone.load()
+    assert together == [one.event for one in alone.store.find("app", Wanted(), limit=None)]
+    assert len(together) == 3000
+    assert night.store.patterns("app") == alone.store.patterns("app")
 
 
 def test_kinds_of_a_stored_log_gather_its_patterns(night: Night) -> None:
@@ -262,7 +301,7 @@ def test_kinds_do_not_depend_on_the_order_of_patterns(patterns: list[str]) -> No
 @given(st.text(alphabet='ab1 =:,()[]_-./"', max_size=60))
 def test_a_content_is_its_pattern_filled_with_its_values(text: str) -> None:
     lines = [RawLine(number=1, text=text)]
-    for event in events(lines, LAYOUTS["plain"], latest=NOW):
+    for event in Reading(layout=LAYOUTS["plain"], latest=NOW).events(lines):
         assert content_of(event) == text.rstrip()
 
 

@@ -2,21 +2,23 @@
 
 import glob
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.adapters.log_files.packing import DAMAGE, MAGIC_BYTES, packing_of, skip
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.logs.events import RawLine
+from pipeline.domain.logs.blocks import MOST_LINE_BYTES, Block, last_beginning, text_of
 from pipeline.ports.logs import Place
 
 _ZIP = b"PK\x03\x04"
 _TAIL_BYTES = 4096
 _DIGEST_BYTES = 16
-_MOST_LINE_BYTES = 16 * 1024 * 1024
-"""A longer line is cut into several, so that a file without line ends cannot fill the memory."""
+_DAMAGE_OR_END: tuple[type[Exception], ...] = (EOFError, *DAMAGE)
+_PIECE_BYTES = 1 << 20
+_MOST_BLOCK_BYTES = 8 * _PIECE_BYTES
+"""Where no event begins for so long, one is cut."""
 
 
 def found_files(names: Sequence[str]) -> list[Path]:
@@ -71,7 +73,7 @@ class LogFileReader:
     def head(self) -> bytes | None:
         """Return the digest of the first line; None where there is no complete one yet."""
         with self._opened() as file:
-            line = file.readline(_MOST_LINE_BYTES)
+            line = file.readline(MOST_LINE_BYTES)
         return _digest(line) if self._complete(line) else None
 
     def begins_like(self, place: Place) -> bool:
@@ -81,33 +83,79 @@ class LogFileReader:
             tail = file.read(place.tail_length)
         return len(tail) == place.tail_length and _digest(tail) == place.tail
 
-    def lines(self, place: Place | None) -> Iterator[RawLine]:
-        """Yield complete lines from a place on; in a plain file what has no line end yet is left for the next time."""
-        at, number = (0, 0) if place is None else (place.offset, place.line)
+    def first_lines(self, count: int) -> list[str]:
+        """Return the first lines, as many as are there."""
+        lines: list[str] = []
         with self._opened() as file:
-            skip(file, at)
-            while raw := file.readline(_MOST_LINE_BYTES):
-                if not self._complete(raw):
-                    return
-                at, number = at + len(raw), number + 1
-                yield RawLine(number=number, text=_text(raw), end=at, tail=raw[-_TAIL_BYTES:])
+            while len(lines) < count and self._complete(raw := file.readline(MOST_LINE_BYTES)):
+                lines.append(text_of(raw))
+        return lines
 
-    def place(self, line: RawLine, head: bytes) -> Place:
-        """Return the place behind a line."""
-        return Place(head=head, offset=line.end, tail_length=len(line.tail), tail=_digest(line.tail), line=line.number)
+    def blocks(self, place: Place | None, begins: Callable[[str], bool]) -> Iterator[Block]:
+        """Yield what stands behind a place in blocks of about a megabyte, each ending before a line that `begins`.
+
+        In a plain file what has no line end yet is left for the next time. Where data breaks off, the complete lines
+        before come as a last block, then ConfigError.
+        """
+        at, number = (0, 0) if place is None else (place.offset, place.line)
+        waiting = b""
+        try:
+            with self._opened() as file:
+                skip(file, at)
+                for piece in _pieces(file):
+                    waiting += piece
+                    if end := _whole(waiting, begins):
+                        block = Block(data=waiting[:end], start=at, lines_before=number)
+                        waiting, at, number = waiting[end:], block.end, block.lines_until
+                        yield block
+        except ConfigError:
+            if end := _lines_end(waiting):
+                yield Block(data=waiting[:end], start=at, lines_before=number)
+            raise
+        if end := _lines_end(waiting) if self._packing is None else len(waiting):
+            yield Block(data=waiting[:end], start=at, lines_before=number)
+
+    def place(self, block: Block, head: bytes) -> Place:
+        """Return the place behind a block."""
+        tail = block.data[-_TAIL_BYTES:]
+        return Place(head=head, offset=block.end, tail_length=len(tail), tail=_digest(tail), line=block.lines_until)
 
     def modified_s(self) -> float:
         """Return when it was written last, in seconds since 1970."""
         return self.path.stat().st_mtime
 
     def _complete(self, raw: bytes) -> bool:
-        return raw.endswith(b"\n") or len(raw) == _MOST_LINE_BYTES or (self._packing is not None and bool(raw))
+        return raw.endswith(b"\n") or len(raw) == MOST_LINE_BYTES or (self._packing is not None and bool(raw))
 
 
 def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:_DIGEST_BYTES]
 
 
-def _text(raw: bytes) -> str:
-    """Return a line without its end; bytes that are no UTF-8, and NULs, are written in hexadecimal."""
-    return raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """Yield what a file has; a damage takes nothing with it that was read before."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while part := file.read1(_PIECE_BYTES):  # type: ignore[attr-defined]
+            parts.append(part)
+            size += len(part)
+            if size >= _PIECE_BYTES:
+                yield b"".join(parts)
+                parts, size = [], 0
+    except _DAMAGE_OR_END:
+        yield b"".join(parts)
+        raise
+    yield b"".join(parts)
+
+
+def _lines_end(data: bytes) -> int:
+    """Return where the last complete line ends; 0 where none does."""
+    end = data.rfind(b"\n") + 1
+    return end + MOST_LINE_BYTES if len(data) - end >= MOST_LINE_BYTES else end
+
+
+def _whole(data: bytes, begins: Callable[[str], bool]) -> int:
+    """Return where the last event in it begins; where none does for too long, where its last line ends."""
+    end = _lines_end(data)
+    return last_beginning(data[:end], begins) or (end if len(data) >= _MOST_BLOCK_BYTES else 0)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.adapters.memory.tables import Tables
+from pipeline.domain.logs.batches import Batch, RowsOf, Seen
 from pipeline.domain.logs.events import Event, hour_of
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
 
@@ -51,8 +52,13 @@ class LogPart:
             found = [one for one in self._log(log).files.values() if one.place.head == head]
         return sorted(found, key=lambda one: -one.place.offset)
 
+    @property
+    def rows_of(self) -> RowsOf:
+        """What makes rows of events: they stay as they are."""
+        return _as_they_are
+
     def add_events(
-        self, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, events: Sequence[Event]
+        self, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, batch: Batch
     ) -> LogFile | None:
         """Store events and how far their file was read; None where somebody else has read it on meanwhile."""
         with self._tables.lock:
@@ -63,18 +69,18 @@ class LogPart:
             elif into.files[file.id].place != file.place:
                 return None
             into.files[file.id] = replace(file, name=name, place=place)
-            into.events += [(file.id, replace(event, last=None)) for event in events]
-            for event in events:
-                into.patterns[event.pattern] = self._counted(into.patterns.get(event.pattern), event)
+            into.events += [(file.id, event) for event in batch.rows]
+            for pattern, seen in batch.patterns.items():
+                into.patterns[pattern] = self._counted(into.patterns.get(pattern), pattern, seen)
             return into.files[file.id]
 
-    def _counted(self, pattern: Pattern | None, event: Event) -> Pattern:
-        if pattern is None:
+    def _counted(self, known: Pattern | None, pattern: str, seen: Seen) -> Pattern:
+        if known is None:
             now = self._tables.clock.now()
-            return Pattern(pattern=event.pattern, events=1, first_at=event.at, last_at=event.at, first_seen=now)
-        moments = [one for one in (pattern.first_at, pattern.last_at, event.at) if one is not None]
+            known = Pattern(pattern=pattern, events=0, first_at=None, last_at=None, first_seen=now)
+        moments = [at for at in (known.first_at, known.last_at, seen.first_at, seen.last_at) if at is not None]
         first, last = (min(moments), max(moments)) if moments else (None, None)
-        return replace(pattern, events=pattern.events + 1, first_at=first, last_at=last)
+        return replace(known, events=known.events + seen.events, first_at=first, last_at=last)
 
     def patterns(self, log: str) -> Sequence[Pattern]:
         """Return the patterns of a log, the commonest first."""
@@ -102,6 +108,10 @@ class LogPart:
         found.sort(key=lambda one: (one[1].at or _LATE, one[0].name, one[0].id, one[1].line))
         for file, event in found[:limit]:
             yield StoredEvent(file=file.name, event=event)
+
+
+def _as_they_are(events: Sequence[Event], layout: str) -> Sequence[Event]:  # noqa: ARG001 — RowsOf
+    return events
 
 
 def _is_wanted(event: Event, wanted: Wanted) -> bool:

@@ -88,6 +88,14 @@ def copy_rows(
             copy.write_row(row)
 
 
+def copy_text(connection: sa.Connection, table: sa.Table, columns: Sequence[str], lines: bytes) -> None:
+    """Write lines that are COPY's text format already."""
+    raw = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    names = ", ".join(f'"{name}"' for name in columns)
+    with raw.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN'.encode()) as copy:
+        copy.write(lines)
+
+
 def storable(text: str) -> str:
     """Return words of an endpoint as Postgres can hold them: NULs and half surrogate pairs are replaced."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -3,26 +3,23 @@
 import contextlib
 import datetime as dt
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.adapters.postgres import tables
-from pipeline.adapters.postgres.database import Database, copy_rows
+from pipeline.adapters.postgres import log_rows, tables
+from pipeline.adapters.postgres.database import Database, copy_text
 from pipeline.adapters.postgres.ingest import session_lock
-from pipeline.domain.logs.events import Event, hour_of, pattern_digest
+from pipeline.domain.logs.batches import Batch, Seen
+from pipeline.domain.logs.events import Event, pattern_digest
 from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
 
-_UNDATED = dt.date(1970, 1, 1)
-"""The day of events without a moment."""
 _PAGE = 5000
 _LOG_LOCKS = 4_841_703
 _PARTITION_LOCK = 4_841_704
-_EVENT_COLUMNS = ("day", "file_id", "line", "at", "pattern_id", "header", "said", "following")
 _COUNT = sa.text("""
 UPDATE log_patterns p SET events = p.events + n.events,
        first_at = least(p.first_at, n.first_at), last_at = greatest(p.last_at, n.last_at)
@@ -60,32 +57,19 @@ def _file(row: "sa.Row[Any]") -> LogFile:
 
 
 def add_events(
-    database: Database, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, events: Sequence[Event]
+    database: Database, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, batch: Batch
 ) -> LogFile | None:
     """Store events and how far their file was read; None where somebody else has read it on meanwhile."""
     with database.begin() as connection:
         kept = _kept(connection, log, file, name=name, layout=layout, place=place)
         if kept is None:
             return None
-        ids = _patterns(connection, log, events)
-        days = {_day(event) for event in events}
-        for day in sorted(days):
+        ids = _patterns(connection, log, batch.patterns)
+        for day in sorted(map(log_rows.day_of, batch.days)):
             _partition(connection, day)
-        names = LAYOUTS[layout].names
-        rows = [
-            (
-                _day(event),
-                kept.id,
-                event.line,
-                event.at,
-                ids[event.pattern],
-                [event.header.get(field) for field in names],
-                list(event.values),
-                event.following,
-            )
-            for event in events
-        ]
-        copy_rows(connection, tables.log_events, _EVENT_COLUMNS, rows)
+        ends = [log_rows.end_of(number, kept.id) for number in ids]
+        lines = log_rows.completed(batch.rows, [ends[pattern] for pattern in batch.pattern_of])
+        copy_text(connection, tables.log_events, log_rows.COLUMNS, lines)
         return kept
 
 
@@ -113,39 +97,42 @@ def _kept(
     return None if found is None else _file(found)
 
 
-def _patterns(connection: sa.Connection, log: str, events: Sequence[Event]) -> dict[str, int]:
-    """Make new patterns, count the events of each, and return their numbers."""
+def _patterns(connection: sa.Connection, log: str, seen: Mapping[str, Seen]) -> list[int]:
+    """Make new patterns, count the events of each, and return their numbers, in their order."""
+    if not seen:
+        return []
     table = tables.log_patterns
-    digests = {event.pattern: pattern_digest(event.pattern) for event in events}
-    new = [{"log": log, "digest": digests[pattern], "pattern": pattern} for pattern in sorted(digests)]
-    connection.execute(insert(table).on_conflict_do_nothing(), new)
-    query = sa.select(table.c.id, table.c.digest).where(table.c.log == log, table.c.digest.in_(digests.values()))
-    by_digest = {bytes(row.digest): row.id for row in connection.execute(query)}
+    digests = {pattern: pattern_digest(pattern) for pattern in seen}
+    by_digest = _numbers(connection, log, digests.values())
+    new = [
+        {"log": log, "digest": digests[pattern], "pattern": pattern}
+        for pattern in sorted(seen)
+        if digests[pattern] not in by_digest
+    ]
+    if new:
+        connection.execute(insert(table).on_conflict_do_nothing(), new)
+        by_digest = _numbers(connection, log, digests.values())
     ids = {pattern: by_digest[digest] for pattern, digest in digests.items()}
-    counts: dict[int, list[Any]] = {number: [0, None, None] for number in sorted(ids.values())}
-    for event in events:
-        count = counts[ids[event.pattern]]
-        count[0] += 1
-        if event.at is not None:
-            count[1] = event.at if count[1] is None else min(count[1], event.at)
-            count[2] = event.at if count[2] is None else max(count[2], event.at)
-    columns = [list(column) for column in zip(*counts.values(), strict=True)]
-    connection.execute(_COUNT, {"ids": list(counts), "counts": columns[0], "firsts": columns[1], "lasts": columns[2]})
-    _hours(connection, ids, events)
-    return ids
-
-
-def _hours(connection: sa.Connection, ids: Mapping[str, int], events: Sequence[Event]) -> None:
-    hours = Counter((ids[event.pattern], hour_of(event.at)) for event in events if event.at is not None)
+    in_order = sorted(seen, key=ids.__getitem__)  # of two who count the same patterns one waits, and neither for ever
+    columns = {
+        "ids": [ids[pattern] for pattern in in_order],
+        "counts": [seen[pattern].events for pattern in in_order],
+        "firsts": [seen[pattern].first_at for pattern in in_order],
+        "lasts": [seen[pattern].last_at for pattern in in_order],
+    }
+    connection.execute(_COUNT, columns)
+    hours = [(ids[pattern], hour, count) for pattern in in_order for hour, count in sorted(seen[pattern].hours.items())]
     if hours:
-        places = sorted(hours)
-        numbers = [number for number, _ in places]
-        moments, counts = [hour for _, hour in places], [hours[place] for place in places]
+        numbers, moments, counts = map(list, zip(*hours, strict=True))
         connection.execute(_COUNT_HOURS, {"ids": numbers, "hours": moments, "counts": counts})
+    return list(ids.values())
 
 
-def _day(event: Event) -> dt.date:
-    return _UNDATED if event.at is None else event.at.astimezone(dt.UTC).date()
+def _numbers(connection: sa.Connection, log: str, digests: Iterable[bytes]) -> dict[bytes, int]:
+    table = tables.log_patterns
+    wanted = sa.literal(list(digests), sa.ARRAY(sa.LargeBinary))
+    query = sa.select(table.c.id, table.c.digest).where(table.c.log == log, table.c.digest == sa.any_(wanted))
+    return {bytes(row.digest): row.id for row in connection.execute(query)}
 
 
 def _partition(connection: sa.Connection, day: dt.date) -> None:

@@ -11,6 +11,7 @@ from pipeline.adapters.postgres import (
     certify,
     ingest,
     labels,
+    log_rows,
     logs,
     orders,
     records,
@@ -28,7 +29,7 @@ from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Drawing
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
-from pipeline.domain.logs.events import Event
+from pipeline.domain.logs.batches import Batch, RowsOf
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
@@ -191,11 +192,16 @@ class PostgresStore:
         """See LogStore."""
         return logs.files(self._database, log, head)
 
+    @property
+    def rows_of(self) -> RowsOf:
+        """What makes rows of events: lines of COPY."""
+        return log_rows.rows_of
+
     def add_events(
-        self, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, events: Sequence[Event]
+        self, log: str, file: LogFile | None, *, name: str, layout: str, place: Place, batch: Batch
     ) -> LogFile | None:
         """See LogStore."""
-        return logs.add_events(self._database, log, file, name=name, layout=layout, place=place, events=events)
+        return logs.add_events(self._database, log, file, name=name, layout=layout, place=place, batch=batch)
 
     def patterns(self, log: str) -> Sequence[Pattern]:
         """See LogStore."""

@@ -9,10 +9,8 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from pipeline.domain.errors import HeadraceError
-from pipeline.domain.logs.headers import Layout
+from pipeline.domain.logs.layouts import Header, Layout
 from pipeline.domain.logs.masks import VARIABLE
 from pipeline.domain.logs.merging import merged
 from pipeline.domain.logs.moments import moment_of
@@ -33,10 +31,6 @@ class RawLine:
     number: int
     """From 1."""
     text: str
-    end: int = 0
-    """Bytes of the file up to and with its end."""
-    tail: bytes = b""
-    """Its last bytes as they are stored, end included: by them the place is known again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,67 +46,47 @@ class Event:
     following: str
     """Lines that belong to it, joined by line feeds; empty for most."""
     at: dt.datetime | None = None
-    last: RawLine | None = field(default=None, compare=False)
-    """The last of its lines, where it was read from a file."""
 
 
-def events(lines: Iterable[RawLine], layout: Layout, *, latest: dt.datetime) -> Iterator[Event]:
-    """Read lines by a layout. One that does not begin as the layout says belongs to the event before it.
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """A file on its way: what comes again is worked out once. `latest` tells the year where headers do not."""
 
-    Blank lines are passed over. `latest` tells the year where headers do not.
-    """
-    reading = _Reading(layout=layout, latest=latest)
-    gathered: list[RawLine] = []
-    header: _Header | None = None
-    try:
+    layout: Layout
+    latest: dt.datetime
+    shapes: Shapes = field(default_factory=Shapes)
+    _moments: dict[tuple[str | None, ...], dt.datetime | None] = field(default_factory=dict)
+
+    def events(self, lines: Iterable[RawLine]) -> Iterator[Event]:
+        """Read lines; one that does not begin as the layout says belongs to the event before it, blank ones to none."""
+        gathered: list[RawLine] = []
+        header: Header | None = None
         for line in lines:
-            if not line.text.strip():
+            if not line.text or line.text.isspace():
                 continue
-            found = reading.header(line.text)
+            found = self.layout.header(line.text)
             if gathered and (found is not None or len(gathered) > _MOST_FOLLOWING):
-                yield reading.event(gathered, header)
+                yield self._event(gathered, header)
                 gathered = []
             if not gathered:
                 header = found
             gathered.append(line)
-    except HeadraceError:  # the file ends in damage: what came before is an event all the same
         if gathered:
-            yield reading.event(gathered, header)
-        raise
-    if gathered:
-        yield reading.event(gathered, header)
+            yield self._event(gathered, header)
 
-
-_Header: TypeAlias = tuple[dict[str, str], int]
-"""Fields, and where the content begins."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Reading:
-    """A file on its way: what comes again and again is worked out once."""
-
-    layout: Layout
-    latest: dt.datetime
-    _shapes: Shapes = field(default_factory=Shapes)
-    _moments: dict[tuple[str | None, ...], dt.datetime | None] = field(default_factory=dict)
-
-    def header(self, text: str) -> _Header | None:
-        """Return a line's header; None where it has none, which in plain files no line has."""
-        return self.layout.fields(text)
-
-    def event(self, lines: Sequence[RawLine], header: _Header | None) -> Event:
+    def _event(self, lines: Sequence[RawLine], header: Header | None) -> Event:
         """Return the event of a line and those that follow it."""
-        line = lines[0]
-        fields, at = header or ({}, 0)
-        pattern, values = self._shapes.read(line.text[at:].rstrip())
+        fields, content, following = header or Header({}, lines[0].text.rstrip())
+        pattern, values = self.shapes.read(content)
+        if len(lines) > 1:
+            following = "\n".join([*([following] if following else []), *[one.text for one in lines[1:]]])
         return Event(
-            line=line.number,
+            line=lines[0].number,
             header=fields,
             pattern=pattern,
             values=values,
-            following="\n".join([one.text for one in lines[1:]]) if len(lines) > 1 else "",
+            following=following,
             at=self._moment(fields),
-            last=lines[-1],
         )
 
     def _moment(self, fields: Mapping[str, str]) -> dt.datetime | None:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from pipeline.domain.logs import json_lines
+from pipeline.domain.logs.layouts import Header, Layout, Line
 from pipeline.domain.logs.masks import Value
 
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -109,18 +110,8 @@ _ENOUGH = 0.6
 """A file has a layout that fits so large a share of the lines looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line, its header read."""
-
-    fields: Mapping[str, Value]
-    """What the header says, by name; the kind of a value is its name, too."""
-    content_at: int
-    """Where the content begins, in characters."""
-
-
-class Layout:
-    """How the headers of a file are laid out."""
+class PatternLayout(Layout):
+    """A layout that is a regular expression."""
 
     def __init__(self, name: str, pattern: str) -> None:
         """Compile a pattern whose groups are named as the fields are."""
@@ -132,27 +123,30 @@ class Layout:
         """The fields that a header may have, in their order."""
         return tuple(self._pattern.groupindex)
 
-    def fields(self, text: str) -> tuple[dict[str, str], int] | None:
-        """Return a header's fields and where the content begins; None for a line that does not fit."""
+    def header(self, text: str) -> Header | None:
+        """Return what a line says; None for one that does not fit."""
         found = self._pattern.match(text)
         if found is None:
             return None
-        return {name: value for name, value in found.groupdict().items() if value}, found.end()
+        return Header({name: value for name, value in found.groupdict().items() if value}, text[found.end() :].rstrip())
 
     def read(self, text: str) -> Line:
         """Read a line; one that does not fit is all content."""
         found = self._pattern.match(text)
         if found is None:
-            return Line({}, 0)
+            return Line({}, 0, text)
         fields = {name: Value(name, *found.span(name)) for name, value in found.groupdict().items() if value}
-        return Line(fields, found.end())
+        return Line(fields, found.end(), text)
 
     def fits(self, text: str) -> bool:
         """Whether a line begins as this layout says."""
         return self._pattern.match(text) is not None
 
 
-LAYOUTS: Final = {name: Layout(name, pattern) for name, pattern in (*_LAYOUTS, (PLAIN, ""))}
+LAYOUTS: Final[Mapping[str, Layout]] = {
+    json_lines.NAME: json_lines.JsonLayout(),
+    **{name: PatternLayout(name, pattern) for name, pattern in (*_LAYOUTS, (PLAIN, ""))},
+}
 
 
 def detect(lines: Iterable[str]) -> Layout:

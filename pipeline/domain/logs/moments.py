@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_EPOCH = re.compile(r"\d{9,10}")
-_CLOCK = re.compile(r"(\d{1,2})[:.](\d{1,2})[:.](\d{1,2})(?:[.,:](\d{1,6}))?|(\d{2})(\d{2})(\d{2})")
+_EPOCH = re.compile(r"(\d{9,10})(\d{3}|\d{6}|\d{9})?(?:\.(\d{1,9}))?")
+"""Seconds, or milli-, micro- or nanoseconds."""
+_CLOCK = re.compile(r"(\d{1,2})[:.](\d{1,2})[:.](\d{1,2})(?:[.,:](\d{1,9}))?|(\d{2})(\d{2})(\d{2})")
 _YEAR_FIRST = re.compile(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})")
 _SHORT_YEAR = re.compile(r"(\d{2})/?(\d{2})/?(\d{2})")
 _NO_YEAR = re.compile(r"(\d{1,2})[-.](\d{1,2})")
@@ -31,8 +32,9 @@ def moment_of(fields: Mapping[str, str], *, latest: dt.datetime) -> dt.datetime 
 
 def _moment(fields: Mapping[str, str], latest: dt.datetime) -> dt.datetime | None:
     epoch = fields.get("timestamp") or fields.get("time", "")
-    if _EPOCH.fullmatch(epoch):
-        return dt.datetime.fromtimestamp(int(epoch), dt.UTC)
+    if seconds := _EPOCH.fullmatch(epoch):
+        whole = dt.datetime.fromtimestamp(int(seconds[1]), dt.UTC)
+        return whole.replace(microsecond=_micro(seconds[2] or seconds[3]))
     time, date = fields.get("time"), fields.get("date")
     if time is None:
         return None
@@ -112,5 +114,10 @@ def _at(day: dt.date, clock: str) -> dt.datetime | None:
     hour, minute, second, fraction, *glued = found.groups()
     if hour is None:
         hour, minute, second = glued
-    micro = int((fraction or "0").ljust(6, "0"))
-    return dt.datetime(day.year, day.month, day.day, int(hour), int(minute), min(int(second), 59), micro, dt.UTC)
+    whole = dt.datetime(day.year, day.month, day.day, int(hour), int(minute), min(int(second), 59), tzinfo=dt.UTC)
+    return whole.replace(microsecond=_micro(fraction))
+
+
+def _micro(fraction: str | None) -> int:
+    """Return the microseconds of a fraction's digits; what is finer is cut off."""
+    return int((fraction or "0")[:6].ljust(6, "0"))

@@ -1,0 +1,77 @@
+"""Events of logs as lines of COPY, less what only the store knows: made where events are read, in any process.
+
+In the text format, for binary COPY asks for each array to be built value by value. Columns are those of COLUMNS;
+`completed` adds the pattern's and the file's number.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Sequence
+
+from pipeline.domain.logs.events import Event
+from pipeline.domain.logs.headers import LAYOUTS
+
+COLUMNS = ("day", "line", "at", "header", "said", "following", "pattern_id", "file_id")
+UNDATED = dt.date(1970, 1, 1)
+"""The day of events without a moment."""
+_BETWEEN = "\x1f"
+_SPECIAL = re.compile(r'["\\\t\n\r]')
+_IN_TEXT = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_IN_ARRAY = str.maketrans({"\\": "\\\\", '"': '\\"'})
+_NOTHING = "\\N"
+
+
+def rows_of(events: Sequence[Event], layout: str) -> list[bytes]:
+    """Return the line of each event, up to its `following` and the tabulator behind it."""
+    names = LAYOUTS[layout].names
+    moments: dict[dt.datetime | None, str] = {}
+    rows = []
+    for event in events:
+        moment = moments.get(event.at)
+        if moment is None:
+            moment = moments[event.at] = _moment(event.at)
+        day, at = moment[:10], moment[11:]
+        header = _array([event.header.get(name) for name in names])
+        following = event.following.translate(_IN_TEXT) if event.following else ""
+        rows.append(f"{day}\t{event.line}\t{at}\t{header}\t{_array(event.values)}\t{following}\t".encode())
+    return rows
+
+
+def completed(rows: Sequence[bytes], of: Iterable[bytes]) -> bytes:
+    """Return whole lines of COPY; `of` has the end of each, see `end_of`."""
+    parts: list[bytes] = [b""] * (2 * len(rows))
+    parts[0::2], parts[1::2] = rows, of
+    return b"".join(parts)
+
+
+def end_of(pattern_id: int, file_id: int) -> bytes:
+    """Return the last columns of a line."""
+    return b"%d\t%d\n" % (pattern_id, file_id)
+
+
+def day_of(day: dt.date | None) -> dt.date:
+    """Return the day under which events are kept."""
+    return UNDATED if day is None else day
+
+
+def _moment(at: dt.datetime | None) -> str:
+    """Return a day, a tabulator and the moment."""
+    if at is None:
+        return f"{UNDATED}\t{_NOTHING}"
+    moment = at.astimezone(dt.UTC)
+    return f"{moment.date()}\t{moment.isoformat(' ')}"
+
+
+def _array(values: Sequence[str | None]) -> str:
+    """Return an array of texts as COPY reads it: its elements quoted, and what quoting means once more for COPY."""
+    if not values:
+        return "{}"
+    if None not in values:
+        joined = _BETWEEN.join(values)  # type: ignore[arg-type]
+        if _SPECIAL.search(joined) is None and joined.count(_BETWEEN) == len(values) - 1:
+            return '{"' + joined.replace(_BETWEEN, '","') + '"}'
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: str | None) -> str:
+    return "NULL" if value is None else '"' + value.translate(_IN_ARRAY).translate(_IN_TEXT) + '"'

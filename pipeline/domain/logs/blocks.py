@@ -1,0 +1,63 @@
+"""Blocks: pieces of a file that hold whole events, so that each can be read by itself and anywhere."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.domain.logs.events import RawLine
+
+MOST_LINE_BYTES: Final = 16 * 1024 * 1024
+"""A longer line is cut into several, so that a file without line ends cannot fill the memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Complete lines of a file."""
+
+    data: bytes
+    start: int
+    """Bytes of the file before it."""
+    lines_before: int
+
+    @property
+    def end(self) -> int:
+        """Bytes of the file up to its end."""
+        return self.start + len(self.data)
+
+    @property
+    def lines_until(self) -> int:
+        """Lines of the file up to its end."""
+        if len(self.data) <= MOST_LINE_BYTES:  # no line is cut, so it is enough to count
+            return self.lines_before + self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+        return self.lines_before + sum(1 for _ in cut(self.data))
+
+    def lines(self) -> Iterator[RawLine]:
+        """Yield its lines."""
+        for number, (start, end) in enumerate(cut(self.data), self.lines_before + 1):
+            yield RawLine(number=number, text=text_of(self.data[start:end]))
+
+
+def cut(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each line begins and ends, its line end included."""
+    at = 0
+    while at < len(data):
+        found = data.find(b"\n", at, at + MOST_LINE_BYTES)
+        end = min(at + MOST_LINE_BYTES, len(data)) if found < 0 else found + 1
+        yield at, end
+        at = end
+
+
+def text_of(raw: bytes) -> str:
+    """Return a line without its end; bytes that are no UTF-8, and NULs, are written in hexadecimal."""
+    return raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def last_beginning(data: bytes, begins: Callable[[str], bool]) -> int:
+    """Return where the last line begins that an event may begin with; 0 where it is the first or none does."""
+    end = len(data)
+    while end > 0:
+        start = data.rfind(b"\n", 0, end - 1) + 1
+        if begins(text_of(data[start:end])):
+            return start
+        end = start
+    return 0

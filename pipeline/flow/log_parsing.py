@@ -1,0 +1,27 @@
+"""Parsing: a block of a log file becomes a batch, in this process or in another."""
+
+import datetime as dt
+import functools
+
+from pipeline.domain.logs.batches import Batch, RowsOf, batch_of
+from pipeline.domain.logs.blocks import Block
+from pipeline.domain.logs.events import Reading
+from pipeline.domain.logs.headers import LAYOUTS
+from pipeline.domain.logs.shapes import Shapes
+
+
+def parse(block: Block, layout: str, latest: dt.datetime, rows_of: RowsOf) -> Batch:
+    """Return the events of a block, counted and as their store writes them; `latest` is as in Reading."""
+    events = list(_reading(layout, latest).events(block.lines()))
+    return batch_of(events, layout, rows_of)
+
+
+@functools.lru_cache(maxsize=8)
+def _reading(layout: str, latest: dt.datetime) -> Reading:
+    return Reading(layout=LAYOUTS[layout], latest=latest, shapes=_shapes())
+
+
+@functools.cache
+def _shapes() -> Shapes:
+    """Return what this process knows of shapes; they are the same whatever the file."""
+    return Shapes()
