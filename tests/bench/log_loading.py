@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,46 @@ from pipeline.wiring.log_loading import load_files
 from pipeline.wiring.servers import Role, servers
 
 _START = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
-_NOUNS = ("session", "block", "container", "request", "job", "lease", "shard", "index", "volume", "channel")
+
+Part = Callable[[random.Random], str]
+
+
+def _user(chance: random.Random) -> str:
+    return f" for user=u{chance.randrange(5000)}"
+
+
+def _address(chance: random.Random) -> str:
+    return f" from 10.0.{chance.randrange(256)}.{chance.randrange(256)}:{chance.randrange(1024, 65536)}"
+
+
+def _path(chance: random.Random) -> str:
+    return f" at /srv/data/{chance.randrange(1 << 20):x}/part-{chance.randrange(1000):05}"
+
+
+def _id(chance: random.Random) -> str:
+    return f" id {chance.getrandbits(64):016x}"
+
+
+def _time(chance: random.Random) -> str:
+    return f" in {chance.randrange(10_000)} ms"
+
+
+def _size(chance: random.Random) -> str:
+    return f", {chance.randrange(1 << 30)} bytes of blk_{chance.getrandbits(62)}"
+
+
+_PARTS: dict[str, tuple[Part, ...]] = {
+    "session": (_user, _address),
+    "block": (_size, _address),
+    "container": (_id, _time),
+    "request": (_id, _user, _address, _time),
+    "job": (_time,),
+    "lease": (_user, _id),
+    "shard": (_size, _time),
+    "index": (_path, _size, _time),
+    "volume": (_path,),
+    "channel": (),
+}
 _VERBS = ("opened", "closed", "moved", "refused")
 _TRACE = "java.io.IOException: gone\n    at org.x.Y.z(Y.java:{0})\n    at org.x.Main.run(Main.java:12)\n"
 
@@ -46,7 +85,7 @@ _TRACE = "java.io.IOException: gone\n    at org.x.Y.z(Y.java:{0})\n    at org.x.
 def written(path: Path, lines: int, seed: int) -> Path:
     """Write a file of lines, some of them traces."""
     chance = random.Random(seed)
-    kinds = [(noun, verb) for noun in _NOUNS for verb in _VERBS]
+    kinds = [(noun, verb) for noun in _PARTS for verb in _VERBS]
     with path.open("w", encoding="utf-8") as file:
         number = 0
         while number < lines:
@@ -54,12 +93,8 @@ def written(path: Path, lines: int, seed: int) -> Path:
             noun, verb = kinds[min(int(chance.expovariate(0.15)), len(kinds) - 1)]
             stamp = f"{at:%Y-%m-%d %H:%M:%S},{at.microsecond // 1000:03}"
             level = chance.choice(("INFO", "INFO", "INFO", "WARN", "ERROR"))
-            file.write(
-                f"{stamp} {level} org.x.{noun.title()}Manager: {noun} {verb} for user=u{chance.randrange(5000)} from"
-                f" 10.0.{chance.randrange(256)}.{chance.randrange(256)}:{chance.randrange(1024, 65536)}"
-                f" path /srv/data/{chance.randrange(1 << 20):x}/part-{chance.randrange(1000):05}"
-                f" id {chance.getrandbits(64):016x} in {chance.randrange(10_000)} ms\n"
-            )
+            said = "".join(part(chance) for part in _PARTS[noun])
+            file.write(f"{stamp} {level} org.x.{noun.title()}Manager: {noun} {verb}{said}\n")
             number += 1
             if number % 500 == 0:
                 file.write(_TRACE.format(number % 900))

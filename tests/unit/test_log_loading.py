@@ -333,3 +333,21 @@ def test_a_content_is_its_pattern_filled_with_its_values(text: str) -> None:
 def test_headers_tell_when_a_line_was_written(fields: dict[str, str], moment: str | None) -> None:
     found = moment_of(fields, latest=NOW)
     assert (None if found is None else found.isoformat()) == moment
+
+
+@given(
+    st.sampled_from(
+        ["10:20:30", "2026-11-27T10:20:30", "2026-11-27-10.20.30", "27/Nov/2026:10:00:00", "1796002400", "1:2"]
+    ),
+    st.sampled_from(["", ".", ",", ":"]),
+    st.sampled_from(["", "0", "25", "123456789", "1234567890", "x"]),
+    st.sampled_from(["", "Z", "+02:00", " +0200"]),
+    st.sampled_from([{}, {"date": "2026-11-27"}, {"month": "Nov", "day": "27"}, {"timestamp": "1796002400"}]),
+)
+def test_moments_that_are_remembered_by_their_second_are_those_that_the_header_tells(
+    clock: str, sign: str, fraction: str, zone: str, more: dict[str, str]
+) -> None:
+    fields = {**more, "time": clock + sign + fraction + zone}
+    reading = Reading(layout=LAYOUTS["plain"], latest=NOW)
+    for _ in range(2):
+        assert reading.moment(fields) == moment_of(fields, latest=NOW)

@@ -31,7 +31,8 @@ def rows_of(events: Sequence[Event], layout: str) -> list[bytes]:
         if moment is None:
             moment = moments[event.at] = _moment(event.at)
         day, at = moment[:10], moment[11:]
-        header = _array([event.header.get(name) for name in names])
+        said = event.header
+        header = _array(list(said.values()) if tuple(said) == names else [said.get(name) for name in names])
         following = event.following.translate(_IN_TEXT) if event.following else ""
         rows.append(f"{day}\t{event.line}\t{at}\t{header}\t{_array(event.values)}\t{following}\t".encode())
     return rows

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pipeline.domain.logs.layouts import Header, Layout
 from pipeline.domain.logs.masks import VARIABLE
 from pipeline.domain.logs.merging import merged
-from pipeline.domain.logs.moments import moment_of
+from pipeline.domain.logs.moments import FRACTION, micro_of, moment_of
 from pipeline.domain.logs.shapes import Shapes
 from pipeline.domain.logs.words import split
 
@@ -86,10 +86,25 @@ class Reading:
             pattern=pattern,
             values=values,
             following=following,
-            at=self._moment(fields),
+            at=self.moment(fields),
         )
 
-    def _moment(self, fields: Mapping[str, str]) -> dt.datetime | None:
+    def moment(self, fields: Mapping[str, str]) -> dt.datetime | None:
+        """Return when a line was written, as `moment_of` tells it."""
+        time, zone = fields.get("time", ""), ""
+        if time.endswith("Z"):
+            time, zone = time[:-1], "Z"
+        for sign in (
+            ",." if "timestamp" not in fields else ""
+        ):  # most lines share their second with others, few their fraction of it
+            second, _, fraction = time.rpartition(sign)
+            if ":" in second and FRACTION.fullmatch(fraction):
+                found = self._looked_up({**fields, "time": second + zone})
+                if found is not None:
+                    return found.replace(microsecond=micro_of(fraction))
+        return self._looked_up(fields)
+
+    def _looked_up(self, fields: Mapping[str, str]) -> dt.datetime | None:
         key = tuple([fields.get(name) for name in _TELLING])
         if key not in self._moments:
             if len(self._moments) > _MOST_MOMENTS:

@@ -117,18 +117,23 @@ class PatternLayout(Layout):
         """Compile a pattern whose groups are named as the fields are."""
         self.name = name
         self._pattern = re.compile(pattern)
+        self._names = tuple(self._pattern.groupindex)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The fields that a header may have, in their order."""
-        return tuple(self._pattern.groupindex)
+        return self._names
 
     def header(self, text: str) -> Header | None:
         """Return what a line says; None for one that does not fit."""
         found = self._pattern.match(text)
         if found is None:
             return None
-        return Header({name: value for name, value in found.groupdict().items() if value}, text[found.end() :].rstrip())
+        said = found.groups()
+        if all(said):
+            return Header(dict(zip(self._names, said, strict=True)), text[found.end() :].rstrip())
+        fields = {name: value for name, value in zip(self._names, said, strict=True) if value}
+        return Header(fields, text[found.end() :].rstrip())
 
     def read(self, text: str) -> Line:
         """Read a line; one that does not fit is all content."""

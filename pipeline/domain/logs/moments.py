@@ -9,6 +9,7 @@ _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep",
 _EPOCH = re.compile(r"(\d{9,10})(\d{3}|\d{6}|\d{9})?(?:\.(\d{1,9}))?")
 """Seconds, or milli-, micro- or nanoseconds."""
 _CLOCK = re.compile(r"(\d{1,2})[:.](\d{1,2})[:.](\d{1,2})(?:[.,:](\d{1,9}))?|(\d{2})(\d{2})(\d{2})")
+FRACTION: Final = re.compile(r"\d{1,9}")
 _YEAR_FIRST = re.compile(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})")
 _SHORT_YEAR = re.compile(r"(\d{2})/?(\d{2})/?(\d{2})")
 _NO_YEAR = re.compile(r"(\d{1,2})[-.](\d{1,2})")
@@ -34,7 +35,7 @@ def _moment(fields: Mapping[str, str], latest: dt.datetime) -> dt.datetime | Non
     epoch = fields.get("timestamp") or fields.get("time", "")
     if seconds := _EPOCH.fullmatch(epoch):
         whole = dt.datetime.fromtimestamp(int(seconds[1]), dt.UTC)
-        return whole.replace(microsecond=_micro(seconds[2] or seconds[3]))
+        return whole.replace(microsecond=micro_of(seconds[2] or seconds[3]))
     time, date = fields.get("time"), fields.get("date")
     if time is None:
         return None
@@ -115,9 +116,9 @@ def _at(day: dt.date, clock: str) -> dt.datetime | None:
     if hour is None:
         hour, minute, second = glued
     whole = dt.datetime(day.year, day.month, day.day, int(hour), int(minute), min(int(second), 59), tzinfo=dt.UTC)
-    return whole.replace(microsecond=_micro(fraction))
+    return whole.replace(microsecond=micro_of(fraction))
 
 
-def _micro(fraction: str | None) -> int:
+def micro_of(fraction: str | None) -> int:
     """Return the microseconds of a fraction's digits; what is finer is cut off."""
     return int((fraction or "0")[:6].ljust(6, "0"))

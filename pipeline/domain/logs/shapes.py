@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 
 from pipeline.domain.logs.masks import VARIABLE
 from pipeline.domain.logs.slots import spans_in
-from pipeline.domain.logs.words import key_of
+from pipeline.domain.logs.words import key_of_masked, looks_of
 
 _DIGITS = str.maketrans("0123456789", "0000000000")
+_EXACT = "\0"
+"""Before the looks of a pattern in which digits stay."""
+_DIGIT = re.compile(r"\d")
 _HEX = re.compile(r"(?<![\w.])(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,}(?!\w)")
 """As the mask of that kind has it."""
-_MOST = 200_000
-"""Shapes that are remembered; then all are forgotten, for most of them never come again."""
+_MOST = 20_000
+"""Shapes, and looks, that are remembered; then all are forgotten, for most of them never come again."""
 _MOST_ALIKE = 64
 """Patterns of one shape that are remembered, as of `tty1` to `tty9`."""
 
@@ -34,6 +37,8 @@ class Shapes:
     """Patterns by the shapes of contents."""
 
     _known: dict[str, list[_Known]] = field(default_factory=dict)
+    _patterns: dict[str, str] = field(default_factory=dict)
+    """By what the masks make of contents: names and paths that vary make ever new shapes, which look the same."""
 
     def read(self, content: str) -> tuple[str, tuple[str, ...]]:
         """Return a content's pattern and its values."""
@@ -43,9 +48,20 @@ class Shapes:
             wide = _HEX.sub(_blank, content).translate(_DIGITS)
             found = self._like(wide, content) if wide != shape else None
             if found is None:
-                found = _known(content)
+                found = _known(content, self._pattern(content))
                 self._remember(wide, found)
         return found.pattern, tuple([content[start:end] for start, end in found.spans])
+
+    def _pattern(self, content: str) -> str:
+        looks = looks_of(content)
+        shape = looks.translate(_DIGITS)
+        pattern = self._patterns.get(shape) or self._patterns.get(_EXACT + looks)
+        if pattern is None:
+            if len(self._patterns) >= _MOST:
+                self._patterns.clear()
+            pattern = "".join(key_of_masked(looks))
+            self._patterns[_EXACT + looks if _DIGIT.search(pattern) else shape] = pattern
+        return pattern
 
     def _like(self, shape: str, content: str) -> _Known | None:
         for one in self._known.get(shape, ()):
@@ -65,12 +81,13 @@ def _blank(number: re.Match[str]) -> str:
     return "\0" * len(number.group())
 
 
-def _known(content: str) -> _Known:
-    pattern = "".join(key_of(content))
+def _known(content: str, pattern: str) -> _Known:
     spans = spans_in(pattern, content)
     if spans is None:
         msg = "a content does not fit the pattern that was made of it"
         raise AssertionError(msg)
+    if _DIGIT.search(pattern) is None:
+        return _Known(pattern, tuple(spans), ())
     literals, at = [], 0
     for literal, (start, end) in zip(pattern.split(VARIABLE), [*spans, (len(content), 0)], strict=True):
         if any(map(str.isdigit, literal)):

@@ -32,7 +32,16 @@ _LIST = 4
 
 def key_of(content: str) -> Key:
     """Return a line's key; its header is not part of the content."""
-    text = masked(content[:_MOST_CHARS]) + VARIABLE * (len(content) > _MOST_CHARS)
+    return key_of_masked(looks_of(content))
+
+
+def looks_of(content: str) -> str:
+    """Return a content with `<*>` for what the masks know; of two with the same, the key is the same."""
+    return masked(content[:_MOST_CHARS]) + VARIABLE * (len(content) > _MOST_CHARS)
+
+
+def key_of_masked(text: str) -> Key:
+    """Return the key of lines that look so."""
     parts = [part for part in _PARTS.split(text) if part]
     words: list[str] = []
     for number, part in enumerate(parts):
