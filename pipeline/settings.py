@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pipeline.domain.errors import ConfigError
 
 PREFIX = "HEADRACE_"
+NIGHTS = PREFIX + "NIGHTS"
+"""Set by `headrace logs nightly` for its own children only: the log job files."""
 ASSIGNMENT = PREFIX + "ASSIGNMENT"
 """Set by `python -m workers` for its own children only."""
 

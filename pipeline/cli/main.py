@@ -25,7 +25,7 @@ _MODULES = {
     "certificates": ("certificates",),
     "learning": ("learn",),
     "labels": ("labels",),
-    "stored_logs": ("logs",),
+    "nights": ("logs",),
     "tuning": ("models",),
     "doctor": ("doctor",),
     "evaluating": ("eval",),

@@ -12,7 +12,7 @@ from pipeline.cli.progress import Display
 from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
-from pipeline.wiring.log_loading import Loaded, kinds_of, load_files, report_of
+from pipeline.wiring.log_loading import Loaded, Report, kinds_of, load_files, report_of
 
 
 @logs.command()
@@ -116,11 +116,20 @@ def report(log: str, day: dt.datetime | None, against: int, *, as_json: bool) ->
     if as_json:
         print_json({"log": log, **found.as_json()})
         return
-    days = f"against {found.against_days} days before"
-    out.print(f"{log}, {found.day}: {found.events:,} events of {found.kinds:,} kinds; {days}", markup=False)
-    for title, kinds_told in (("new", found.new), ("bursts", found.bursts), ("vanished", found.vanished)):
-        if kinds_told:
-            table = Table("events", "usual", "template", title=title, title_justify="left")
-            for one in kinds_told:
-                table.add_row(f"{one.events:,}", f"{one.usual:,.1f}", Text(one.template))
-            out.print(table)
+    print_report(log, found)
+
+
+def print_report(log: str, found: Report) -> None:
+    """Print what a time brought."""
+    since, until = (f"{one:%Y-%m-%d %H:%M}" for one in (found.since, found.until))
+    times = f"compared with {found.against} times before"
+    out.print(f"{log}, {since} to {until} UTC: {found.events:,} events of {found.kinds:,} kinds, {times}", markup=False)
+    for title, told in (("new", found.new), ("bursts", found.bursts), ("vanished", found.vanished)):
+        if not told:
+            continue
+        steps = sorted({step for one in told for step in one.answers or {}})
+        table = Table("events", "usual", *steps, "template", title=title, title_justify="left")
+        for one in told:
+            answers = [Text((one.answers or {}).get(step, "")) for step in steps]
+            table.add_row(f"{one.events:,}", f"{one.usual:,.1f}", *answers, Text(one.template))
+        out.print(table)

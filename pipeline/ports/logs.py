@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pipeline.domain.logs.batches import Batch, RowsOf
 from pipeline.domain.logs.events import Event
+from pipeline.domain.logs.nights import Night
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,22 @@ class LogStore(Protocol):
 
         Returns the file as it stands now; None, and nothing is stored, where somebody else has read it on meanwhile.
         """
+        ...
+
+    def nights(self, log: str, *, limit: int) -> Sequence[Night]:
+        """Return the nights of a log that are done, the latest first."""
+        ...
+
+    def add_night(self, night: Night) -> Night:
+        """Keep a night that is done; returns it, or the one that was kept before as this log's for the same moment."""
+        ...
+
+    def kind_answers(self, log: str, asked_by: str) -> Mapping[str, Mapping[str, str]]:
+        """Return pattern → step → answer, as kept by `add_kind_answers` for the same `asked_by`."""
+        ...
+
+    def add_kind_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep what is answered of kinds, at each of their patterns; what others asked of a pattern is forgotten."""
         ...
 
     def patterns(self, log: str) -> Sequence[Pattern]:

@@ -14,11 +14,12 @@ from pipeline.adapters.log_files import LogFileReader, found_files
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.headers import LAYOUTS
+from pipeline.domain.logs.nights import Report
 from pipeline.flow.log_loading import Loaded, load_file
-from pipeline.flow.log_report import DayReport, day_report
+from pipeline.flow.log_report import reported
 from pipeline.ports.logs import LogStore, Pattern
 
-__all__ = ["DayReport", "Kind", "Loaded", "kinds_of", "load_files", "report_of"]
+__all__ = ["Kind", "Loaded", "Report", "kinds_of", "load_files", "report_of", "stored_kinds"]
 
 _WORTH_BYTES = 8 * 1024 * 1024
 """What is read in the time that processes take to start."""
@@ -90,9 +91,15 @@ def _parsers(processes: int | None, paths: Sequence[Path]) -> Executor:
 
 def kinds_of(store: LogStore, log: str) -> list[Kind]:
     """Return the kinds of a stored log, the commonest first; raises ConfigError where nothing of it is stored."""
-    patterns = store.patterns(log)
-    if not patterns:
+    found = stored_kinds(store, log)
+    if not found:
         raise ConfigError(f"nothing of a log {log} is stored: load it with headrace logs load {log} FILE")
+    return found
+
+
+def stored_kinds(store: LogStore, log: str) -> list[Kind]:
+    """Return the kinds of a log, the commonest first; none where nothing of it is stored."""
+    patterns = store.patterns(log)
     template_of = kinds(one.pattern for one in patterns)
     together: dict[str, list[Pattern]] = defaultdict(list)
     for one in patterns:
@@ -101,7 +108,7 @@ def kinds_of(store: LogStore, log: str) -> list[Kind]:
     return sorted(found, key=lambda one: (-one.events, one.template))
 
 
-def report_of(store: LogStore, log: str, day: dt.date | None, *, against: int) -> DayReport:
+def report_of(store: LogStore, log: str, day: dt.date | None, *, against: int) -> Report:
     """Report on a day of a log, by default its latest; raises ConfigError where nothing of it is stored or dated."""
     patterns = store.patterns(log)
     last = max((one.last_at for one in patterns if one.last_at is not None), default=None)
@@ -110,7 +117,7 @@ def report_of(store: LogStore, log: str, day: dt.date | None, *, against: int) -
     day = day or last.astimezone(dt.UTC).date()
     until = dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(days=1)
     rates = store.rates(log, since=until - dt.timedelta(days=against + 1), until=until)
-    return day_report(rates, kinds(one.pattern for one in patterns), day, against=against)
+    return reported(rates, kinds(one.pattern for one in patterns), until=until, against=against)
 
 
 def _kind(template: str, members: Sequence[Pattern]) -> Kind:

@@ -1,12 +1,23 @@
 """Log files, as their user looks at them."""
 
+import contextlib
+import datetime as dt
 import functools
 import gzip
+import hashlib
 import json
+import os
+import shutil
+import signal
 import subprocess
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 
+from pipeline.adapters.system_clock import SystemClock
 from tests.acceptance.conftest import Shell
 
 LINES = [f"Jun 14 15:16:{n:02} combo app[{n}]: request {n} of 10.0.0.{n} took {n}ms" for n in range(40)]
@@ -66,7 +77,7 @@ def test_a_log_is_loaded_night_after_night_and_searched(shell: Shell) -> None:
         more.write("".join(f"Jun 15 15:16:{n:02} combo app[1]: disk {n} is full\n" for n in range(30)))
     shell.run("logs", "load", "web", file)
     told = shell.json("logs", "report", "web")
-    assert (told["events"], told["kinds"], told["against_days"]) == (30, 1, 1)
+    assert (told["events"], told["kinds"], told["against"]) == (30, 1, 1)
     assert [one["template"] for one in told["new"]] == ["disk <*> is full"]
     assert {one["template"] for one in told["vanished"]} == {"bye", "request <*> of <*> took <*>ms"}
     assert "disk <*> is full" in shell.run("logs", "report", "web")
@@ -100,7 +111,7 @@ def _failed(shell: Shell, *words: object) -> str:
 
 
 def test_a_loading_that_is_killed_again_and_again_ends_with_each_line_once(shell: Shell) -> None:
-    count = 30_000
+    count = 80_000
     file = shell.file("app.log", "".join(f"Jun 14 15:16:01 combo app[1]: request {n} done\n" for n in range(count)))
     for _ in range(3):
         loading = shell.start("logs", "load", "web", file)
@@ -115,3 +126,83 @@ def test_a_loading_that_is_killed_again_and_again_ends_with_each_line_once(shell
 
 def _is_at_work(shell: Shell, loading: "subprocess.Popen[bytes]") -> bool:
     return "loading" in shell.output(loading) or loading.poll() is not None
+
+
+NIGHT = """
+log = "web"
+files = ["app.log*"]
+at = "{at}"
+reports = "reports"
+ask = "job.toml"
+"""
+
+
+def _night(shell: Shell, at: str = "0 0 * * *") -> Path:
+    job = shell.job(small="score=0.99")
+    job.write_text(job.read_text().replace('text = "{text}"', 'text = "{template}"'), encoding="utf-8")
+    return shell.file("night.toml", NIGHT.format(at=at))
+
+
+def test_a_night_loads_asks_about_each_new_kind_once_and_reports(shell: Shell) -> None:
+    yesterday = SystemClock().now() - dt.timedelta(days=1)
+    shell.file("app.log", "".join(f"{yesterday:%b %d} 12:00:00 combo app[1]: request {n} done\n" for n in range(9)))
+    file = _night(shell)
+    (done,) = shell.json("logs", "night", file)["nights"]
+    assert (done["loaded"], done["events"], done["kinds"]) == (9, 9, 1)
+    assert done["asked"]["kinds"] == 1
+    assert done["asked"]["calls"] >= 1
+    assert Decimal(done["asked"]["known_usd"]) > 0
+    (again,) = shell.json("logs", "night", file)["nights"]
+    assert again == done
+    shell.run("logs", "night", file)
+    assert "no night of web is due" in shell.last_stderr
+    (listed,) = shell.json("logs", "nights", "web")["nights"]
+    assert listed == done
+    pages = sorted(one.name for one in (shell.folder / "reports").iterdir())
+    assert [one.rsplit(".")[-1] for one in pages] == ["html", "json"]
+
+
+def test_beat_and_its_worker_do_a_night_that_was_missed_at_once(shell: Shell) -> None:
+    shell.file("app.log", "\n".join(LINES) + "\n")
+    file = _night(shell)
+    keeping = shell.start("logs", "nightly", file)
+    shell.wait_until(lambda: "night_done" in shell.log("nights-worker"), "a night")
+    (night,) = shell.json("logs", "nights", "web")["nights"]
+    assert (night["loaded"], night["asked"]["kinds"]) == (40, 1)
+    keeping.send_signal(signal.SIGINT)
+    assert keeping.wait(60) == 0
+    assert shell.processes() == []
+
+
+def test_a_night_whose_processes_are_killed_goes_on_and_its_tables_are_those_of_a_quiet_one(
+    shell: Shell, tmp_path: Path
+) -> None:
+    count = 60_000
+    shell.file("app.log", "".join(f"Jun 14 15:16:01 combo app[1]: request {n} done\n" for n in range(count)))
+    file = _night(shell)
+    for _ in range(3):
+        working = shell.start("logs", "night", file)
+        shell.wait_until(functools.partial(_is_at_work, shell, working), "a block")
+        for process in [*psutil.Process(working.pid).children(recursive=True), psutil.Process(working.pid)]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        working.wait()
+    shell.run("logs", "night", file)
+    troubled = _tables(shell)
+    shell.end()
+    quiet = Shell(tmp_path / "quiet")
+    quiet.folder.mkdir()
+    shutil.copy(shell.folder / "app.log", quiet.folder / "app.log")
+    os.utime(quiet.folder / "app.log", ns=(0, (shell.folder / "app.log").stat().st_mtime_ns))
+    quiet.run("logs", "night", _night(quiet))
+    assert troubled == _tables(quiet)
+    assert troubled[0] == count
+    quiet.end()
+
+
+def _tables(shell: Shell) -> tuple[int, list[dict[str, Any]], bytes]:
+    kinds = shell.json("logs", "kinds", "web")
+    shell.run("logs", "export", "web", shell.folder / "all.jsonl")
+    events = (shell.folder / "all.jsonl").read_text(encoding="utf-8").replace(str(shell.folder), "")
+    told = [{name: one[name] for name in ("template", "events", "first_at", "last_at")} for one in kinds["kinds"]]
+    return kinds["events"], told, hashlib.sha256(events.encode()).digest()

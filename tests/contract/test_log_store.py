@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.domain.logs.batches import batch_of
 from pipeline.domain.logs.events import Event, content_of
+from pipeline.domain.logs.nights import Asked, Night, Report, Told
 from pipeline.ports.logs import LogFile, Place, Wanted
 from tests.contract.store_cases import Rig
 
@@ -196,3 +198,35 @@ def test_rates_count_patterns_by_the_hour(rig: Rig) -> None:
         ("bye", NOON + HOUR, 1),
     ]
     assert [one.events for one in rig.store.rates("web", since=NOON + HOUR, until=NOON + 2 * HOUR)] == [1]
+
+
+def a_night(due: dt.datetime, *, loaded: int = 3, log: str = "web") -> Night:
+    kind = Told(template="user <*> left", events=2, usual=0.5, answers={"severity": "low"})
+    report = Report(
+        since=due - 24 * HOUR, until=due, events=3, kinds=1, against=2, new=(kind,), vanished=(), bursts=(kind,)
+    )
+    asked = Asked(kinds=1, calls=2, known_usd=Decimal("0.000000000001"), unknown_calls=1, run="kinds-1")
+    return Night(log=log, due=due, started=due, report=report, files=1, loaded=loaded, problems=("a: b",), asked=asked)
+
+
+def test_nights_are_kept_as_they_are_the_latest_first_and_the_first_of_two_stays(rig: Rig) -> None:
+    earlier, later = a_night(NOON), a_night(NOON + 24 * HOUR)
+    assert rig.store.add_night(earlier) == earlier
+    assert rig.store.add_night(later) == later
+    assert rig.store.add_night(a_night(NOON, loaded=99)) == earlier
+    assert list(rig.store.nights("web", limit=9)) == [later, earlier]
+    assert list(rig.store.nights("web", limit=1)) == [later]
+    assert list(rig.store.nights("other", limit=9)) == []
+
+
+def test_answers_of_kinds_are_kept_by_who_asked(rig: Rig) -> None:
+    add(rig, event(1, "bob"), event(2, pattern="bye"))
+    add(rig, event(1, pattern="bye"), log="other")
+    rig.store.add_kind_answers("web", "job-1", {"user <*> left": {"severity": "low"}, "never seen": {"severity": "x"}})
+    assert rig.store.kind_answers("web", "job-1") == {"user <*> left": {"severity": "low"}}
+    assert rig.store.kind_answers("web", "job-2") == {}
+    assert rig.store.kind_answers("other", "job-1") == {}
+    rig.store.add_kind_answers("web", "job-2", {"user <*> left": {"severity": "high"}, "bye": {}})
+    assert rig.store.kind_answers("web", "job-2") == {"user <*> left": {"severity": "high"}, "bye": {}}
+    assert rig.store.kind_answers("web", "job-1") == {}
+    rig.store.add_kind_answers("web", "job-2", {})

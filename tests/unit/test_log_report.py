@@ -2,7 +2,8 @@
 
 import datetime as dt
 
-from pipeline.flow.log_report import DayReport, day_report
+from pipeline.domain.logs.nights import Report
+from pipeline.flow.log_report import reported
 from pipeline.ports.logs import Rate
 
 DAY = dt.date(2026, 11, 27)
@@ -14,8 +15,9 @@ def rate(pattern: str, events: int, *, days_ago: int = 0, hour: int = 3) -> Rate
     return Rate(pattern=pattern, hour=moment, events=events)
 
 
-def report(*rates: Rate, template_of: dict[str, str] = SAME) -> DayReport:
-    return day_report(rates, template_of, DAY, against=7)
+def report(*rates: Rate, template_of: dict[str, str] = SAME) -> Report:
+    until = dt.datetime.combine(DAY, dt.time(), dt.UTC) + dt.timedelta(days=1)
+    return reported(rates, template_of, until=until, against=7)
 
 
 def test_new_vanished_and_bursting_kinds_are_told_with_what_is_usual() -> None:
@@ -28,7 +30,7 @@ def test_new_vanished_and_bursting_kinds_are_told_with_what_is_usual() -> None:
         rate("c", 4, days_ago=2),
         rate("d", 2),
     )
-    assert (found.events, found.kinds, found.against_days) == (162, 3, 2)
+    assert (found.events, found.kinds, found.against) == (162, 3, 2)
     assert [(one.template, one.events) for one in found.new] == [("d", 2)]
     assert [(one.template, one.usual) for one in found.vanished] == [("c", 2.0)]
     assert [(one.template, one.events, one.usual) for one in found.bursts] == [("b", 40, 5.0)]
@@ -36,7 +38,7 @@ def test_new_vanished_and_bursting_kinds_are_told_with_what_is_usual() -> None:
 
 def test_the_first_day_has_nothing_to_be_compared_with() -> None:
     found = report(rate("a", 5))
-    assert (found.new, found.vanished, found.bursts, found.against_days) == ((), (), (), 0)
+    assert (found.new, found.vanished, found.bursts, found.against) == ((), (), (), 0)
 
 
 def test_patterns_of_one_kind_count_together() -> None:

@@ -2,13 +2,14 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.logs.batches import Batch, RowsOf, Seen
 from pipeline.domain.logs.events import Event, hour_of
+from pipeline.domain.logs.nights import Night
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
 
 _LATE = dt.datetime.max.replace(tzinfo=dt.UTC)
@@ -21,6 +22,9 @@ class _Log:
     """(file number, event)."""
     patterns: dict[str, Pattern] = field(default_factory=dict)
     held: bool = False
+    nights: dict[dt.datetime, Night] = field(default_factory=dict)
+    answers: dict[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    """By pattern: who asked, and what was answered."""
 
 
 class LogPart:
@@ -81,6 +85,27 @@ class LogPart:
         moments = [at for at in (known.first_at, known.last_at, seen.first_at, seen.last_at) if at is not None]
         first, last = (min(moments), max(moments)) if moments else (None, None)
         return replace(known, events=known.events + seen.events, first_at=first, last_at=last)
+
+    def nights(self, log: str, *, limit: int) -> Sequence[Night]:
+        """Return the nights of a log that are done, the latest first."""
+        with self._tables.lock:
+            return sorted(self._log(log).nights.values(), key=lambda one: one.due, reverse=True)[:limit]
+
+    def add_night(self, night: Night) -> Night:
+        """Keep a night that is done, unless there is one of the same moment."""
+        with self._tables.lock:
+            return self._log(night.log).nights.setdefault(night.due, night)
+
+    def kind_answers(self, log: str, asked_by: str) -> Mapping[str, Mapping[str, str]]:
+        """Return pattern → step → answer."""
+        with self._tables.lock:
+            return {pattern: told for pattern, (by, told) in self._log(log).answers.items() if by == asked_by}
+
+    def add_kind_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep what is answered of kinds, at each of their patterns."""
+        with self._tables.lock:
+            into = self._log(log)
+            into.answers |= {pattern: (asked_by, told) for pattern, told in answers.items() if pattern in into.patterns}
 
     def patterns(self, log: str) -> Sequence[Pattern]:
         """Return the patterns of a log, the commonest first."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import datetime as dt
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from pipeline.adapters.postgres import (
     labels,
     log_rows,
     logs,
+    nights,
     orders,
     records,
     report,
@@ -30,6 +31,7 @@ from pipeline.domain.certify import Drawing
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.logs.batches import Batch, RowsOf
+from pipeline.domain.logs.nights import Night
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
@@ -202,6 +204,22 @@ class PostgresStore:
     ) -> LogFile | None:
         """See LogStore."""
         return logs.add_events(self._database, log, file, name=name, layout=layout, place=place, batch=batch)
+
+    def nights(self, log: str, *, limit: int) -> Sequence[Night]:
+        """See LogStore."""
+        return nights.nights(self._database, log, limit=limit)
+
+    def add_night(self, night: Night) -> Night:
+        """See LogStore."""
+        return nights.add_night(self._database, night)
+
+    def kind_answers(self, log: str, asked_by: str) -> Mapping[str, Mapping[str, str]]:
+        """See LogStore."""
+        return nights.kind_answers(self._database, log, asked_by)
+
+    def add_kind_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
+        """See LogStore."""
+        nights.add_kind_answers(self._database, log, asked_by, answers)
 
     def patterns(self, log: str) -> Sequence[Pattern]:
         """See LogStore."""

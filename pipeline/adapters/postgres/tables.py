@@ -306,6 +306,26 @@ log_hours = sa.Table(
     sa.Column("events", sa.BigInteger, nullable=False),
 )
 
+# What was answered of a kind of event, kept at each of its patterns, for these never change.
+log_answers = sa.Table(
+    "log_answers",
+    metadata,
+    sa.Column("pattern_id", sa.BigInteger, sa.ForeignKey("log_patterns.id"), primary_key=True, autoincrement=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("told", sa.JSON, nullable=False),
+    _moment("at", now=True),
+)
+
+# A night that is done: what it brought, as people are told.
+log_nights = sa.Table(
+    "log_nights",
+    metadata,
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("due", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("told", sa.JSON, nullable=False),
+    _moment("at", now=True),
+)
+
 # A partition a day, made when its first event comes. No foreign keys: events are many, and written with their file.
 log_events = sa.Table(
     "log_events",

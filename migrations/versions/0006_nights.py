@@ -1,0 +1,39 @@
+"""Nights of logs, and what was answered of kinds of events.
+
+Revision ID: 0006
+Revises: 0005
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "log_answers",
+        sa.Column("pattern_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("asked_by", sa.Text(), nullable=False),
+        sa.Column("told", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["pattern_id"], ["log_patterns.id"], name=op.f("fk_log_answers_pattern_id")),
+        sa.PrimaryKeyConstraint("pattern_id", name=op.f("pk_log_answers")),
+    )
+    op.create_table(
+        "log_nights",
+        sa.Column("log", sa.Text(), nullable=False),
+        sa.Column("due", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("told", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("log", "due", name=op.f("pk_log_nights")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("log_nights")
+    op.drop_table("log_answers")
