@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr, ValidationError
 
 from pipeline.domain.errors import ConfigError
 
@@ -40,6 +40,8 @@ class Settings(BaseModel):
     sweep_every_s: float = Field(default=5.0, gt=0, le=86_400)
     log_level: Literal["debug", "info", "warning", "error"] | None = None
     """None: warning for commands, info for workers."""
+    nights: Json[tuple[str, ...]] = ()
+    """Internal: the log job files whose schedules this process keeps."""
     assignment: str | None = None
     """Internal: what a worker's child is to serve."""
     log_format: Literal["auto", "json", "console"] = "auto"

@@ -5,7 +5,6 @@ it does what is due and nothing else, so that a message that is lost or comes tw
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,8 +17,8 @@ from celery.signals import setup_logging, worker_ready
 from pipeline import telemetry
 from pipeline.adapters.celery_queue import celery_settings, pool_queue
 from pipeline.domain.errors import ConfigError
-from pipeline.settings import NIGHTS, load_settings
-from pipeline.wiring.nights import Schedule, load_log_job
+from pipeline.settings import load_settings
+from pipeline.wiring.nights import Schedule, log_job
 
 QUEUE = "nights"
 TASK = "headrace.night"
@@ -41,7 +40,7 @@ def make_app() -> Celery:
         worker_concurrency=1,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        timezone=next((load_log_job(Path(path)).timezone for path in job_files()), "UTC"),
+        timezone=next((log_job(Path(path)).timezone for path in job_files()), "UTC"),
         beat_schedule={path: _entry(path) for path in job_files()},
     )
     return made
@@ -49,11 +48,11 @@ def make_app() -> Celery:
 
 def job_files() -> list[str]:
     """Return the log job files that this process keeps the schedule of."""
-    return list(json.loads(os.environ.get(NIGHTS, "[]")))
+    return list(load_settings().nights)
 
 
 def _entry(path: str) -> dict[str, Any]:
-    job = load_log_job(Path(path))
+    job = log_job(Path(path))
     return {
         "task": TASK,
         "schedule": Schedule(job.at, job.timezone).beat,

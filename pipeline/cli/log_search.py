@@ -43,6 +43,9 @@ class Moment(click.ParamType[dt.datetime]):
 
 
 _TEMPLATE = click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
+_ANSWER = click.option(
+    "--answer", "answers", multiple=True, metavar="STEP=TEXT", help="Kinds of which a step says this; may be repeated."
+)
 _SINCE = click.option("--since", type=Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
 _UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
 
@@ -51,6 +54,7 @@ _UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
 @LOG
 @click.argument("value", required=False)
 @_TEMPLATE
+@_ANSWER
 @click.option(
     "--field", "fields", multiple=True, metavar="NAME=TEXT", help="A header field says this; may be repeated."
 )
@@ -61,12 +65,14 @@ _UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
 @examples(
     "headrace logs search web 10.0.0.7 --since 2026-11-26",
     "headrace logs search web --field level=ERROR --json",
+    "headrace logs search web --answer severity=high --since 2026-11-29",
     "headrace logs search web --template 'session opened for user <*>'",
 )
 def search(
     log: str,
     value: str | None,
     template: str | None,
+    answers: tuple[str, ...],
     fields: tuple[str, ...],
     since: dt.datetime | None,
     until: dt.datetime | None,
@@ -79,7 +85,7 @@ def search(
     With --json one document a line.
     """
     with opened_store() as store:
-        wanted = _wanted(store, log, value, template, fields, since, until)
+        wanted = _wanted(store, log, value, template, answers, fields, since, until)
         for found in store.find(log, wanted, limit=limit):
             _show(found, as_json=as_json)
 
@@ -89,20 +95,31 @@ def _wanted(
     log: str,
     value: str | None,
     template: str | None,
+    answers: tuple[str, ...],
     fields: tuple[str, ...],
     since: dt.datetime | None,
     until: dt.datetime | None,
 ) -> Wanted:
-    wrong = next((one for one in fields if "=" not in one), None)
-    if wrong is not None:
-        raise ConfigError(f"--field {wrong}: write NAME=TEXT, as in level=ERROR")
-    of = None
-    if template is not None:
-        of = next((one.patterns for one in kinds_of(store, log) if one.template == template), None)
-        if of is None:
+    said, asked = _pairs("--field", fields, "level=ERROR"), _pairs("--answer", answers, "severity=high")
+    of: list[str] | None = None
+    if template is not None or asked:
+        kinds = kinds_of(store, log)
+        if template is not None and all(one.template != template for one in kinds):
             raise ConfigError(f"log {log} has no kind {template!r}: `headrace logs kinds {log}` lists them")
-    said = dict(one.split("=", 1) for one in fields)
+        of = [
+            pattern
+            for one in kinds
+            if template in {None, one.template} and asked.items() <= (one.answers or {}).items()
+            for pattern in one.patterns
+        ]
     return Wanted(patterns=of, value=value, since=since, until=until, fields=said)
+
+
+def _pairs(option: str, given: tuple[str, ...], example: str) -> dict[str, str]:
+    wrong = next((one for one in given if "=" not in one), None)
+    if wrong is not None:
+        raise ConfigError(f"{option} {wrong}: write NAME=TEXT, as in {example}")
+    return dict(one.split("=", 1) for one in given)
 
 
 def _plain(found: StoredEvent) -> dict[str, Any]:
@@ -138,13 +155,21 @@ def _show(found: StoredEvent, *, as_json: bool) -> None:
 @LOG
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
 @_TEMPLATE
+@_ANSWER
 @_SINCE
 @_UNTIL
 @examples(
     "headrace logs export web web.parquet",
     "headrace logs export web errors.jsonl --template 'disk <*> is full' --since 2026-11-26",
 )
-def export(log: str, output: Path, template: str | None, since: dt.datetime | None, until: dt.datetime | None) -> None:
+def export(
+    log: str,
+    output: Path,
+    template: str | None,
+    answers: tuple[str, ...],
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+) -> None:
     """Write events of a stored LOG into OUTPUT: Parquet (.parquet) or JSON Lines (.jsonl), by their moments.
 
     The columns are those of `logs search --json`; in Parquet `header` is JSON, `values` a list and `at` a timestamp.
@@ -153,7 +178,7 @@ def export(log: str, output: Path, template: str | None, since: dt.datetime | No
     if style == "csv":
         raise ConfigError("events have lists in them: give an OUTPUT that ends in .parquet or .jsonl")
     with opened_store() as store, replaced(output) as partial:
-        found = store.find(log, _wanted(store, log, None, template, (), since, until), limit=None)
+        found = store.find(log, _wanted(store, log, None, template, answers, (), since, until), limit=None)
         rows = (_plain(one) for one in found)
         if style == "parquet":
             write_parquet(rows, _COLUMNS, partial)

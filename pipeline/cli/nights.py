@@ -23,7 +23,7 @@ from pipeline.ports.store import Store
 from pipeline.settings import Settings, load_settings
 from pipeline.wiring.inputs import job_from
 from pipeline.wiring.nightly import Nightly
-from pipeline.wiring.nights import Night, begin, finish, keep_answers, load_log_job, to_ask
+from pipeline.wiring.nights import Night, begin, finish, keep_answers, log_job, to_ask
 from pipeline.wiring.parts import system_clock
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -43,7 +43,7 @@ def night(job_file: Path, *, as_json: bool) -> None:
     before to compare with), `reports` (a folder for a page and a JSON file a night), and `ask`: a job, asked once of
     each new kind, whose text may name {template}, {example}, {following}, {level}, {component} and {log}.
     """
-    settings, job = load_settings(), load_log_job(job_file)
+    settings, job = load_settings(), log_job(job_file)
     asking = None if job.ask is None else job_from(Path(job.ask), settings)
     with opened_store() as store, Display() as display:
         begun = begin(

@@ -88,10 +88,12 @@ def kinds(log: str, new_since: dt.datetime | None, limit: int, *, as_json: bool)
     if as_json:
         print_json({"log": log, "events": total, "kinds": [one.as_json() for one in found]})
         return
-    table = Table("events", "share", "template", "last")
+    steps = sorted({step for one in found[:limit] for step in one.answers or {}})
+    table = Table("events", "share", *steps, "template", "last")
     for one in found[:limit]:
         last = "-" if one.last_at is None else f"{one.last_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(f"{one.events:,}", f"{one.events / total:.1%}", Text(one.template), last)
+        answers = [Text((one.answers or {}).get(step, "")) for step in steps]
+        table.add_row(f"{one.events:,}", f"{one.events / total:.1%}", *answers, Text(one.template), last)
     out.print(table)
     more = f"; {len(found) - limit:,} more, see --limit" if len(found) > limit else ""
     out.print(f"{total:,} events; {len(found):,} kinds{more}", markup=False)

@@ -116,8 +116,8 @@ class LogStore(Protocol):
         """Keep a night that is done; returns it, or the one that was kept before as this log's for the same moment."""
         ...
 
-    def kind_answers(self, log: str, asked_by: str) -> Mapping[str, Mapping[str, str]]:
-        """Return pattern → step → answer, as kept by `add_kind_answers` for the same `asked_by`."""
+    def kind_answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
+        """Return pattern → step → answer, as `add_kind_answers` kept it for `asked_by`; None: for whoever asked."""
         ...
 
     def add_kind_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:

@@ -75,7 +75,7 @@ def python_finding(version: tuple[int, int, int]) -> Finding:
 def settings_finding(settings: Settings) -> Finding:
     """Show what the environment sets, secrets masked. What is not valid has ended the command before."""
     shown = []
-    for name in sorted(settings.model_fields_set - {"assignment"}):
+    for name in sorted(settings.model_fields_set - {"assignment", "nights"}):
         value = getattr(settings, name)
         written = masked_address(value.get_secret_value()) if isinstance(value, SecretStr) else value
         shown.append(f"{PREFIX}{name.upper()}={written}")

@@ -3,7 +3,7 @@
 import datetime as dt
 import multiprocessing
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ class Kind:
     last_at: dt.datetime | None
     first_seen: dt.datetime
     """When the first of its patterns was stored."""
+    answers: Mapping[str, str] | None = None
+    """Step → answer, of those who were asked about it; None: nobody was."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the script contract."""
@@ -45,6 +47,7 @@ class Kind:
             "first_at": None if self.first_at is None else self.first_at.isoformat(),
             "last_at": None if self.last_at is None else self.last_at.isoformat(),
             "first_seen": self.first_seen.isoformat(),
+            "answers": None if self.answers is None else dict(self.answers),
         }
 
 
@@ -100,11 +103,12 @@ def kinds_of(store: LogStore, log: str) -> list[Kind]:
 def stored_kinds(store: LogStore, log: str) -> list[Kind]:
     """Return the kinds of a log, the commonest first; none where nothing of it is stored."""
     patterns = store.patterns(log)
+    answers = store.kind_answers(log, None)
     template_of = kinds(one.pattern for one in patterns)
     together: dict[str, list[Pattern]] = defaultdict(list)
     for one in patterns:
         together[template_of[one.pattern]].append(one)
-    found = [_kind(template, members) for template, members in together.items()]
+    found = [_kind(template, members, answers) for template, members in together.items()]
     return sorted(found, key=lambda one: (-one.events, one.template))
 
 
@@ -120,7 +124,7 @@ def report_of(store: LogStore, log: str, day: dt.date | None, *, against: int) -
     return reported(rates, kinds(one.pattern for one in patterns), until=until, against=against)
 
 
-def _kind(template: str, members: Sequence[Pattern]) -> Kind:
+def _kind(template: str, members: Sequence[Pattern], answers: Mapping[str, Mapping[str, str]]) -> Kind:
     return Kind(
         template=template,
         events=sum(one.events for one in members),
@@ -128,4 +132,5 @@ def _kind(template: str, members: Sequence[Pattern]) -> Kind:
         first_at=min((one.first_at for one in members if one.first_at is not None), default=None),
         last_at=max((one.last_at for one in members if one.last_at is not None), default=None),
         first_seen=min(one.first_seen for one in members),
+        answers=next((answers[one.pattern] for one in members if one.pattern in answers), None),
     )

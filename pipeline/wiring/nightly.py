@@ -14,7 +14,7 @@ from pipeline.domain.errors import ConfigError, ServiceError
 from pipeline.ports.clock import Clock
 from pipeline.settings import NIGHTS, Settings, child_environment
 from pipeline.telemetry import logger
-from pipeline.wiring.nights import load_log_job
+from pipeline.wiring.nights import log_job
 from pipeline.wiring.servers import Role, servers
 
 _GRACE_S = 20.0
@@ -34,7 +34,7 @@ class Nightly:
         """Log → when."""
         zones: set[str] = set()
         for path in files:
-            job = load_log_job(path)
+            job = log_job(path)
             if job.log in self.schedules:
                 raise ConfigError(f"{path}: another of these files fills the log {job.log} already")
             if zones and zones != {job.timezone}:

@@ -17,7 +17,7 @@ from pipeline.adapters.pages import night_page
 from pipeline.adapters.schedule import Schedule
 from pipeline.adapters.user_files import load_log_job
 from pipeline.domain.answers import Plain
-from pipeline.domain.errors import ConfigError
+from pipeline.domain.errors import ConfigError, JobError
 from pipeline.domain.job import Job
 from pipeline.domain.logs.events import content_of, kinds
 from pipeline.domain.logs.nights import Asked, LogJob, Night
@@ -27,7 +27,7 @@ from pipeline.ports.logs import LogStore, Wanted
 from pipeline.settings import Settings
 from pipeline.wiring.log_loading import Kind, load_files, stored_kinds
 
-__all__ = ["Begun", "LogJob", "Night", "Schedule", "begin", "finish", "keep_answers", "load_log_job", "to_ask"]
+__all__ = ["Begun", "LogJob", "Night", "Schedule", "begin", "finish", "keep_answers", "log_job", "to_ask"]
 
 FOLDER = "nights"
 _MOST_MISSED = 31
@@ -46,6 +46,16 @@ class Begun:
     files: int = 0
     loaded: int = 0
     problems: tuple[str, ...] = ()
+
+
+def log_job(path: Path) -> LogJob:
+    """Read a log job file and look at its schedule; raises JobError for what is wrong in it."""
+    job = load_log_job(path)
+    try:
+        Schedule(job.at, job.timezone)
+    except ConfigError as error:
+        raise JobError(f"log job file {path}: {error}") from None
+    return job
 
 
 def due_nights(store: LogStore, job: LogJob, now: dt.datetime) -> list[dt.datetime]:

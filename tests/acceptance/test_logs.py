@@ -156,6 +156,10 @@ def test_a_night_loads_asks_about_each_new_kind_once_and_reports(shell: Shell) -
     assert again == done
     shell.run("logs", "night", file)
     assert "no night of web is due" in shell.last_stderr
+    (kind,) = shell.json("logs", "kinds", "web")["kinds"]
+    assert kind["answers"] == {"category": "billing", "mood": kind["answers"]["mood"]}
+    assert shell.run("logs", "search", "web", "--answer", "category=billing").count("\n") == 9
+    assert shell.run("logs", "search", "web", "--answer", "category=other") == ""
     (listed,) = shell.json("logs", "nights", "web")["nights"]
     assert listed == done
     pages = sorted(one.name for one in (shell.folder / "reports").iterdir())

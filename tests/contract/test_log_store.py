@@ -224,6 +224,7 @@ def test_answers_of_kinds_are_kept_by_who_asked(rig: Rig) -> None:
     add(rig, event(1, pattern="bye"), log="other")
     rig.store.add_kind_answers("web", "job-1", {"user <*> left": {"severity": "low"}, "never seen": {"severity": "x"}})
     assert rig.store.kind_answers("web", "job-1") == {"user <*> left": {"severity": "low"}}
+    assert rig.store.kind_answers("web", None) == {"user <*> left": {"severity": "low"}}
     assert rig.store.kind_answers("web", "job-2") == {}
     assert rig.store.kind_answers("other", "job-1") == {}
     rig.store.add_kind_answers("web", "job-2", {"user <*> left": {"severity": "high"}, "bye": {}})

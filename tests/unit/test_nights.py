@@ -10,13 +10,13 @@ import pytest
 
 from pipeline.adapters.memory import FakeClock, MemoryStore
 from pipeline.adapters.pages import night_page
-from pipeline.adapters.user_files import load_job, load_log_job
+from pipeline.adapters.user_files import load_job
 from pipeline.domain.errors import JobError
 from pipeline.domain.job import Job
 from pipeline.domain.logs.nights import Asked, LogJob, Night, Report, Told, night_of
 from pipeline.domain.runs import ResultLine, RunProgress, RunState, StepResult
 from pipeline.settings import Settings
-from pipeline.wiring.nights import begin, finish, keep_answers, to_ask
+from pipeline.wiring.nights import begin, finish, keep_answers, log_job, to_ask
 
 NOW = dt.datetime(2026, 11, 30, 5, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -30,7 +30,7 @@ class Rig:
         (folder / "night.toml").write_text(
             'log = "web"\nfiles = ["app.log*"]\nat = "30 4 * * *"\nreports = "reports"\n', encoding="utf-8"
         )
-        self.job: LogJob = load_log_job(folder / "night.toml")
+        self.job: LogJob = log_job(folder / "night.toml")
 
     def write(self, day: int, *contents: str) -> None:
         with (self.folder / "app.log").open("a", encoding="utf-8") as file:
@@ -204,4 +204,4 @@ def test_what_is_wrong_in_a_log_job_file_is_told(tmp_path: Path, more: str, said
     path = tmp_path / "night.toml"
     path.write_text(f'log = "web"\nfiles = ["a"]\n{more}\n', encoding="utf-8")
     with pytest.raises(JobError, match=said):
-        load_log_job(path)
+        log_job(path)

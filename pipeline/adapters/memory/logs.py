@@ -96,10 +96,10 @@ class LogPart:
         with self._tables.lock:
             return self._log(night.log).nights.setdefault(night.due, night)
 
-    def kind_answers(self, log: str, asked_by: str) -> Mapping[str, Mapping[str, str]]:
+    def kind_answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
         """Return pattern → step → answer."""
         with self._tables.lock:
-            return {pattern: told for pattern, (by, told) in self._log(log).answers.items() if by == asked_by}
+            return {pattern: told for pattern, (by, told) in self._log(log).answers.items() if asked_by in {None, by}}
 
     def add_kind_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
         """Keep what is answered of kinds, at each of their patterns."""

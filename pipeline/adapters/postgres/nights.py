@@ -29,14 +29,16 @@ def add_night(database: Database, night: Night) -> Night:
     return night if kept is None else night_of(kept)
 
 
-def kind_answers(database: Database, log: str, asked_by: str) -> Mapping[str, Mapping[str, str]]:
+def kind_answers(database: Database, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
     """Return pattern → step → answer."""
     pattern, answer = tables.log_patterns, tables.log_answers
     query = (
         sa.select(pattern.c.pattern, answer.c.told)
         .join(answer, answer.c.pattern_id == pattern.c.id)
-        .where(pattern.c.log == log, answer.c.asked_by == asked_by)
+        .where(pattern.c.log == log)
     )
+    if asked_by is not None:
+        query = query.where(answer.c.asked_by == asked_by)
     with database.begin() as connection:
         return {row.pattern: row.told for row in connection.execute(query)}
 

@@ -213,7 +213,7 @@ class PostgresStore:
         """See LogStore."""
         return nights.add_night(self._database, night)
 
-    def kind_answers(self, log: str, asked_by: str) -> Mapping[str, Mapping[str, str]]:
+    def kind_answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
         """See LogStore."""
         return nights.kind_answers(self._database, log, asked_by)
 

@@ -2,19 +2,14 @@
 
 from pathlib import Path
 
-from pipeline.adapters.schedule import Schedule
 from pipeline.adapters.user_files.document import read_model
-from pipeline.domain.errors import ConfigError, JobError
+from pipeline.domain.errors import JobError
 from pipeline.domain.logs.nights import LogJob
 
 
 def load_log_job(path: Path) -> LogJob:
     """Read and validate a log job file; raises JobError listing every error with its key, line and what is allowed."""
     job = read_model(path, LogJob, title="log job file", error=JobError)
-    try:
-        Schedule(job.at, job.timezone)
-    except ConfigError as error:
-        raise JobError(f"log job file {path}: {error}") from None
     folder = path.resolve().parent
     return job.model_copy(
         update={
