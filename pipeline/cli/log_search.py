@@ -1,7 +1,10 @@
 """logs search, logs export: stored events, found and written."""
 
+import dataclasses
 import datetime as dt
+import itertools
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,9 @@ from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import err, examples, json_option, print_json
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import content_of
+from pipeline.domain.logs.naming import entities_of, places_of
 from pipeline.ports.logs import LogStore, StoredEvent, Wanted
-from pipeline.wiring.log_loading import kinds_of
+from pipeline.wiring.log_loading import kinds_of, templates_of
 
 LOG = click.argument("log", metavar="LOG")
 _COLUMNS = {
@@ -23,8 +27,10 @@ _COLUMNS = {
     "at": "moment",
     "header": "string",
     "pattern": "string",
+    "template": "string",
     "values": "strings",
     "following": "string",
+    "entities": "string",
 }
 
 
@@ -58,6 +64,7 @@ _UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
 @click.option(
     "--field", "fields", multiple=True, metavar="NAME=TEXT", help="A header field says this; may be repeated."
 )
+@click.option("--where", metavar="NAME=TEXT", help="An entity of the content says this, as in user=root.")
 @_SINCE
 @_UNTIL
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
@@ -65,6 +72,7 @@ _UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
 @examples(
     "headrace logs search web 10.0.0.7 --since 2026-11-26",
     "headrace logs search web --field level=ERROR --json",
+    "headrace logs search web --where user=root --json",
     "headrace logs search web --answer severity=high --since 2026-11-29",
     "headrace logs search web --template 'session opened for user <*>'",
 )
@@ -74,6 +82,7 @@ def search(
     template: str | None,
     answers: tuple[str, ...],
     fields: tuple[str, ...],
+    where: str | None,
     since: dt.datetime | None,
     until: dt.datetime | None,
     limit: int,
@@ -86,8 +95,31 @@ def search(
     """
     with opened_store() as store:
         wanted = _wanted(store, log, value, template, answers, fields, since, until)
-        for found in store.find(log, wanted, limit=limit):
-            _show(found, as_json=as_json)
+        templates = templates_of(store, log) if as_json or where is not None else {}
+        for found in _found(store, log, wanted, where, limit, templates):
+            _show(found, templates, as_json=as_json)
+
+
+def _found(
+    store: LogStore, log: str, wanted: Wanted, where: str | None, limit: int, templates: Mapping[str, str]
+) -> Iterator[StoredEvent]:
+    if where is None:
+        yield from store.find(log, wanted, limit=limit)
+        return
+    ((name, text),) = _pairs("--where", (where,), "user=root").items()
+    places = {
+        pattern: at
+        for pattern, template in templates.items()
+        if wanted.patterns is None or pattern in wanted.patterns
+        if (at := places_of(pattern, template, name, text)) is not None
+    }
+    may_be = store.find(log, dataclasses.replace(wanted, patterns=None, places=places, said=text), limit=None)
+    yield from itertools.islice((one for one in may_be if _says(one, templates, name, text)), limit)
+
+
+def _says(found: StoredEvent, templates: Mapping[str, str], name: str, text: str) -> bool:
+    said = entities_of(found.event, templates.get(found.event.pattern))
+    return any((one.name, one.text) == (name, text) for one in said)
 
 
 def _wanted(
@@ -122,16 +154,19 @@ def _pairs(option: str, given: tuple[str, ...], example: str) -> dict[str, str]:
     return dict(one.split("=", 1) for one in given)
 
 
-def _plain(found: StoredEvent) -> dict[str, Any]:
+def _plain(found: StoredEvent, templates: Mapping[str, str]) -> dict[str, Any]:
     event = found.event
+    template = templates.get(event.pattern, event.pattern)
     return {
         "file": found.file,
         "line": event.line,
         "at": event.at,
         "header": dict(event.header),
         "pattern": event.pattern,
+        "template": template,
         "values": list(event.values),
         "following": event.following,
+        "entities": [{"name": one.name, "type": one.type, "text": one.text} for one in entities_of(event, template)],
     }
 
 
@@ -139,10 +174,10 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"at": None if row["at"] is None else row["at"].isoformat()}
 
 
-def _show(found: StoredEvent, *, as_json: bool) -> None:
+def _show(found: StoredEvent, templates: Mapping[str, str], *, as_json: bool) -> None:
     event = found.event
     if as_json:
-        print_json(_shown(_plain(found)))
+        print_json(_shown(_plain(found, templates)))
         return
     moment = "-" if event.at is None else f"{event.at:%Y-%m-%d %H:%M:%S}"
     level = f" {event.header['level']}" if "level" in event.header else ""
@@ -179,7 +214,8 @@ def export(
         raise ConfigError("events have lists in them: give an OUTPUT that ends in .parquet or .jsonl")
     with opened_store() as store, replaced(output) as partial:
         found = store.find(log, _wanted(store, log, None, template, answers, (), since, until), limit=None)
-        rows = (_plain(one) for one in found)
+        templates = templates_of(store, log)
+        rows = (_plain(one, templates) for one in found)
         if style == "parquet":
             write_parquet(rows, _COLUMNS, partial)
         else:

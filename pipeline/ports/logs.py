@@ -81,6 +81,12 @@ class Wanted:
     """From the first to before the second; events without a moment are left out by either."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Header field → what it says."""
+    places: Mapping[str, Sequence[int]] | None = None
+    """Pattern → which of its values (from 0) may say `said`, with or without an address before or a port behind it.
+
+    Without any value: any event of the pattern. Only events of these patterns.
+    """
+    said: str = ""
 
 
 class LogStore(Protocol):

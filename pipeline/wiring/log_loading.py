@@ -19,7 +19,7 @@ from pipeline.flow.log_loading import Loaded, load_file
 from pipeline.flow.log_report import reported
 from pipeline.ports.logs import LogStore, Pattern
 
-__all__ = ["Kind", "Loaded", "Report", "kinds_of", "load_files", "report_of", "stored_kinds"]
+__all__ = ["Kind", "Loaded", "Report", "kinds_of", "load_files", "report_of", "stored_kinds", "templates_of"]
 
 _WORTH_BYTES = 8 * 1024 * 1024
 """What is read in the time that processes take to start."""
@@ -110,6 +110,11 @@ def stored_kinds(store: LogStore, log: str) -> list[Kind]:
         together[template_of[one.pattern]].append(one)
     found = [_kind(template, members, answers) for template, members in together.items()]
     return sorted(found, key=lambda one: (-one.events, one.template))
+
+
+def templates_of(store: LogStore, log: str) -> dict[str, str]:
+    """Return pattern → template of its kind."""
+    return kinds(one.pattern for one in store.patterns(log))
 
 
 def report_of(store: LogStore, log: str, day: dt.date | None, *, against: int) -> Report:

@@ -69,6 +69,9 @@ def test_a_log_is_loaded_night_after_night_and_searched(shell: Shell) -> None:
     ]
     lines = [json.loads(line) for line in shell.run("logs", "search", "web", "10.0.0.7", "--json").splitlines()]
     assert [(one["line"], one["values"]) for one in lines] == [(8, ["7", "10.0.0.7", "7"])]
+    assert {"name": "ip", "type": "ip", "text": "10.0.0.7"} in lines[0]["entities"]
+    assert shell.run("logs", "search", "web", "--where", "ip=10.0.0.7").count("\n") == 1
+    assert shell.run("logs", "search", "web", "--where", "user=10.0.0.7") == ""
     shown = shell.run("logs", "search", "web", "--template", "bye")
     assert "combo" not in shown
     assert "bye\n    trace" in shown

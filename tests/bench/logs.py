@@ -30,6 +30,7 @@ from pipeline.domain.logs.masks import VARIABLE, masked
 from pipeline.flow.logs import Survey
 
 SEEN = ("Android", "BGL", "HDFS", "Hadoop", "Linux", "OpenStack", "Proxifier", "Zookeeper")
+_SEEN = {"of systems above": True, "of others": False}
 _RUN = re.compile(r"<\*>(?:[.:,]?<\*>)+")
 
 
@@ -117,7 +118,13 @@ def entities(data: Path) -> list[dict[str, Any]]:
         ]
         true = [row.get("template_loghub", row["template"]) for row in rows]
         found = scores(true, [one.template for one in read])
-        lines.append({"system": name, "lines": len(rows), "header": f1(header), "values": f1(values), **found})
+        by_kind: dict[str, list[bool]] = defaultdict(list)
+        for (found_spans, _), sample in zip(values, rows, strict=True):
+            for param in sample["params"]:
+                by_kind[param["kind"]].append((param["start"], param["end"]) in found_spans)
+        of_kinds = {kind: [sum(right), len(right)] for kind, right in by_kind.items()}
+        line = {"system": name, "lines": len(rows), "seen": name in SEEN, "header": f1(header), "values": f1(values)}
+        lines.append({**line, **found, "kinds": of_kinds})
     return lines
 
 
@@ -139,15 +146,20 @@ def main(data: Path, *, peer: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"machine": processor_name(), "systems": of_systems, "samples": of_samples}))
         return
-    for name, lines in (("systems", of_systems), ("samples", of_samples)):
-        for line in lines:
-            print("  ".join(f"{what} {shown(value)}" for what, value in line.items()))
+    groups = [("systems", of_systems), ("samples", of_samples)]
+    groups += [(f"samples, {name}", [one for one in of_samples if one["seen"] == seen]) for name, seen in _SEEN.items()]
+    for number, (name, lines) in enumerate(groups):
+        for line in lines if number < len(_SEEN) else ():
+            print("  ".join(f"{what} {shown(value)}" for what, value in line.items() if what != "kinds"))
         means = {
             what: np.mean([line[what] for line in lines])
             for what, value in lines[0].items()
             if isinstance(value, float)
         }
         print(f"mean of {name}:", "  ".join(f"{what} {value:.3f}" for what, value in means.items()))
+    for kind in sorted({kind for line in of_samples for kind in line["kinds"]}):
+        right, all_of_it = (sum(line["kinds"].get(kind, (0, 0))[at] for line in of_samples) for at in (0, 1))
+        print(f"{kind}: {right / all_of_it:.3f} of {all_of_it:,} found as they are")
 
 
 def shown(value: object) -> str:

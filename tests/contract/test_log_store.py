@@ -146,6 +146,10 @@ def test_events_come_by_their_moments_and_those_without_one_last(rig: Rig) -> No
         (Wanted(since=NOON), [1, 2]),
         (Wanted(until=NOON), [3]),
         (Wanted(since=NOON - HOUR, until=NOON + HOUR), [3, 1]),
+        (Wanted(places={"user <*> left": [0]}, said="ann"), [3]),
+        (Wanted(places={"user <*> left": [0], "bye <*>": []}, said="ann"), [3, 2]),
+        (Wanted(places={"user <*> left": [0], "no <*>": []}, said="nobody"), []),
+        (Wanted(places={}, said="ann"), []),
         (Wanted(fields={"host": "b"}), [3]),
         (Wanted(fields={"host": "b", "month": "Dec"}), []),
         (Wanted(fields={"nothing": "b"}), []),
@@ -161,6 +165,14 @@ def test_all_that_is_wanted_must_hold(rig: Rig, wanted: Wanted, lines: list[int]
         event(3, "ann", at=NOON - HOUR, host="b"),
     )
     assert found(rig, wanted) == lines
+
+
+def test_an_address_is_found_with_its_port_and_a_port_with_its_address(rig: Rig) -> None:
+    add(rig, event(1, "10.0.0.7:80"), event(2, "10.0.0.7"), event(3, "10.0.0.70"), event(4, "10.0.0.7:x"))
+    assert found(rig, Wanted(value="10.0.0.7")) == [1, 2]
+    places = {"user <*> left": [0]}
+    assert found(rig, Wanted(places=places, said="10.0.0.7")) == [1, 2, 4]
+    assert found(rig, Wanted(places=places, said="80")) == [1]
 
 
 def test_what_looks_like_a_statement_is_only_a_value(rig: Rig) -> None:

@@ -139,6 +139,16 @@ def _as_they_are(events: Sequence[Event], layout: str) -> Sequence[Event]:  # no
     return events
 
 
+def _is_at(said: str, address: str) -> bool:
+    """Whether it is an address with its port."""
+    host, colon, port = said.rpartition(":")
+    return bool(colon) and host == address and port.isdecimal()
+
+
+def _may_be(said: str, wanted: str) -> bool:
+    return said == wanted or said.startswith(f"{wanted}:") or said.endswith(f":{wanted}")
+
+
 def _is_wanted(event: Event, wanted: Wanted) -> bool:
     if wanted.patterns is not None and event.pattern not in wanted.patterns:
         return False
@@ -147,6 +157,10 @@ def _is_wanted(event: Event, wanted: Wanted) -> bool:
     if wanted.until is not None and (event.at is None or event.at >= wanted.until):
         return False
     said = (*event.values, *event.header.values())
-    if wanted.value is not None and wanted.value not in said:
+    if wanted.value is not None and not any(one == wanted.value or _is_at(one, wanted.value) for one in said):
         return False
+    if wanted.places is not None:
+        places = wanted.places.get(event.pattern)
+        if places is None or (places and not any(_may_be(event.values[place], wanted.said) for place in places)):
+            return False
     return all(event.header.get(name) == text for name, text in wanted.fields.items())

@@ -34,6 +34,18 @@ SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:hours AS timestamptz[]), CAST
     ON CONFLICT (pattern_id, hour) DO UPDATE SET events = h.events + excluded.events
 """)
 
+_WITH_PORT = sa.text(
+    "EXISTS (SELECT FROM unnest(log_events.said || log_events.header) AS one"
+    r" WHERE starts_with(one, :value || ':') AND substr(one, length(:value) + 2) ~ '^\d+$')"
+)
+_IN_PLACE = sa.text("""
+(log_patterns.digest = ANY(CAST(:free AS bytea[])) OR EXISTS (
+ SELECT FROM unnest(CAST(:digests AS bytea[]), CAST(:numbers AS integer[])) AS place (digest, number)
+  WHERE place.digest = log_patterns.digest
+    AND (log_events.said[place.number] = :text OR starts_with(log_events.said[place.number], :text || ':')
+         OR right(log_events.said[place.number], length(:text) + 1) = ':' || :text)))
+""")
+
 
 @contextlib.contextmanager
 def log_lock(database: Database, log: str) -> Iterator[bool]:
@@ -210,21 +222,37 @@ def _stored(row: "sa.Row[Any]") -> StoredEvent:
     )
 
 
-def _conditions(wanted: Wanted) -> Iterator[sa.ColumnElement[bool]]:
-    event, pattern, file = tables.log_events, tables.log_patterns, tables.log_files
+def _conditions(wanted: Wanted) -> Iterator[sa.ColumnElement[bool] | sa.TextClause]:
+    event, file = tables.log_events, tables.log_files
     if wanted.patterns is not None:
-        # One array, and not a parameter each: a kind may have more patterns than a statement may have parameters.
-        digests = sa.literal([pattern_digest(one) for one in wanted.patterns], sa.ARRAY(sa.LargeBinary))
-        yield pattern.c.digest == sa.any_(digests)
+        yield _is_one_of(wanted.patterns)
     if wanted.since is not None:
         yield sa.and_(event.c.at >= wanted.since, event.c.day >= wanted.since.astimezone(dt.UTC).date())
     if wanted.until is not None:
         yield sa.and_(event.c.at < wanted.until, event.c.day <= wanted.until.astimezone(dt.UTC).date())
     if wanted.value is not None:
         value = sa.literal(wanted.value, sa.Text)
-        yield sa.or_(value == sa.any_(event.c.said), value == sa.any_(event.c.header))
+        yield sa.or_(
+            value == sa.any_(event.c.said), value == sa.any_(event.c.header), _WITH_PORT.bindparams(value=wanted.value)
+        )
+    if wanted.places is not None:
+        at_places = [(pattern_digest(one), place + 1) for one, at in wanted.places.items() for place in at]
+        yield _is_one_of(wanted.places)
+        free = [pattern_digest(one) for one, at in wanted.places.items() if not at]
+        yield _IN_PLACE.bindparams(
+            digests=[digest for digest, _ in at_places],
+            numbers=[number for _, number in at_places],
+            text=wanted.said,
+            free=free,
+        )
     for name, text in wanted.fields.items():
         places = {layout.name: layout.names.index(name) + 1 for layout in LAYOUTS.values() if name in layout.names}
         yield sa.or_(
             sa.false(), *(sa.and_(file.c.layout == one, event.c.header[at] == text) for one, at in places.items())
         )
+
+
+def _is_one_of(patterns: Iterable[str]) -> sa.ColumnElement[bool]:
+    # One array, and not a parameter each: a kind may have more patterns than a statement may have parameters.
+    digests = sa.literal([pattern_digest(one) for one in patterns], sa.ARRAY(sa.LargeBinary))
+    return tables.log_patterns.c.digest == sa.any_(digests)
