@@ -1,12 +1,15 @@
 """Reads the complete lines of one file from an offset on. Nothing in a line can stop it: what is no text is escaped."""
 
+import contextlib
+import functools
 import glob
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.adapters.log_files.journal import BEGINS, entries
 from pipeline.adapters.log_files.packing import DAMAGE, MAGIC_BYTES, packing_of, skip
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.blocks import MOST_LINE_BYTES, Block, last_beginning, text_of
@@ -48,7 +51,7 @@ class LogFileReader:
             raise ConfigError(f"{path} is a zip archive: unpack it, or compress it with gzip or zstd")
         self._packing = packing_of(magic)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         packing = self._packing
         if packing is None:
@@ -87,6 +90,10 @@ class LogFileReader:
         """Return the first lines, as many as are there."""
         lines: list[str] = []
         with self._opened() as file:
+            if self._is_journal:
+                with contextlib.suppress(ConfigError):  # of a damage `blocks` tells, when what is before it is read
+                    lines += (text_of(line) for line, _ in itertools.islice(entries(_pieces(file)), count) if line)
+                return lines
             while len(lines) < count and self._complete(raw := file.readline(MOST_LINE_BYTES)):
                 lines.append(text_of(raw))
         return lines
@@ -98,6 +105,18 @@ class LogFileReader:
         before come as a last block, then ConfigError.
         """
         at, number = (0, 0) if place is None else (place.offset, place.line)
+        cut = self._entries if self._is_journal else self._lines
+        problem: list[ConfigError] = []
+        for data, stored in cut(at, begins, problem):
+            block = Block(data=data, start=at, lines_before=number, made_of=stored)
+            at, number = block.end, block.lines_until
+            yield block
+        if problem:
+            raise problem[0]
+
+    def _lines(
+        self, at: int, begins: Callable[[str], bool], problem: list[ConfigError]
+    ) -> Iterator[tuple[bytes, bytes | None]]:
         waiting = b""
         try:
             with self._opened() as file:
@@ -105,19 +124,42 @@ class LogFileReader:
                 for piece in _pieces(file):
                     waiting += piece
                     if end := _whole(waiting, begins):
-                        block = Block(data=waiting[:end], start=at, lines_before=number)
-                        waiting, at, number = waiting[end:], block.end, block.lines_until
-                        yield block
-        except ConfigError:
-            if end := _lines_end(waiting):
-                yield Block(data=waiting[:end], start=at, lines_before=number)
-            raise
-        if end := _lines_end(waiting) if self._packing is None else len(waiting):
-            yield Block(data=waiting[:end], start=at, lines_before=number)
+                        yield waiting[:end], None
+                        waiting = waiting[end:]
+        except ConfigError as error:
+            problem.append(error)
+        if end := len(waiting) if self._packing is not None and not problem else _lines_end(waiting):
+            yield waiting[:end], None
+
+    def _entries(
+        self, at: int, _: Callable[[str], bool], problem: list[ConfigError]
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        read: list[bytes] = []
+        lines: list[bytes] = []
+        length = 0
+        try:
+            with self._opened() as file:
+                skip(file, at)
+                for line, size in entries(_kept(_pieces(file), read)):
+                    lines.append(line)
+                    length += size
+                    if length >= _PIECE_BYTES:
+                        stored = b"".join(read)
+                        yield b"".join(lines), stored[:length]
+                        read[:], lines, length = [stored[length:]], [], 0
+        except ConfigError as error:
+            problem.append(ConfigError(f"{self.path}: {error}") if str(self.path) not in str(error) else error)
+        if length:
+            yield b"".join(lines), b"".join(read)[:length]
+
+    @functools.cached_property
+    def _is_journal(self) -> bool:
+        with self._opened() as file:
+            return file.read(len(BEGINS)) == BEGINS
 
     def place(self, block: Block, head: bytes) -> Place:
         """Return the place behind a block."""
-        tail = block.data[-_TAIL_BYTES:]
+        tail = block.stored[-_TAIL_BYTES:]
         return Place(head=head, offset=block.end, tail_length=len(tail), tail=_digest(tail), line=block.lines_until)
 
     def modified_s(self) -> float:
@@ -147,6 +189,12 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
         yield b"".join(parts)
         raise
     yield b"".join(parts)
+
+
+def _kept(pieces: Iterable[bytes], into: list[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        into.append(piece)
+        yield piece
 
 
 def _lines_end(data: bytes) -> int:

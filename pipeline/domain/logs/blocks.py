@@ -12,17 +12,24 @@ MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Complete lines of a file."""
+    """Complete lines of a file, or of what was made of it."""
 
     data: bytes
     start: int
     """Bytes of the file before it."""
     lines_before: int
+    made_of: bytes | None = None
+    """The bytes of the file, where they are others."""
+
+    @property
+    def stored(self) -> bytes:
+        """Its bytes as they are in the file."""
+        return self.data if self.made_of is None else self.made_of
 
     @property
     def end(self) -> int:
         """Bytes of the file up to its end."""
-        return self.start + len(self.data)
+        return self.start + len(self.stored)
 
     @property
     def lines_until(self) -> int:
