@@ -48,9 +48,12 @@ class Moment(click.ParamType[dt.datetime]):
         return found.replace(tzinfo=found.tzinfo or dt.UTC)
 
 
-_TEMPLATE = click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
-_ANSWER = click.option(
+TEMPLATE = click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
+ANSWER = click.option(
     "--answer", "answers", multiple=True, metavar="STEP=TEXT", help="Kinds of which a step says this; may be repeated."
+)
+FIELD = click.option(
+    "--field", "fields", multiple=True, metavar="NAME=TEXT", help="A header field says this; may be repeated."
 )
 _SINCE = click.option("--since", type=Moment(), help="From this moment on (ISO; UTC unless it says otherwise).")
 _UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
@@ -59,11 +62,9 @@ _UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
 @logs.command()
 @LOG
 @click.argument("value", required=False)
-@_TEMPLATE
-@_ANSWER
-@click.option(
-    "--field", "fields", multiple=True, metavar="NAME=TEXT", help="A header field says this; may be repeated."
-)
+@TEMPLATE
+@ANSWER
+@FIELD
 @click.option("--where", metavar="NAME=TEXT", help="An entity of the content says this, as in user=root.")
 @_SINCE
 @_UNTIL
@@ -94,10 +95,10 @@ def search(
     With --json one document a line.
     """
     with opened_store() as store:
-        wanted = _wanted(store, log, value, template, answers, fields, since, until)
+        wanted = wanted_by(store, log, value, template, answers, fields, since, until)
         templates = templates_of(store, log) if as_json or where is not None else {}
         for found in _found(store, log, wanted, where, limit, templates):
-            _show(found, templates, as_json=as_json)
+            show(found, templates, as_json=as_json)
 
 
 def _found(
@@ -122,7 +123,7 @@ def _says(found: StoredEvent, templates: Mapping[str, str], name: str, text: str
     return any((one.name, one.text) == (name, text) for one in said)
 
 
-def _wanted(
+def wanted_by(
     store: LogStore,
     log: str,
     value: str | None,
@@ -132,6 +133,7 @@ def _wanted(
     since: dt.datetime | None,
     until: dt.datetime | None,
 ) -> Wanted:
+    """Return what options ask for; raises ConfigError for a kind that is not there."""
     said, asked = _pairs("--field", fields, "level=ERROR"), _pairs("--answer", answers, "severity=high")
     of: list[str] | None = None
     if template is not None or asked:
@@ -174,7 +176,8 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"at": None if row["at"] is None else row["at"].isoformat()}
 
 
-def _show(found: StoredEvent, templates: Mapping[str, str], *, as_json: bool) -> None:
+def show(found: StoredEvent, templates: Mapping[str, str], *, as_json: bool) -> None:
+    """Print an event."""
     event = found.event
     if as_json:
         print_json(_shown(_plain(found, templates)))
@@ -189,8 +192,8 @@ def _show(found: StoredEvent, templates: Mapping[str, str], *, as_json: bool) ->
 @logs.command()
 @LOG
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
-@_TEMPLATE
-@_ANSWER
+@TEMPLATE
+@ANSWER
 @_SINCE
 @_UNTIL
 @examples(
@@ -213,7 +216,7 @@ def export(
     if style == "csv":
         raise ConfigError("events have lists in them: give an OUTPUT that ends in .parquet or .jsonl")
     with opened_store() as store, replaced(output) as partial:
-        found = store.find(log, _wanted(store, log, None, template, answers, (), since, until), limit=None)
+        found = store.find(log, wanted_by(store, log, None, template, answers, (), since, until), limit=None)
         templates = templates_of(store, log)
         rows = (_plain(one, templates) for one in found)
         if style == "parquet":

@@ -26,6 +26,7 @@ _MODULES = {
     "learning": ("learn",),
     "labels": ("labels",),
     "nights": ("logs",),
+    "log_tail": ("logs",),
     "tuning": ("models",),
     "doctor": ("doctor",),
     "evaluating": ("eval",),
@@ -44,9 +45,8 @@ class LazyGroup(click.Group):
         return sorted({*super().list_commands(ctx), *(name for names in _MODULES.values() for name in names)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, its module imported."""
-        module = next((module for module, names in _MODULES.items() if cmd_name in names), None)
-        if module is not None:
+        """Return a command, its modules imported."""
+        for module in (module for module, names in _MODULES.items() if cmd_name in names):
             importlib.import_module(f"pipeline.cli.{module}")
         return super().get_command(ctx, cmd_name)
 

@@ -141,3 +141,7 @@ class LogStore(Protocol):
     def find(self, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
         """Yield events by their moments, those without one at the end; in flat memory. `limit` None: all."""
         ...
+
+    def latest(self, log: str, wanted: Wanted, *, limit: int) -> Sequence[StoredEvent]:
+        """Return the events with the latest moments, by their moments; those without one are in none."""
+        ...

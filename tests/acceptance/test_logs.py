@@ -84,6 +84,7 @@ def test_a_log_is_loaded_night_after_night_and_searched(shell: Shell) -> None:
     assert [one["template"] for one in told["new"]] == ["disk <*> is full"]
     assert {one["template"] for one in told["vanished"]} == {"bye", "request <*> of <*> took <*>ms"}
     assert "disk <*> is full" in shell.run("logs", "report", "web")
+    assert shell.run("logs", "tail", "web", "-n", "2").split()[-4:] == ["disk", "29", "is", "full"]
     shell.run("logs", "export", "web", shell.folder / "all.parquet")
     table = pq.read_table(shell.folder / "all.parquet")
     assert (table.num_rows, table.column_names[:3]) == (71, ["file", "line", "at"])
@@ -138,6 +139,23 @@ at = "{at}"
 reports = "reports"
 ask = "job.toml"
 """
+
+
+def test_what_is_loaded_later_is_followed(shell: Shell) -> None:
+    file = shell.file("app.log", LINES[0] + "\n")
+    shell.start("up")
+    shell.wait_until(
+        lambda: "stops everything" in shell.output(shell.started[0]) or "Postgres" in shell.output(shell.started[0]),
+        "servers",
+    )
+    shell.run("logs", "load", "web", file)
+    following = shell.start("logs", "tail", "web", "-f")
+    shell.wait_until(lambda: "request 0 of" in shell.output(following), "the first event")
+    with file.open("a", encoding="utf-8") as more:
+        more.write(LINES[5] + "\n")
+    shell.run("logs", "load", "web", file)
+    shell.wait_until(lambda: "request 5 of" in shell.output(following), "the later event")
+    assert shell.output(following).count("request 0 of") == 1
 
 
 def _night(shell: Shell, at: str = "0 0 * * *") -> Path:

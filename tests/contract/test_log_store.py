@@ -134,6 +134,23 @@ def test_events_come_by_their_moments_and_those_without_one_last(rig: Rig) -> No
     assert found(rig, limit=2) == [3, 4]
 
 
+def test_the_latest_events_come_by_their_moments_however_far_back_they_are(rig: Rig) -> None:
+    moments = [NOON, None, NOON - 60 * 24 * HOUR, NOON - 2 * 24 * HOUR, NOON - HOUR]
+    add(rig, *(event(number, "x", at=at) for number, at in enumerate(moments, 1)))
+
+    def latest(limit: int, wanted: Wanted = Wanted()) -> list[int]:  # noqa: B008 — frozen
+        return [one.event.line for one in rig.store.latest("web", wanted, limit=limit)]
+
+    assert latest(2) == [5, 1]
+    assert latest(3) == [4, 5, 1]
+    assert latest(9) == [3, 4, 5, 1]
+    assert latest(9, Wanted(until=NOON)) == [3, 4, 5]
+    assert latest(1, Wanted(until=NOON - 24 * HOUR)) == [4]
+    assert latest(9, Wanted(since=NOON - 3 * HOUR)) == [5, 1]
+    assert latest(9, Wanted(value="y")) == []
+    assert list(rig.store.latest("other", Wanted(), limit=9)) == []
+
+
 @pytest.mark.parametrize(
     ("wanted", "lines"),
     [

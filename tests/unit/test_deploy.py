@@ -19,6 +19,7 @@ from pipeline.settings import PREFIX, Settings
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
 JOB_IN_PLACE = "/etc/headrace/job.toml"
+NIGHT_IN_PLACE = "/etc/headrace/night.toml"
 NO_DEFAULT = re.compile(r"\$\{[A-Z_]+:\?[^}]+\}")
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|KEY$|BASIC_AUTH|_URL$")
 TAGGED = re.compile(r"[a-z0-9./-]+:[a-z0-9][a-z0-9.-]*[0-9][a-z0-9.-]*")  # a tag with a version in it
@@ -50,11 +51,17 @@ def seconds(duration: str) -> int:
 
 def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """Parse a command line as `headrace` does, running nothing; return the command's name and parameters."""
-    ours = [str(sample("tickets.toml")) if argument == JOB_IN_PLACE else argument for argument in arguments]
+    there = str(sample("tickets.toml"))
+    ours = [there if argument in {JOB_IN_PLACE, NIGHT_IN_PLACE} else argument for argument in arguments]
     with click.Context(commands, info_name="headrace") as context:
         name, command, rest = commands.resolve_command(context, ours)
         assert name is not None
         assert command is not None
+        while isinstance(command, click.Group):
+            context = click.Context(command, info_name=name, parent=context)
+            inner, command, rest = command.resolve_command(context, rest)
+            assert command is not None
+            name = f"{name} {inner}"
         return name, command.make_context(name, rest, parent=context).params
 
 
@@ -190,7 +197,7 @@ def test_a_unit_starts_a_command_that_headrace_has(unit: Path) -> None:
     program, *arguments = shlex.split(read_unit(unit)["ExecStart"].replace("%i", "small"))
     assert program == "/opt/headrace/bin/headrace"
     name, _ = parsed(arguments)
-    assert name in {"up", "worker", "sweep"}
+    assert name in {"up", "worker", "sweep", "logs nightly"}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.cli.main import commands
 from pipeline.domain.job import Job
+from pipeline.domain.logs.nights import LogJob
 from pipeline.domain.runs import RunState
 from pipeline.domain.tiers import Tier
 from pipeline.settings import PREFIX, Settings
@@ -22,12 +23,19 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_job_file_of_the_readme_is_valid() -> None:
-    (shown,) = blocks("toml")
+    shown = blocks("toml")[0]
     assert Job.model_validate(tomllib.loads(shown)).name == "support-tickets"
 
 
+def test_the_log_job_file_of_the_readme_is_valid_and_names_every_setting() -> None:
+    _, shown = blocks("toml")
+    job = tomllib.loads(shown)
+    assert LogJob.model_validate(job).log == "web"
+    assert LogJob.model_fields.keys() - job.keys() == {"layout"}
+
+
 def test_every_setting_of_a_tier_is_explained() -> None:
-    (shown,) = blocks("toml")
+    shown = blocks("toml")[0]
     assert [name for name in Tier.model_fields if f"`{name}`" not in README and f"\n{name} " not in shown] == []
 
 
@@ -55,7 +63,7 @@ def test_every_variable_of_the_readme_is_a_setting() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     named = set(re.findall(r"HEADRACE_[A-Z_]+[A-Z]", README))
     assert named <= known
-    assert known - named == {"HEADRACE_ASSIGNMENT"}
+    assert known - named == {"HEADRACE_ASSIGNMENT", "HEADRACE_NIGHTS"}
 
 
 @pytest.mark.parametrize("state", list(RunState))

@@ -134,6 +134,10 @@ class LogPart:
         for file, event in found[:limit]:
             yield StoredEvent(file=file.name, event=event)
 
+    def latest(self, log: str, wanted: Wanted, *, limit: int) -> Sequence[StoredEvent]:
+        """Return the events with the latest moments, by their moments."""
+        return [one for one in self.find(log, wanted, limit=None) if one.event.at is not None][-limit:]
+
 
 def _as_they_are(events: Sequence[Event], layout: str) -> Sequence[Event]:  # noqa: ARG001 — RowsOf
     return events

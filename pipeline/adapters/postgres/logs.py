@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
 
 _PAGE = 5000
+_LOOKED_BACK_DAYS = (1, 31)
 _LOG_LOCKS = 4_841_703
 _PARTITION_LOCK = 4_841_704
 _COUNT = sa.text("""
@@ -193,18 +195,45 @@ def rates(database: Database, log: str, *, since: dt.datetime, until: dt.datetim
 
 def find(database: Database, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
     """Yield events by their moments, those without one at the end."""
+    query = _events(log, wanted).order_by(*_order()).limit(limit)
+    with database.begin() as connection:
+        for row in connection.execution_options(yield_per=_PAGE).execute(query):
+            yield _stored(row)
+
+
+def latest(database: Database, log: str, wanted: Wanted, *, limit: int) -> Sequence[StoredEvent]:
+    """Return the events with the latest moments, by their moments."""
+    pattern = tables.log_patterns
+    with database.begin() as connection:
+        last = connection.scalar(sa.select(sa.func.max(pattern.c.last_at)).where(pattern.c.log == log))
+        if last is None:
+            return []
+        last = last if wanted.until is None else min(last, wanted.until)
+        for days in (*_LOOKED_BACK_DAYS, None):  # a partition a day: most need only the last
+            looked_back = None if days is None else last - dt.timedelta(days=days)
+            since = max((one for one in (wanted.since, looked_back) if one is not None), default=None)
+            newest = [one.desc() for one in _order()]
+            query = _events(log, replace(wanted, since=since)).where(tables.log_events.c.at.is_not(None))
+            rows = connection.execute(query.order_by(*newest).limit(limit)).all()
+            if len(rows) >= limit or since == wanted.since:
+                break
+    return [_stored(row) for row in reversed(rows)]
+
+
+def _events(log: str, wanted: Wanted) -> "sa.Select[Any]":
     event, pattern, file = tables.log_events, tables.log_patterns, tables.log_files
-    query = (
+    return (
         sa.select(event, pattern.c.pattern, file.c.name, file.c.layout)
         .join(pattern, pattern.c.id == event.c.pattern_id)
         .join(file, file.c.id == event.c.file_id)
         .where(pattern.c.log == log, file.c.log == log, *_conditions(wanted))
-        .order_by(event.c.at.nulls_last(), file.c.name, event.c.file_id, event.c.line)
-        .limit(limit)
     )
-    with database.begin() as connection:
-        for row in connection.execution_options(yield_per=_PAGE).execute(query):
-            yield _stored(row)
+
+
+def _order() -> "tuple[sa.Column[Any], ...]":
+    """Return what events are ordered by; those without a moment come last."""
+    event, file = tables.log_events, tables.log_files
+    return event.c.at, file.c.name, event.c.file_id, event.c.line
 
 
 def _stored(row: "sa.Row[Any]") -> StoredEvent:

@@ -233,6 +233,10 @@ class PostgresStore:
         """See LogStore."""
         return logs.find(self._database, log, wanted, limit=limit)
 
+    def latest(self, log: str, wanted: Wanted, *, limit: int) -> Sequence[StoredEvent]:
+        """See LogStore."""
+        return logs.latest(self._database, log, wanted, limit=limit)
+
     def draw(
         self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]
     ) -> tuple[ChunkNotice, ...] | None:
