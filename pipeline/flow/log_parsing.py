@@ -5,14 +5,15 @@ import functools
 
 from pipeline.domain.logs.batches import Batch, RowsOf, batch_of
 from pipeline.domain.logs.blocks import Block
-from pipeline.domain.logs.events import Reading
 from pipeline.domain.logs.headers import LAYOUTS
+from pipeline.domain.logs.reading import Reading
 from pipeline.domain.logs.shapes import Shapes
 
 
 def parse(block: Block, layout: str, latest: dt.datetime, rows_of: RowsOf) -> Batch:
     """Return the events of a block, counted and as their store writes them; `latest` is as in Reading."""
-    events = list(_reading(layout, latest).events(block.lines()))
+    texts, shapes = block.lines()
+    events = list(_reading(layout, latest).events(texts, first_line=block.lines_before + 1, shapes=shapes))
     return batch_of(events, layout, rows_of)
 
 

@@ -58,8 +58,7 @@ def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:
         assert name is not None
         assert command is not None
         while isinstance(command, click.Group):
-            context = click.Context(command, info_name=name, parent=context)
-            inner, command, rest = command.resolve_command(context, rest)
+            inner, command, rest = command.resolve_command(click.Context(command, parent=context), rest)
             assert command is not None
             name = f"{name} {inner}"
         return name, command.make_context(name, rest, parent=context).params

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from pipeline.domain.items import Item
 from pipeline.domain.logs.blocks import text_of
-from pipeline.domain.logs.events import Event, RawLine, Reading
+from pipeline.domain.logs.events import Event
 from pipeline.domain.logs.headers import LAYOUTS, detect
+from pipeline.domain.logs.reading import Reading
 from pipeline.flow.logs import Survey
 
 JSON = LAYOUTS["json"]
@@ -29,8 +30,7 @@ LINES = {
 
 
 def event_of(*texts: str) -> list[Event]:
-    lines = [RawLine(number=number, text=text) for number, text in enumerate(texts, 1)]
-    return list(Reading(layout=JSON, latest=NOW).events(lines))
+    return list(Reading(layout=JSON, latest=NOW).events(texts))
 
 
 @pytest.mark.parametrize("kind", LINES)

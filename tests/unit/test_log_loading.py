@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from pipeline.adapters.log_files import LogFileReader, found_files
 from pipeline.adapters.memory import FakeClock, MemoryStore
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.logs.events import RawLine, Reading, content_of, kinds
+from pipeline.domain.logs.events import content_of, kinds
 from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.domain.logs.moments import moment_of
+from pipeline.domain.logs.reading import Reading
 from pipeline.flow.log_loading import Loaded, load_file
 from pipeline.ports.logs import Wanted
 from pipeline.wiring.log_loading import kinds_of, load_files
@@ -259,8 +260,8 @@ def test_blocks_are_the_file_whatever_their_size_and_begin_where_events_do(
         patch.setattr("pipeline.adapters.log_files.reader._PIECE_BYTES", piece)
         blocks = list(LogFileReader(path).blocks(None, lambda text: text.startswith("h")))
     assert b"".join(block.data for block in blocks).decode() == "".join(f"{line}\n" for line in lines)
-    assert [line.text for block in blocks for line in block.lines()] == lines
-    assert [line.number for block in blocks for line in block.lines()] == list(range(1, len(lines) + 1))
+    assert [text for block in blocks for text in block.lines()[0]] == lines
+    assert [block.lines_before for block in blocks[1:]] == [block.lines_until for block in blocks[:-1]]
     assert all(block.data.startswith(b"h") for block in blocks[1:])
 
 
@@ -300,8 +301,7 @@ def test_kinds_do_not_depend_on_the_order_of_patterns(patterns: list[str]) -> No
 
 @given(st.text(alphabet='ab1 =:,()[]_-./"', max_size=60))
 def test_a_content_is_its_pattern_filled_with_its_values(text: str) -> None:
-    lines = [RawLine(number=1, text=text)]
-    for event in Reading(layout=LAYOUTS["plain"], latest=NOW).events(lines):
+    for event in Reading(layout=LAYOUTS["plain"], latest=NOW).events([text]):
         assert content_of(event) == text.rstrip()
 
 

@@ -14,8 +14,7 @@ from pipeline.domain.logs.headers import LAYOUTS
 COLUMNS = ("day", "line", "at", "header", "said", "following", "pattern_id", "file_id")
 UNDATED = dt.date(1970, 1, 1)
 """The day of events without a moment."""
-_BETWEEN = "\x1f"
-_SPECIAL = re.compile(r'["\\\t\n\r]')
+_SPECIAL = re.compile(r"[\\\t\n\r]")
 _IN_TEXT = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _IN_ARRAY = str.maketrans({"\\": "\\\\", '"': '\\"'})
 _NOTHING = "\\N"
@@ -24,18 +23,14 @@ _NOTHING = "\\N"
 def rows_of(events: Sequence[Event], layout: str) -> list[bytes]:
     """Return the line of each event, up to its `following` and the tabulator behind it."""
     names = LAYOUTS[layout].names
-    moments: dict[dt.datetime | None, str] = {}
     rows = []
     for event in events:
-        moment = moments.get(event.at)
-        if moment is None:
-            moment = moments[event.at] = _moment(event.at)
-        day, at = moment[:10], moment[11:]
         said = event.header
-        header = _array(list(said.values()) if tuple(said) == names else [said.get(name) for name in names])
+        header: list[str] | list[str | None]
+        header = list(said.values()) if tuple(said) == names else [said.get(name) for name in names]
         following = event.following.translate(_IN_TEXT) if event.following else ""
-        rows.append(f"{day}\t{event.line}\t{at}\t{header}\t{_array(event.values)}\t{following}\t".encode())
-    return rows
+        rows.append(f"{_moment(event)}\t{_array(header)}\t{_array(event.values)}\t{following}\t")
+    return "\n".join(rows).encode().split(b"\n") if rows else []  # no line feed is left in a row
 
 
 def completed(rows: Sequence[bytes], of: Iterable[bytes]) -> bytes:
@@ -55,23 +50,24 @@ def day_of(day: dt.date | None) -> dt.date:
     return UNDATED if day is None else day
 
 
-def _moment(at: dt.datetime | None) -> str:
-    """Return a day, a tabulator and the moment."""
-    if at is None:
-        return f"{UNDATED}\t{_NOTHING}"
-    moment = at.astimezone(dt.UTC)
-    return f"{moment.date()}\t{moment.isoformat(' ')}"
+def _moment(event: Event) -> str:
+    """Return a day, the line, and the moment."""
+    if event.at is None:
+        return f"{UNDATED}\t{event.line}\t{_NOTHING}"
+    moment = event.at.astimezone(dt.UTC).isoformat(" ")
+    return f"{moment[:10]}\t{event.line}\t{moment}"
 
 
 def _array(values: Sequence[str | None]) -> str:
     """Return an array of texts as COPY reads it: its elements quoted, and what quoting means once more for COPY."""
     if not values:
         return "{}"
-    if None not in values:
-        joined = _BETWEEN.join(values)  # type: ignore[arg-type]
-        if _SPECIAL.search(joined) is None and joined.count(_BETWEEN) == len(values) - 1:
-            return '{"' + joined.replace(_BETWEEN, '","') + '"}'
-    return "{" + ",".join(map(_element, values)) + "}"
+    if None in values:
+        return "{" + ",".join(map(_element, values)) + "}"
+    joined = '","'.join(values)  # type: ignore[arg-type]
+    if _SPECIAL.search(joined) is not None or joined.count('"') != 2 * (len(values) - 1):
+        return "{" + ",".join(map(_element, values)) + "}"
+    return f'{{"{joined}"}}'
 
 
 def _element(value: str | None) -> str:

@@ -1,11 +1,16 @@
 """Batches: events on their way into a store, counted where they are read, so that writing is all that is left to do."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pipeline.domain.logs.events import Event, hour_of
+from pipeline.domain.logs.events import Event
+
+_HOUR_S = 3600
+_HOUR = dt.timedelta(seconds=_HOUR_S)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 RowsOf: TypeAlias = Callable[[Sequence[Event], str], Sequence[Any]]
 """(events, name of their layout) → each as its store writes it; a module's function, for other processes call it."""
@@ -37,28 +42,29 @@ class Batch:
 def batch_of(events: Sequence[Event], layout: str, rows_of: RowsOf) -> Batch:
     """Return events as a batch."""
     numbers: dict[str, int] = {}
-    seen: list[Seen] = []
+    moments: list[list[dt.datetime | None]] = []
     pattern_of: list[int] = []
     for event in events:
-        number = numbers.setdefault(event.pattern, len(seen))
-        if number == len(seen):
-            seen.append(Seen())
+        number = numbers.get(event.pattern)
+        if number is None:
+            number = numbers[event.pattern] = len(moments)
+            moments.append([])
         pattern_of.append(number)
-        _count(seen[number], event.at)
-    days: set[dt.date | None] = {hour.date() for one in seen for hour in one.hours}
-    if any(event.at is None for event in events):
+        moments[number].append(event.at)
+    patterns = {pattern: _seen(at) for pattern, at in zip(numbers, moments, strict=True)}
+    days: set[dt.date | None] = {hour.date() for one in patterns.values() for hour in one.hours}
+    if any(sum(one.hours.values()) < one.events for one in patterns.values()):
         days.add(None)
-    patterns = dict(zip(numbers, seen, strict=True))
     return Batch(rows=rows_of(events, layout), patterns=patterns, pattern_of=pattern_of, days=frozenset(days))
 
 
-def _count(seen: Seen, at: dt.datetime | None) -> None:
-    seen.events += 1
-    if at is None:
-        return
-    if seen.first_at is None or at < seen.first_at:
-        seen.first_at = at
-    if seen.last_at is None or at > seen.last_at:
-        seen.last_at = at
-    hour = hour_of(at)
-    seen.hours[hour] = seen.hours.get(hour, 0) + 1
+def _seen(moments: Sequence[dt.datetime | None]) -> Seen:
+    there = [at for at in moments if at is not None]
+    # As numbers, for they are many, and the hours few.
+    hours = Counter([(at - _EPOCH) // _HOUR for at in there])
+    return Seen(
+        events=len(moments),
+        first_at=min(there, default=None),
+        last_at=max(there, default=None),
+        hours={_EPOCH + hour * _HOUR: count for hour, count in hours.items()},
+    )

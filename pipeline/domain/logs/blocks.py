@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.domain.logs.events import RawLine
+from pipeline.domain.logs.shapes import shape_of
 
 MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 """A longer line is cut into several, so that a file without line ends cannot fill the memory."""
+
+_DIGITS = bytes.maketrans(b"0123456789", b"0000000000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,14 @@ class Block:
             return self.lines_before + self.data.count(b"\n") + (not self.data.endswith(b"\n"))
         return self.lines_before + sum(1 for _ in cut(self.data))
 
-    def lines(self) -> Iterator[RawLine]:
-        """Yield its lines."""
-        for number, (start, end) in enumerate(cut(self.data), self.lines_before + 1):
-            yield RawLine(number=number, text=text_of(self.data[start:end]))
+    def lines(self) -> tuple[list[str], list[str]]:
+        """Return its lines, and the same with their digits made equal: cheap here, where it is done at once."""
+        data = self.data.removesuffix(b"\n")
+        if not self.data or len(data) >= MOST_LINE_BYTES or b"\r" in data:
+            texts = [text_of(self.data[start:end]) for start, end in cut(self.data)]
+            return texts, [shape_of(text) for text in texts]
+        whole = _decoded(data)
+        return whole.split("\n"), whole.encode().translate(_DIGITS).decode().split("\n")
 
 
 def cut(data: bytes) -> Iterator[tuple[int, int]]:
@@ -56,7 +62,11 @@ def cut(data: bytes) -> Iterator[tuple[int, int]]:
 
 def text_of(raw: bytes) -> str:
     """Return a line without its end; bytes that are no UTF-8, and NULs, are written in hexadecimal."""
-    return raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    return _decoded(raw.rstrip(b"\r\n"))
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
 def last_beginning(data: bytes, begins: Callable[[str], bool]) -> int:

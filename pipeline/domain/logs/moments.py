@@ -9,7 +9,7 @@ _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep",
 _EPOCH = re.compile(r"(\d{9,10})(\d{3}|\d{6}|\d{9})?(?:\.(\d{1,9}))?")
 """Seconds, or milli-, micro- or nanoseconds."""
 _CLOCK = re.compile(r"(\d{1,2})[:.](\d{1,2})[:.](\d{1,2})(?:[.,:](\d{1,9}))?|(\d{2})(\d{2})(\d{2})")
-FRACTION: Final = re.compile(r"\d{1,9}")
+_FRACTION = re.compile(r"(.*:.*)[.,](\d{1,9})(Z?)", re.DOTALL)
 _YEAR_FIRST = re.compile(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})")
 _SHORT_YEAR = re.compile(r"(\d{2})/?(\d{2})/?(\d{2})")
 _NO_YEAR = re.compile(r"(\d{1,2})[-.](\d{1,2})")
@@ -117,6 +117,12 @@ def _at(day: dt.date, clock: str) -> dt.datetime | None:
         hour, minute, second = glued
     whole = dt.datetime(day.year, day.month, day.day, int(hour), int(minute), min(int(second), 59), tzinfo=dt.UTC)
     return whole.replace(microsecond=micro_of(fraction))
+
+
+def without_fraction(time: str) -> tuple[str, str, str]:
+    """Return a time of day up to its second, the digits of its fraction (none: empty), and the zone behind it."""
+    found = _FRACTION.fullmatch(time)
+    return (time, "", "") if found is None else (found[1], found[2], found[3])
 
 
 def micro_of(fraction: str | None) -> int:

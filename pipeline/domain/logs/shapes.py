@@ -25,9 +25,12 @@ _MOST_ALIKE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
+    """What is known of all contents of one shape."""
+
     pattern: str
     spans: tuple[tuple[int, int], ...]
+    """Where their values stand."""
     literals: tuple[tuple[int, str], ...]
     """Where digits stay, and what stands there."""
 
@@ -36,25 +39,40 @@ class _Known:
 class Shapes:
     """Patterns by the shapes of contents."""
 
-    _known: dict[str, list[_Known]] = field(default_factory=dict)
+    _known: dict[str, list[Known]] = field(default_factory=dict)
     _patterns: dict[str, str] = field(default_factory=dict)
     """By what the masks make of contents: names and paths that vary make ever new shapes, which look the same."""
 
     def read(self, content: str) -> tuple[str, tuple[str, ...]]:
         """Return a content's pattern and its values."""
-        shape = content.translate(_DIGITS)
+        shape = shape_of(content)
         found = self._like(shape, content)
         if found is None:
-            wide = _HEX.sub(_blank, content).translate(_DIGITS)
+            wide = widened(content)
             found = self._like(wide, content) if wide != shape else None
             if found is None:
-                found = _known(content, self._pattern(content))
+                found = self.known(content)
                 self._remember(wide, found)
         return found.pattern, tuple([content[start:end] for start, end in found.spans])
 
+    def known(self, content: str, *, at: int = 0) -> Known:
+        """Return what is known of contents that are shaped as this one; places are counted from where `at` is 0."""
+        pattern = self._pattern(content)
+        spans = spans_in(pattern, content)
+        if spans is None:
+            msg = "a content does not fit the pattern that was made of it"
+            raise AssertionError(msg)
+        literals, end_before = [], 0
+        if _DIGIT.search(pattern) is not None:
+            for literal, (start, end) in zip(pattern.split(VARIABLE), [*spans, (len(content), 0)], strict=True):
+                if any(map(str.isdigit, literal)):
+                    literals.append((at + end_before, content[end_before:start]))
+                end_before = end
+        return Known(pattern, tuple((at + start, at + end) for start, end in spans), tuple(literals))
+
     def _pattern(self, content: str) -> str:
         looks = looks_of(content)
-        shape = looks.translate(_DIGITS)
+        shape = shape_of(looks)
         pattern = self._patterns.get(shape) or self._patterns.get(_EXACT + looks)
         if pattern is None:
             if len(self._patterns) >= _MOST:
@@ -63,13 +81,13 @@ class Shapes:
             self._patterns[_EXACT + looks if _DIGIT.search(pattern) else shape] = pattern
         return pattern
 
-    def _like(self, shape: str, content: str) -> _Known | None:
+    def _like(self, shape: str, content: str) -> Known | None:
         for one in self._known.get(shape, ()):
             if all(content.startswith(text, at) for at, text in one.literals):
                 return one
         return None
 
-    def _remember(self, shape: str, found: _Known) -> None:
+    def _remember(self, shape: str, found: Known) -> None:
         if len(self._known) >= _MOST:
             self._known.clear()
         alike = self._known.setdefault(shape, [])
@@ -77,20 +95,15 @@ class Shapes:
             alike.append(found)
 
 
+def shape_of(text: str) -> str:
+    """Return a text with its digits made equal."""
+    return text.translate(_DIGITS)
+
+
+def widened(text: str) -> str:
+    """Return the same with hexadecimal numbers made equal, too."""
+    return _HEX.sub(_blank, text).translate(_DIGITS)
+
+
 def _blank(number: re.Match[str]) -> str:
     return "\0" * len(number.group())
-
-
-def _known(content: str, pattern: str) -> _Known:
-    spans = spans_in(pattern, content)
-    if spans is None:
-        msg = "a content does not fit the pattern that was made of it"
-        raise AssertionError(msg)
-    if _DIGIT.search(pattern) is None:
-        return _Known(pattern, tuple(spans), ())
-    literals, at = [], 0
-    for literal, (start, end) in zip(pattern.split(VARIABLE), [*spans, (len(content), 0)], strict=True):
-        if any(map(str.isdigit, literal)):
-            literals.append((at, content[at:start]))
-        at = end
-    return _Known(pattern, tuple(spans), tuple(literals))
