@@ -6,12 +6,12 @@ A block of events and how far its file was read are one transaction: whatever di
 import datetime as dt
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.domain.errors import ConfigError
+from pipeline.domain.errors import ConfigError, ServiceError
 from pipeline.domain.logs.batches import Batch
 from pipeline.domain.logs.blocks import Block
 from pipeline.domain.logs.headers import LAYOUTS, detect
@@ -133,7 +133,14 @@ def _parsed(blocks: Iterator[Block], submit: Callable[[Block], "Future[Batch]"])
             waiting.append((block, submit(block)))
         while waiting and (block is None or len(waiting) > _AHEAD):
             first, batch = waiting.popleft()
-            yield first, batch.result()
+            try:
+                done = batch.result()
+            except BrokenExecutor:
+                raise ServiceError(
+                    "a process that parses log lines was killed (is memory short? --processes 1 takes least): load "
+                    "again, it goes on behind what is stored"
+                ) from None
+            yield first, done
         if problem is not None:
             raise problem
         if block is None:

@@ -111,8 +111,7 @@ def watched() -> Iterator[list[int]]:
 
     def look() -> None:
         while not done.wait(0.2):
-            ours = [me, *(one for one in me.children(recursive=True) if "postgres" not in one.name())]
-            seen.append(sum(_held(one) for one in ours))
+            seen.append(sum(_held(one) for one in (me, *me.children(recursive=True))))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -125,7 +124,7 @@ def watched() -> Iterator[list[int]]:
 
 def _held(process: psutil.Process) -> int:
     try:
-        return int(process.memory_info().rss)
+        return 0 if "postgres" in process.name() else int(process.memory_info().rss)
     except psutil.Error:
         return 0
 

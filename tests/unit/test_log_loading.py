@@ -6,6 +6,7 @@ import gzip
 import lzma
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline.adapters.log_files import LogFileReader, found_files
 from pipeline.adapters.memory import FakeClock, MemoryStore
-from pipeline.domain.errors import ConfigError
+from pipeline.domain.errors import ConfigError, ServiceError
 from pipeline.domain.logs.events import content_of, kinds
 from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.domain.logs.moments import moment_of
@@ -280,6 +281,27 @@ def test_several_processes_store_what_one_does(night: Night, monkeypatch: pytest
     assert together == [one.event for one in alone.store.find("app", Wanted(), limit=None)]
     assert len(together) == 3000
     assert night.store.patterns("app") == alone.store.patterns("app")
+
+
+def _dies(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_while_it_parses_is_told_and_loses_nothing(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.wiring.log_loading._WORTH_BYTES", 0)
+    night.write(1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.flow.log_loading.parse", _dies)
+        with pytest.raises(ServiceError, match="load again"):
+            list(
+                load_files(
+                    night.store, "app", [str(night.folder / "app.log")], layout=None, processes=2, show=lambda *_: None
+                )
+            )
+    night.load()
+    assert night.contents() == said(1, 2)
 
 
 def test_kinds_of_a_stored_log_gather_its_patterns(night: Night) -> None:
