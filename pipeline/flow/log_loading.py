@@ -103,8 +103,8 @@ def load_file(
             if file is None:
                 problem = "another process has read it on meanwhile"
                 break
-            count += len(batch.rows)
-            show(len(batch.rows), block.end)
+            count += batch.events
+            show(batch.events, block.end)
     except ConfigError as error:  # damaged in the middle: the blocks before are stored
         problem = str(error)
     until = 0 if file is None else file.place.line

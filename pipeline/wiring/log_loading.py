@@ -16,6 +16,7 @@ from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.domain.logs.nights import Report
 from pipeline.flow.log_loading import Loaded, load_file
+from pipeline.flow.log_parsing import prepare
 from pipeline.flow.log_report import reported
 from pipeline.ports.logs import LogStore, Pattern
 
@@ -89,7 +90,7 @@ def _parsers(processes: int | None, paths: Sequence[Path]) -> Executor:
     processes = processes or granted_cpus()
     if processes == 1 or sum(path.stat().st_size for path in paths) < _WORTH_BYTES:
         return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=prepare)
 
 
 def kinds_of(store: LogStore, log: str) -> list[Kind]:

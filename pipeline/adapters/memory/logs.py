@@ -73,7 +73,7 @@ class LogPart:
             elif into.files[file.id].place != file.place:
                 return None
             into.files[file.id] = replace(file, name=name, place=place)
-            into.events += [(file.id, event) for event in batch.rows]
+            into.events += [(file.id, event) for rows in batch.rows.values() for event in rows]
             for pattern, seen in batch.patterns.items():
                 into.patterns[pattern] = self._counted(into.patterns.get(pattern), pattern, seen)
             return into.files[file.id]

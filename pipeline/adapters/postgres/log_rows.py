@@ -6,7 +6,7 @@ In the text format, for binary COPY asks for each array to be built value by val
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pipeline.domain.logs.events import Event
 from pipeline.domain.logs.headers import LAYOUTS
@@ -20,8 +20,8 @@ _IN_ARRAY = str.maketrans({"\\": "\\\\", '"': '\\"'})
 _NOTHING = "\\N"
 
 
-def rows_of(events: Sequence[Event], layout: str) -> list[bytes]:
-    """Return the line of each event, up to its `following` and the tabulator behind it."""
+def rows_of(events: Sequence[Event], layout: str) -> bytes:
+    """Return a line for each event, up to its `following` and the tabulator behind it."""
     names = LAYOUTS[layout].names
     rows = []
     for event in events:
@@ -29,20 +29,13 @@ def rows_of(events: Sequence[Event], layout: str) -> list[bytes]:
         header: list[str] | list[str | None]
         header = list(said.values()) if tuple(said) == names else [said.get(name) for name in names]
         following = event.following.translate(_IN_TEXT) if event.following else ""
-        rows.append(f"{_moment(event)}\t{_array(header)}\t{_array(event.values)}\t{following}\t")
-    return "\n".join(rows).encode().split(b"\n") if rows else []  # no line feed is left in a row
+        rows.append(f"{_moment(event)}\t{_array(header)}\t{_array(event.values)}\t{following}\t\n")
+    return "".join(rows).encode()
 
 
-def completed(rows: Sequence[bytes], of: Iterable[bytes]) -> bytes:
-    """Return whole lines of COPY; `of` has the end of each, see `end_of`."""
-    parts: list[bytes] = [b""] * (2 * len(rows))
-    parts[0::2], parts[1::2] = rows, of
-    return b"".join(parts)
-
-
-def end_of(pattern_id: int, file_id: int) -> bytes:
-    """Return the last columns of a line."""
-    return b"%d\t%d\n" % (pattern_id, file_id)
+def completed(rows: bytes, pattern_id: int, file_id: int) -> bytes:
+    """Return whole lines of COPY: no other line feed is left in them."""
+    return rows.replace(b"\n", b"%d\t%d\n" % (pattern_id, file_id))
 
 
 def day_of(day: dt.date | None) -> dt.date:

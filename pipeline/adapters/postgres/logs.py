@@ -81,8 +81,7 @@ def add_events(
         ids = _patterns(connection, log, batch.patterns)
         for day in sorted(map(log_rows.day_of, batch.days)):
             _partition(connection, day)
-        ends = [log_rows.end_of(number, kept.id) for number in ids]
-        lines = log_rows.completed(batch.rows, [ends[pattern] for pattern in batch.pattern_of])
+        lines = b"".join([log_rows.completed(rows, ids[pattern], kept.id) for pattern, rows in batch.rows.items()])
         copy_text(connection, tables.log_events, log_rows.COLUMNS, lines)
         return kept
 
@@ -111,10 +110,10 @@ def _kept(
     return None if found is None else _file(found)
 
 
-def _patterns(connection: sa.Connection, log: str, seen: Mapping[str, Seen]) -> list[int]:
-    """Make new patterns, count the events of each, and return their numbers, in their order."""
+def _patterns(connection: sa.Connection, log: str, seen: Mapping[str, Seen]) -> dict[str, int]:
+    """Make new patterns, count the events of each, and return their numbers."""
     if not seen:
-        return []
+        return {}
     table = tables.log_patterns
     digests = {pattern: pattern_digest(pattern) for pattern in seen}
     by_digest = _numbers(connection, log, digests.values())
@@ -139,7 +138,7 @@ def _patterns(connection: sa.Connection, log: str, seen: Mapping[str, Seen]) -> 
     if hours:
         numbers, moments, counts = map(list, zip(*hours, strict=True))
         connection.execute(_COUNT_HOURS, {"ids": numbers, "hours": moments, "counts": counts})
-    return list(ids.values())
+    return ids
 
 
 def _numbers(connection: sa.Connection, log: str, digests: Iterable[bytes]) -> dict[bytes, int]:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -12,8 +12,9 @@ _HOUR_S = 3600
 _HOUR = dt.timedelta(seconds=_HOUR_S)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-RowsOf: TypeAlias = Callable[[Sequence[Event], str], Sequence[Any]]
-"""(events, name of their layout) → each as its store writes it; a module's function, for other processes call it."""
+RowsOf: TypeAlias = Callable[[Sequence[Event], str], Any]
+"""(events of one pattern, name of their layout) → these as their store writes them; other processes call it, so it is a
+module's function."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,33 +30,35 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Events as their store writes them."""
+    """Events by their patterns."""
 
-    rows: Sequence[Any]
+    rows: Mapping[str, Any]
+    """Pattern → its events as their store writes them."""
     patterns: Mapping[str, Seen]
-    pattern_of: Sequence[int]
-    """Of each row: which of the patterns, in their order."""
     days: frozenset[dt.date | None]
     """In UTC; None where there are events without a moment."""
 
+    @property
+    def events(self) -> int:
+        """How many there are."""
+        return sum(one.events for one in self.patterns.values())
 
-def batch_of(events: Sequence[Event], layout: str, rows_of: RowsOf) -> Batch:
+
+def batch_of(events: Iterable[Event], layout: str, rows_of: RowsOf) -> Batch:
     """Return events as a batch."""
-    numbers: dict[str, int] = {}
-    moments: list[list[dt.datetime | None]] = []
-    pattern_of: list[int] = []
+    groups: dict[str, list[Event]] = {}
     for event in events:
-        number = numbers.get(event.pattern)
-        if number is None:
-            number = numbers[event.pattern] = len(moments)
-            moments.append([])
-        pattern_of.append(number)
-        moments[number].append(event.at)
-    patterns = {pattern: _seen(at) for pattern, at in zip(numbers, moments, strict=True)}
+        group = groups.get(event.pattern)
+        if group is None:
+            groups[event.pattern] = [event]
+        else:
+            group.append(event)
+    patterns = {pattern: _seen([event.at for event in group]) for pattern, group in groups.items()}
     days: set[dt.date | None] = {hour.date() for one in patterns.values() for hour in one.hours}
     if any(sum(one.hours.values()) < one.events for one in patterns.values()):
         days.add(None)
-    return Batch(rows=rows_of(events, layout), patterns=patterns, pattern_of=pattern_of, days=frozenset(days))
+    rows = {pattern: rows_of(group, layout) for pattern, group in groups.items()}
+    return Batch(rows=rows, patterns=patterns, days=frozenset(days))
 
 
 def _seen(moments: Sequence[dt.datetime | None]) -> Seen:

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TypeAlias
 
 from pipeline.domain.logs.events import Event
@@ -27,13 +28,15 @@ _Moments: TypeAlias = dict[str, dt.datetime | None]
 class _Told:
     """Where lines of one shape tell when they were written."""
 
-    start: int
-    end: int
-    """Between these stands all that tells it, but for a fraction of a second."""
-    fraction_end: int
-    """0: there is no fraction, or it is among the above."""
+    said: slice
+    """Here stands all that tells it, but for a fraction of a second."""
+    fraction: slice
+    """Empty: there is none, or it is among the above."""
     moments: _Moments
     """By what stands there."""
+
+
+_UNTOLD = _Told(slice(0, 0), slice(0, 0), {"": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,10 @@ class _Shaped:
     """What is known of all lines of one shape: where they say what. Places are in the whole line."""
 
     names: tuple[str, ...]
-    fields: tuple[tuple[int, int], ...]
     content: Known
-    told: _Told | None
+    told: _Told
+    cut: Callable[[str], tuple[str, ...]]
+    """Returns the fields of a line, its values, and what its moment is told by."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,30 +118,27 @@ class Reading:
                 alike.append(line)
         if line is None:
             return None
-        return Event(
-            line=number,
-            header=dict(zip(line.names, [text[start:end] for start, end in line.fields], strict=True)),
-            pattern=line.content.pattern,
-            values=tuple([text[start:end] for start, end in line.content.spans]),
-            following="",
-            at=None if line.told is None else self._at(text, line, line.told),
-        )
+        parts = line.cut(text)
+        header = dict(zip(line.names, parts))  # noqa: B905 — what is behind them is cut off
+        at = self._at(header, line.told, parts[-2], parts[-1])
+        values = parts[len(line.names) : -2]
+        return Event(line=number, header=header, pattern=line.content.pattern, values=values, following="", at=at)
 
     def _shaped(self, text: str) -> _Shaped | None:
         if not self.layout.fits(text):
             return None
         line = self.layout.read(text)
-        return _Shaped(
-            names=tuple(line.fields),
-            fields=tuple((one.start, one.end) for one in line.fields.values()),
-            content=self.shapes.known(text[line.content_at :].rstrip(), at=line.content_at),
-            told=self._told(text, line),
-        )
+        content = self.shapes.known(text[line.content_at :].rstrip(), at=line.content_at)
+        told = self._told(text, line)
+        fields = [slice(one.start, one.end) for one in line.fields.values()]
+        values = [slice(start, end) for start, end in content.spans]
+        cut: Callable[[str], tuple[str, ...]] = itemgetter(*(*fields, *values, told.said, told.fraction))
+        return _Shaped(names=tuple(line.fields), content=content, told=told, cut=cut)
 
-    def _told(self, text: str, line: Line) -> _Told | None:
+    def _told(self, text: str, line: Line) -> _Told:
         telling = {name: line.fields[name] for name in _TELLING if name in line.fields}
         if not telling:
-            return None
+            return _UNTOLD
         start, end = min(one.start for one in telling.values()), max(one.end for one in telling.values())
         fraction_end, time = 0, telling.get("time")
         if time is not None and time.end == end and "timestamp" not in telling:
@@ -146,25 +147,25 @@ class Reading:
                 end = time.start + len(second)
                 fraction_end = end + 1 + len(fraction)
         where = (fraction_end > 0, *((name, one.start - start, one.end - start) for name, one in telling.items()))
-        return _Told(start, end, fraction_end, self._moments.setdefault(where, {}))
+        fraction_at = slice(end + 1, fraction_end) if fraction_end else slice(0, 0)
+        return _Told(slice(start, end), fraction_at, self._moments.setdefault(where, {}))
 
-    def _at(self, text: str, line: _Shaped, told: _Told) -> dt.datetime | None:
-        said = text[told.start : told.end]
-        if said not in told.moments:
-            if len(told.moments) >= _MOST:
-                told.moments.clear()
-            fields = {name: text[start:end] for name, (start, end) in zip(line.names, line.fields, strict=True)}
-            if told.fraction_end:
-                second, _, zone = without_fraction(fields["time"])
+    def _at(self, header: Mapping[str, str], told: _Told, said: str, fraction: str) -> dt.datetime | None:
+        moments = told.moments
+        if said not in moments:
+            if len(moments) >= _MOST:
+                moments.clear()
+            fields = dict(header)
+            if fraction:
+                second, _, zone = without_fraction(header["time"])
                 fields["time"] = second + zone
-            told.moments[said] = moment_of(fields, latest=self.latest)
-        at = told.moments[said]
-        if not told.fraction_end:
+            moments[said] = moment_of(fields, latest=self.latest)
+        at = moments[said]
+        if not fraction:
             return at
         if at is None:
-            fields = {name: text[start:end] for name, (start, end) in zip(line.names, line.fields, strict=True)}
-            return moment_of(fields, latest=self.latest)
-        return at.replace(microsecond=micro_of(text[told.end + 1 : told.fraction_end]))
+            return moment_of(header, latest=self.latest)
+        return at.replace(microsecond=micro_of(fraction))
 
     def moment(self, fields: Mapping[str, str]) -> dt.datetime | None:
         """Return when a line was written, as `moment_of` tells it."""
@@ -186,7 +187,7 @@ class Reading:
         return moments[key]
 
 
-_NONE_OF_THEM = _Shaped((), (), Known("", (), ()), None)
+_NONE_OF_THEM = _Shaped((), Known("", (), ()), _UNTOLD, tuple)
 
 
 def _like(alike: Sequence[_Shaped | None], text: str) -> _Shaped | None:
