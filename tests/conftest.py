@@ -8,9 +8,14 @@ from typing import TypeAlias
 
 import platformdirs
 import pytest
+from hypothesis import settings
 
 from pipeline.adapters.models import ModelStore
 from tests.integration.openai_server import OpenAIServer, serving
+
+# A slow machine is no failure: how long things take is for benchmarks.
+settings.register_profile("headrace", deadline=None)
+settings.load_profile("headrace")
 
 ModelPath: TypeAlias = Callable[[str], Path]
 

@@ -1,7 +1,8 @@
 """Sample jobs, tickets and logs that we wrote ourselves, shipped as package data.
 
 `tickets.csv` with `tickets.toml` is what `headrace demo` runs; `tickets.gold.jsonl` holds the right answers to its
-valid rows, so that accuracy can be shown. `app.log` with `logs.toml` shows the same for plain lines.
+valid rows, so that accuracy can be shown. `app.log` with `logs.toml` shows the same for plain lines; `night.toml` with
+`kinds.toml` loads it as a log and asks about its kinds.
 """
 
 from importlib import resources

@@ -50,6 +50,7 @@ def scores(true: Sequence[str], found: Sequence[str]) -> dict[str, float]:
         "PA": float(np.mean([one == other for one, other in zip(right, ours, strict=True)])),
         "FGA": 2 * len(grouped) / (len(truth) + len(groups)),
         "FTA": 2 * len(named) / (len(truth) + len(groups)),
+        "kinds per true one": len(groups) / len(truth),
     }
 
 

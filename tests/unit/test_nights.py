@@ -15,6 +15,7 @@ from pipeline.domain.errors import JobError
 from pipeline.domain.job import Job
 from pipeline.domain.logs.nights import Asked, LogJob, Night, Report, Told, night_of
 from pipeline.domain.runs import ResultLine, RunProgress, RunState, StepResult
+from pipeline.samples import path as sample
 from pipeline.settings import Settings
 from pipeline.wiring.nights import begin, finish, keep_answers, log_job, to_ask
 
@@ -205,3 +206,10 @@ def test_what_is_wrong_in_a_log_job_file_is_told(tmp_path: Path, more: str, said
     path.write_text(f'log = "web"\nfiles = ["a"]\n{more}\n', encoding="utf-8")
     with pytest.raises(JobError, match=said):
         log_job(path)
+
+
+def test_the_sample_night_is_valid_and_asks_a_valid_job() -> None:
+    job = log_job(sample("night.toml"))
+    assert [Path(one).name for one in job.files] == ["app.log*"]
+    assert job.ask is not None
+    assert [step.name for step in load_job(Path(job.ask)).steps] == ["severity", "subsystem"]
