@@ -12,6 +12,7 @@ from pipeline.adapters.postgres import (
     ingest,
     labels,
     log_rows,
+    log_search,
     logs,
     nights,
     orders,
@@ -231,11 +232,11 @@ class PostgresStore:
 
     def find(self, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
         """See LogStore."""
-        return logs.find(self._database, log, wanted, limit=limit)
+        return log_search.find(self._database, log, wanted, limit=limit)
 
     def latest(self, log: str, wanted: Wanted, *, limit: int) -> Sequence[StoredEvent]:
         """See LogStore."""
-        return logs.latest(self._database, log, wanted, limit=limit)
+        return log_search.latest(self._database, log, wanted, limit=limit)
 
     def draw(
         self, run_id: int, window: Window, drawing: Drawing, item_nos: Sequence[int]

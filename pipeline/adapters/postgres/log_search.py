@@ -1,0 +1,122 @@
+"""Events of logs found again: ports.logs.LogStore, reading."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipeline.adapters.postgres import tables
+from pipeline.adapters.postgres.database import Database
+from pipeline.domain.logs.events import Event, pattern_digest
+from pipeline.domain.logs.headers import LAYOUTS
+from pipeline.ports.logs import StoredEvent, Wanted
+
+_LOOKED_BACK_DAYS = (1, 31)
+_PAGE = 5000
+_WITH_PORT = sa.text(
+    "EXISTS (SELECT FROM unnest(log_events.said || log_events.header) AS one"
+    r" WHERE starts_with(one, :value || ':') AND substr(one, length(:value) + 2) ~ '^\d+$')"
+)
+_IN_PLACE = sa.text("""
+(log_patterns.digest = ANY(CAST(:free AS bytea[])) OR EXISTS (
+ SELECT FROM unnest(CAST(:digests AS bytea[]), CAST(:numbers AS integer[])) AS place (digest, number)
+  WHERE place.digest = log_patterns.digest
+    AND (log_events.said[place.number] = :text OR starts_with(log_events.said[place.number], :text || ':')
+         OR right(log_events.said[place.number], length(:text) + 1) = ':' || :text)))
+""")
+
+
+def find(database: Database, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
+    """Yield events by their moments, those without one at the end."""
+    query = _events(log, wanted).order_by(*_order()).limit(limit)
+    with database.begin() as connection:
+        for row in connection.execution_options(yield_per=_PAGE).execute(query):
+            yield _stored(row)
+
+
+def latest(database: Database, log: str, wanted: Wanted, *, limit: int) -> Sequence[StoredEvent]:
+    """Return the events with the latest moments, by their moments."""
+    pattern = tables.log_patterns
+    with database.begin() as connection:
+        last = connection.scalar(sa.select(sa.func.max(pattern.c.last_at)).where(pattern.c.log == log))
+        if last is None:
+            return []
+        last = last if wanted.until is None else min(last, wanted.until)
+        for days in (*_LOOKED_BACK_DAYS, None):  # a partition a day: most need only the last
+            looked_back = None if days is None else last - dt.timedelta(days=days)
+            since = max((one for one in (wanted.since, looked_back) if one is not None), default=None)
+            newest = [one.desc() for one in _order()]
+            query = _events(log, replace(wanted, since=since)).where(tables.log_events.c.at.is_not(None))
+            rows = connection.execute(query.order_by(*newest).limit(limit)).all()
+            if len(rows) >= limit or since == wanted.since:
+                break
+    return [_stored(row) for row in reversed(rows)]
+
+
+def _events(log: str, wanted: Wanted) -> "sa.Select[Any]":
+    event, pattern, file = tables.log_events, tables.log_patterns, tables.log_files
+    return (
+        sa.select(event, pattern.c.pattern, file.c.name, file.c.layout)
+        .join(pattern, pattern.c.id == event.c.pattern_id)
+        .join(file, file.c.id == event.c.file_id)
+        .where(pattern.c.log == log, file.c.log == log, *_conditions(wanted))
+    )
+
+
+def _order() -> "tuple[sa.Column[Any], ...]":
+    """Return what events are ordered by; those without a moment come last."""
+    event, file = tables.log_events, tables.log_files
+    return event.c.at, file.c.name, event.c.file_id, event.c.line
+
+
+def _stored(row: "sa.Row[Any]") -> StoredEvent:
+    names = LAYOUTS[row.layout].names if row.layout in LAYOUTS else ()
+    return StoredEvent(
+        file=row.name,
+        event=Event(
+            line=row.line,
+            header={name: text for name, text in zip(names, row.header, strict=False) if text is not None},
+            pattern=row.pattern,
+            values=tuple(row.said),
+            following=row.following,
+            at=row.at,
+        ),
+    )
+
+
+def _conditions(wanted: Wanted) -> Iterator[sa.ColumnElement[bool] | sa.TextClause]:
+    event, file = tables.log_events, tables.log_files
+    if wanted.patterns is not None:
+        yield _is_one_of(wanted.patterns)
+    if wanted.since is not None:
+        yield sa.and_(event.c.at >= wanted.since, event.c.day >= wanted.since.astimezone(dt.UTC).date())
+    if wanted.until is not None:
+        yield sa.and_(event.c.at < wanted.until, event.c.day <= wanted.until.astimezone(dt.UTC).date())
+    if wanted.value is not None:
+        value = sa.literal(wanted.value, sa.Text)
+        yield sa.or_(
+            value == sa.any_(event.c.said), value == sa.any_(event.c.header), _WITH_PORT.bindparams(value=wanted.value)
+        )
+    if wanted.places is not None:
+        at_places = [(pattern_digest(one), place + 1) for one, at in wanted.places.items() for place in at]
+        yield _is_one_of(wanted.places)
+        free = [pattern_digest(one) for one, at in wanted.places.items() if not at]
+        yield _IN_PLACE.bindparams(
+            digests=[digest for digest, _ in at_places],
+            numbers=[number for _, number in at_places],
+            text=wanted.said,
+            free=free,
+        )
+    for name, text in wanted.fields.items():
+        places = {layout.name: layout.names.index(name) + 1 for layout in LAYOUTS.values() if name in layout.names}
+        yield sa.or_(
+            sa.false(), *(sa.and_(file.c.layout == one, event.c.header[at] == text) for one, at in places.items())
+        )
+
+
+def _is_one_of(patterns: Iterable[str]) -> sa.ColumnElement[bool]:
+    # One array, and not a parameter each: a kind may have more patterns than a statement may have parameters.
+    digests = sa.literal([pattern_digest(one) for one in patterns], sa.ARRAY(sa.LargeBinary))
+    return tables.log_patterns.c.digest == sa.any_(digests)
