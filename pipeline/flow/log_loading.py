@@ -14,7 +14,7 @@ from typing import Protocol
 from pipeline.domain.errors import ConfigError, ServiceError
 from pipeline.domain.logs.batches import Batch
 from pipeline.domain.logs.blocks import Block
-from pipeline.domain.logs.headers import LAYOUTS, detect
+from pipeline.domain.logs.detection import detect, layout_named
 from pipeline.domain.logs.layouts import Layout
 from pipeline.flow.log_parsing import parse
 from pipeline.ports.logs import LogFile, LogStore, Place
@@ -112,9 +112,8 @@ def load_file(
 
 
 def _layout(reader: Reader, file: LogFile | None, wanted: Layout | None) -> Layout:
-    if file is not None and file.layout in LAYOUTS:
-        return LAYOUTS[file.layout]
-    return wanted or detect(reader.first_lines(_LOOKED_AT))
+    known = None if file is None else layout_named(file.layout)
+    return known or wanted or detect(reader.first_lines(_LOOKED_AT))
 
 
 def _parsed(blocks: Iterator[Block], submit: Callable[[Block], "Future[Batch]"]) -> Iterator[tuple[Block, Batch]]:

@@ -6,7 +6,8 @@ import gc
 
 from pipeline.domain.logs.batches import Batch, RowsOf, batch_of
 from pipeline.domain.logs.blocks import Block
-from pipeline.domain.logs.headers import LAYOUTS
+from pipeline.domain.logs.detection import layout_named
+from pipeline.domain.logs.headers import LAYOUTS, PLAIN
 from pipeline.domain.logs.reading import Reading
 from pipeline.domain.logs.shapes import Shapes
 
@@ -29,7 +30,7 @@ def parse(block: Block, layout: str, latest: dt.datetime, rows_of: RowsOf) -> Ba
 
 @functools.lru_cache(maxsize=8)
 def _reading(layout: str, latest: dt.datetime) -> Reading:
-    return Reading(layout=LAYOUTS[layout], latest=latest, shapes=_shapes())
+    return Reading(layout=layout_named(layout) or LAYOUTS[PLAIN], latest=latest, shapes=_shapes())
 
 
 @functools.cache

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.domain.items import Item, RejectedRow
+from pipeline.domain.logs.detection import detect
 from pipeline.domain.logs.events import kinds
-from pipeline.domain.logs.headers import detect
 from pipeline.domain.logs.layouts import Layout, Line
 from pipeline.domain.logs.masks import Value
 from pipeline.domain.logs.shapes import Shapes

@@ -95,6 +95,16 @@ def test_a_file_is_found_by_its_first_line_and_goes_on_from_its_place(rig: Rig) 
     assert list(rig.store.files("web", b"h" * 16)) == [second]
 
 
+def test_fields_of_a_file_with_several_layouts_are_found_as_they_were(rig: Rig) -> None:
+    layout = "syslog+log4j"
+    stored = Event(line=1, header={"level": "WARN", "component": "a.B"}, pattern="x", values=(), following="", at=NOON)
+    batch = batch_of([stored], layout, rig.store.rows_of)
+    rig.store.add_events("web", None, name="app.log", layout=layout, place=place(100), batch=batch)
+    (one,) = rig.store.find("web", Wanted(fields={"level": "WARN"}), limit=9)
+    assert one.event == stored
+    assert found(rig, Wanted(fields={"level": "INFO"})) == []
+
+
 def test_who_comes_from_an_old_place_stores_nothing(rig: Rig) -> None:
     first = add(rig, event(1, "bob"), offset=100)
     add(rig, event(2, "eve"), file=first, offset=200)

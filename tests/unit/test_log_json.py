@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from pipeline.domain.items import Item
 from pipeline.domain.logs.blocks import text_of
+from pipeline.domain.logs.detection import detect
 from pipeline.domain.logs.events import Event
-from pipeline.domain.logs.headers import LAYOUTS, detect
+from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.domain.logs.reading import Reading
 from pipeline.flow.logs import Survey
 

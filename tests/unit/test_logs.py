@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.items import Item, RejectedRow, RejectReason
-from pipeline.domain.logs.headers import LAYOUTS, PLAIN, detect
+from pipeline.domain.logs.detection import detect, layout_named
+from pipeline.domain.logs.headers import LAYOUTS, PLAIN
 from pipeline.domain.logs.masks import VARIABLE, masked, values_in
 from pipeline.domain.logs.merging import merged
 from pipeline.domain.logs.shapes import Shapes
@@ -254,3 +255,21 @@ def test_each_file_has_a_layout_of_its_own() -> None:
 
 def test_masks_leave_no_variable_that_is_none() -> None:
     assert VARIABLE not in masked("plain words only")
+
+
+def test_a_file_of_several_services_has_several_layouts_and_each_line_its_own() -> None:
+    lines = [
+        "Nov 30 10:00:00 a app[1]: one",
+        "2026-11-30 10:00:01,000 INFO a.B: two",
+        'time=2026-11-30T10:00:02Z level=warn msg="three"',
+    ] * 30
+    layout = detect([*lines, "no header"])
+    assert layout.name == "syslog+log4j+logfmt"
+    assert layout_named(layout.name) is not None
+    found = [layout.header(line) for line in lines[:3]]
+    assert [one and one.content for one in found] == ["one", "two", 'msg="three"']
+    assert [one and one.fields.get("level") for one in found] == [None, "INFO", "warn"]
+    assert layout.header("no header") is None
+    assert set(found[0].fields if found[0] else ()) <= set(layout.names)
+    assert detect(["no header", "none here"]).name == PLAIN
+    assert layout_named("syslog+unheard-of") is None

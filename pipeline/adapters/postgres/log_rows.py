@@ -8,8 +8,8 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 
+from pipeline.domain.logs.detection import layout_named
 from pipeline.domain.logs.events import Event
-from pipeline.domain.logs.headers import LAYOUTS
 
 COLUMNS = ("day", "line", "at", "header", "said", "following", "pattern_id", "file_id")
 UNDATED = dt.date(1970, 1, 1)
@@ -22,7 +22,8 @@ _NOTHING = "\\N"
 
 def rows_of(events: Sequence[Event], layout: str) -> bytes:
     """Return a line for each event, up to its `following` and the tabulator behind it."""
-    names = LAYOUTS[layout].names
+    known = layout_named(layout)
+    names = () if known is None else known.names
     rows = []
     for event in events:
         said = event.header

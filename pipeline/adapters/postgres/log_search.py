@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from pipeline.adapters.postgres import tables
 from pipeline.adapters.postgres.database import Database
+from pipeline.domain.logs.detection import layout_named
 from pipeline.domain.logs.events import Event, pattern_digest
-from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.ports.logs import StoredEvent, Wanted
 
 _LOOKED_BACK_DAYS = (1, 31)
@@ -30,8 +30,8 @@ _IN_PLACE = sa.text("""
 
 def find(database: Database, log: str, wanted: Wanted, *, limit: int | None) -> Iterator[StoredEvent]:
     """Yield events by their moments, those without one at the end."""
-    query = _events(log, wanted).order_by(*_order()).limit(limit)
     with database.begin() as connection:
+        query = _events(log, wanted, _layouts(connection, log)).order_by(*_order()).limit(limit)
         for row in connection.execution_options(yield_per=_PAGE).execute(query):
             yield _stored(row)
 
@@ -43,25 +43,31 @@ def latest(database: Database, log: str, wanted: Wanted, *, limit: int) -> Seque
         last = connection.scalar(sa.select(sa.func.max(pattern.c.last_at)).where(pattern.c.log == log))
         if last is None:
             return []
+        layouts = _layouts(connection, log)
         last = last if wanted.until is None else min(last, wanted.until)
         for days in (*_LOOKED_BACK_DAYS, None):  # a partition a day: most need only the last
             looked_back = None if days is None else last - dt.timedelta(days=days)
             since = max((one for one in (wanted.since, looked_back) if one is not None), default=None)
             newest = [one.desc() for one in _order()]
-            query = _events(log, replace(wanted, since=since)).where(tables.log_events.c.at.is_not(None))
+            query = _events(log, replace(wanted, since=since), layouts).where(tables.log_events.c.at.is_not(None))
             rows = connection.execute(query.order_by(*newest).limit(limit)).all()
             if len(rows) >= limit or since == wanted.since:
                 break
     return [_stored(row) for row in reversed(rows)]
 
 
-def _events(log: str, wanted: Wanted) -> "sa.Select[Any]":
+def _layouts(connection: sa.Connection, log: str) -> Sequence[str]:
+    layout = tables.log_files.c.layout
+    return connection.scalars(sa.select(layout).where(tables.log_files.c.log == log).distinct()).all()
+
+
+def _events(log: str, wanted: Wanted, layouts: Sequence[str]) -> "sa.Select[Any]":
     event, pattern, file = tables.log_events, tables.log_patterns, tables.log_files
     return (
         sa.select(event, pattern.c.pattern, file.c.name, file.c.layout)
         .join(pattern, pattern.c.id == event.c.pattern_id)
         .join(file, file.c.id == event.c.file_id)
-        .where(pattern.c.log == log, file.c.log == log, *_conditions(wanted))
+        .where(pattern.c.log == log, file.c.log == log, *_conditions(wanted, layouts))
     )
 
 
@@ -72,7 +78,8 @@ def _order() -> "tuple[sa.Column[Any], ...]":
 
 
 def _stored(row: "sa.Row[Any]") -> StoredEvent:
-    names = LAYOUTS[row.layout].names if row.layout in LAYOUTS else ()
+    layout = layout_named(row.layout)
+    names = () if layout is None else layout.names
     return StoredEvent(
         file=row.name,
         event=Event(
@@ -86,7 +93,7 @@ def _stored(row: "sa.Row[Any]") -> StoredEvent:
     )
 
 
-def _conditions(wanted: Wanted) -> Iterator[sa.ColumnElement[bool] | sa.TextClause]:
+def _conditions(wanted: Wanted, layouts: Sequence[str]) -> Iterator[sa.ColumnElement[bool] | sa.TextClause]:
     event, file = tables.log_events, tables.log_files
     if wanted.patterns is not None:
         yield _is_one_of(wanted.patterns)
@@ -109,8 +116,9 @@ def _conditions(wanted: Wanted) -> Iterator[sa.ColumnElement[bool] | sa.TextClau
             text=wanted.said,
             free=free,
         )
+    known = [layout for layout in map(layout_named, layouts) if layout is not None]
     for name, text in wanted.fields.items():
-        places = {layout.name: layout.names.index(name) + 1 for layout in LAYOUTS.values() if name in layout.names}
+        places = {layout.name: layout.names.index(name) + 1 for layout in known if name in layout.names}
         yield sa.or_(
             sa.false(), *(sa.and_(file.c.layout == one, event.c.header[at] == text) for one, at in places.items())
         )

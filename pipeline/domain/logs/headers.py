@@ -1,7 +1,7 @@
 """Headers of log lines: layouts known by name, detected from some lines of a file, and what they say of a line."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from pipeline.domain.logs import json_lines
@@ -97,6 +97,13 @@ _LAYOUTS: tuple[tuple[str, str], ...] = (
         r"(?P<logid>\d+) (?P<node>\S+) (?P<component>\S+) (?P<state>\S+) (?P<time>\d{9,10}) (?P<flag>\d+) ",
     ),
     (
+        "logfmt",
+        (
+            rf"(?:time|ts|t|timestamp)=\"?(?P<time>{_ISO_DAY}[T ]{_CLOCK}(?:Z|[+-]\d{{2}}:?\d{{2}})?)\"?"
+            r"(?: (?:level|lvl|severity)=\"?(?P<level>\w+)\"?)? "
+        ),
+    ),
+    (
         "iso",
         (
             rf"\[?(?P<time>{_ISO_DAY}[T ]{_CLOCK}(?:Z|[+-]\d{{2}}:?\d{{2}})?)\]?:?"
@@ -106,12 +113,12 @@ _LAYOUTS: tuple[tuple[str, str], ...] = (
 )
 PLAIN: Final = "plain"
 """The name of no layout: the whole line is content."""
-_ENOUGH = 0.6
-"""A file has a layout that fits so large a share of the lines looked at."""
 
 
 class PatternLayout(Layout):
     """A layout that is a regular expression."""
+
+    told_by_shape = True
 
     def __init__(self, name: str, pattern: str) -> None:
         """Compile a pattern whose groups are named as the fields are."""
@@ -152,12 +159,3 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
     json_lines.NAME: json_lines.JsonLayout(),
     **{name: PatternLayout(name, pattern) for name, pattern in (*_LAYOUTS, (PLAIN, ""))},
 }
-
-
-def detect(lines: Iterable[str]) -> Layout:
-    """Return the first layout that fits most of some lines, and if none does, plain."""
-    looked_at = [line for line in lines if line.strip()]
-    for layout in LAYOUTS.values():
-        if looked_at and sum(map(layout.fits, looked_at)) >= _ENOUGH * len(looked_at):
-            return layout
-    return LAYOUTS[PLAIN]

@@ -33,6 +33,8 @@ class Layout(abc.ABC):
     """How the headers of a file are laid out."""
 
     name: str
+    told_by_shape = False
+    """Whether it takes lines alike that differ in digits only."""
 
     @property
     @abc.abstractmethod

@@ -7,7 +7,6 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from pipeline.domain.logs.events import Event
-from pipeline.domain.logs.headers import PatternLayout
 from pipeline.domain.logs.layouts import Layout, Line
 from pipeline.domain.logs.moments import micro_of, moment_of, without_fraction
 from pipeline.domain.logs.shapes import Known, Shapes, shape_of, widened
@@ -70,7 +69,7 @@ class Reading:
         `shapes` are the lines with their digits made equal, where they are at hand.
         """
         read: Callable[[str, str, int], Event | None]
-        read = self._recalled if isinstance(self.layout, PatternLayout) else self._parsed
+        read = self._recalled if self.layout.told_by_shape else self._parsed
         current: Event | None = None
         following: list[str] = []
         number = first_line - 1
