@@ -41,6 +41,10 @@ def said(content: str, template: str | None = None) -> list[tuple[str, str, str]
         ("node 7 and node 8", [("node", "id", "7"), ("node_2", "id", "8")]),
         ("failed 3 times", [("count", "count", "3")]),
         ("appAttemptId { id: 20 }", [("id", "id", "20")]),
+        ('"GET /a/7 HTTP/1.1" 200 5120 "-" "Mozilla/5.0 (X11; Linux)"', [
+            ("request", "request", "/a/7 HTTP/1.1"), ("status", "status", "200"), ("size", "size", "5120"),
+            ("agent", "agent", "Mozilla/5.0 (X11; Linux)"),
+        ]),
         ("nothing varies", []),
     ],
 )  # fmt: skip

@@ -23,6 +23,7 @@ _MASKS: tuple[tuple[str, str, str], ...] = (
     # kind, how it begins, pattern
     ("request", "*", r'(?<="(?:GET|PUT) )[^"]+|(?<="(?:POST|HEAD) )[^"]+|(?<="PATCH )[^"]+|(?<="DELETE )[^"]+'),
     ("text", "*", r'(?<==")[^"]+(?=")'),
+    ("agent", "a", r'(?<=")[A-Za-z][\w.-]*/\d[^"]*(?=")'),
     ("duration", "<", rf"<\d+ (?:{_UNITS})\b"),
     ("url", "a", r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>\])},;]+"),
     ("id", "a0", r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"),

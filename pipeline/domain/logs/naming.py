@@ -54,6 +54,8 @@ _SURE: Final = frozenset({"ip", "url", "mac", "id", "timestamp", "time", "path",
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 _GLUED = re.compile(r"[A-Za-z]\w*[_@#.-]$")
+_AGENT = re.compile(r"[A-Za-z][\w.-]*/\d[\d.]*(?: .*)?")
+_REQUEST = re.compile(r'"(?:GET|POST|PUT|HEAD|PATCH|DELETE|OPTIONS) $')
 _KEY = re.compile(r"([A-Za-z_][\w.-]*)\s*(?:=|:)\s*[\"'(\[{<]*/?$")
 _UNIT = re.compile(r"\s?([A-Za-z]+|%)")
 _EXCEPTION = re.compile(r"(?:[\w$]+\.)*[A-Z]\w*(?:Exception|Error|Fault)")
@@ -140,7 +142,15 @@ def _parts(slot: "_Slot", text: str) -> Iterator[tuple[str, str, str]]:
 @functools.lru_cache(maxsize=50_000)
 def _slots(pattern: str) -> tuple[_Slot, ...]:
     literals = pattern.split(VARIABLE)
-    return tuple(_slot(before, behind) for before, behind in itertools.pairwise(literals))
+    slots = [_slot(before, behind) for before, behind in itertools.pairwise(literals)]
+    for number, (before, behind) in enumerate(itertools.pairwise(literals)):
+        if _REQUEST.search(before):  # as access logs have it: what was asked, then status and size
+            slots[number] = _Slot("request", "request")
+            if behind.startswith('" ') and number + 1 < len(slots):
+                slots[number + 1] = _Slot("status", "status")
+                if literals[number + 2] == " " and number + 2 < len(slots):
+                    slots[number + 2] = _Slot("size", "size")
+    return tuple(slots)
 
 
 def _slot(before: str, behind: str) -> _Slot:
@@ -175,6 +185,8 @@ def _type(slot: _Slot, text: str) -> str:
         return _NO_NUMBERS[slot.type]
     if looks == "number" and slot.type == "timestamp" and "." in text:
         return "duration"
+    if looks == "text" and _AGENT.fullmatch(text):
+        return "agent"
     return slot.type or looks
 
 
