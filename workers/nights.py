@@ -22,7 +22,7 @@ from pipeline.wiring.nights import Schedule, log_job
 
 QUEUE = "nights"
 TASK = "headrace.night"
-_EXPIRES_S = 3600
+_EXPIRES_S = 12 * 3600
 """A message that waited so long behind other nights is not needed: the next one does that night, too."""
 
 

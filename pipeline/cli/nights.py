@@ -52,10 +52,18 @@ def night(job_file: Path, *, as_json: bool) -> None:
         if not begun.due:
             _show_last(store, job, as_json=as_json)
             return
-    asked = Asked() if asking is None else _ask(job.log, asking, settings)
+    asked, failed = Asked(), None
+    if asking is not None:
+        try:
+            asked = _ask(job.log, asking, settings)
+        except (RunFailed, ConfigError) as error:  # a report is not to wait for a model; the next night asks again
+            failed = error
+            begun = begun.with_problem(f"new kinds could not be asked about: {error}")
     with opened_store() as store:
         done = finish(store, begun, asking=asking, asked=asked)
     _show(done, as_json=as_json)
+    if failed is not None:
+        raise failed
     if begun.problems:
         raise ConfigError("some files could not be read to their end: " + "; ".join(begun.problems))
 

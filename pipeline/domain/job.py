@@ -154,6 +154,14 @@ class Job(BaseModel):
         canonical = json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    @property
+    def questions_digest(self) -> str:
+        """SHA-256 over what is asked: the same where only tiers, thresholds or targets differ."""
+        asked = self.model_dump(mode="json", include={"text", "steps"})
+        for step in asked["steps"]:
+            step.pop("ladder", None)
+        return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
+
     def ladder(self, step_no: int) -> tuple[int, ...]:
         """Return the tier numbers that may answer step `step_no`, cheapest first."""
         step = self.steps[step_no]

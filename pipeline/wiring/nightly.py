@@ -44,7 +44,7 @@ class Nightly:
 
     def __enter__(self) -> Self:
         """Start the servers if nobody keeps them, the worker and the beat."""
-        found = self._cleanup.enter_context(servers(self._settings, Role.RUN, migrated=True))
+        found = self._cleanup.enter_context(servers(self._settings, Role.UP, migrated=True, joining=True))
         self._servers = found
         home = found.home
         self._supervisor = Supervisor(run_folder=home.run_folder, log_folder=home.log_folder)

@@ -4,6 +4,7 @@ Whatever dies, the same night goes on: events are loaded once, kinds that are to
 stays until their answers are kept, so that the same run takes it up, and a night that is done is not done again.
 """
 
+import dataclasses
 import datetime as dt
 import itertools
 import json
@@ -46,6 +47,10 @@ class Begun:
     files: int = 0
     loaded: int = 0
     problems: tuple[str, ...] = ()
+
+    def with_problem(self, problem: str) -> "Begun":
+        """Return the same with one problem more."""
+        return dataclasses.replace(self, problems=(*self.problems, problem))
 
 
 def log_job(path: Path) -> LogJob:
@@ -90,10 +95,10 @@ def to_ask(store: LogStore, log: str, asking: Job, settings: Settings) -> Path |
     A file that an interrupted night has left goes first, as it is.
     """
     folder = open_home(settings.home).folder(FOLDER)
-    path = folder / f"{log}-{asking.digest[:12]}.jsonl"
+    path = folder / f"{log}-{asking.questions_digest[:12]}.jsonl"
     if path.exists():
         return path
-    answered = store.kind_answers(log, asking.digest)
+    answered = store.kind_answers(log, asking.questions_digest)
     new = [kind for kind in stored_kinds(store, log) if not any(one in answered for one in kind.patterns)]
     if not new:
         return None
@@ -130,7 +135,7 @@ def keep_answers(
         for one in results
         for pattern in rows[one.line - 1]["patterns"]
     }
-    store.add_kind_answers(log, asking.digest, answers)
+    store.add_kind_answers(log, asking.questions_digest, answers)
     path.unlink()
     return Asked(
         kinds=len(rows),
@@ -153,7 +158,7 @@ def finish(store: LogStore, begun: Begun, *, asking: Job | None, asked: Asked) -
     job, nights = begun.job, []
     patterns = [one.pattern for one in store.patterns(job.log)]
     template_of = kinds(patterns)
-    answers = {} if asking is None else store.kind_answers(job.log, asking.digest)
+    answers = {} if asking is None else store.kind_answers(job.log, asking.questions_digest)
     told: dict[str, Mapping[str, str]] = {template_of[one]: said for one, said in answers.items()}
     for number, due in enumerate(begun.due, 1):
         last = number == len(begun.due)

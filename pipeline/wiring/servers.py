@@ -46,9 +46,10 @@ class Servers:
 
 
 @contextlib.contextmanager
-def servers(settings: Settings, role: Role, *, migrated: bool = False) -> Iterator[Servers]:
+def servers(settings: Settings, role: Role, *, migrated: bool = False, joining: bool = False) -> Iterator[Servers]:
     """Find or start the servers; those that this process starts end with the context.
 
+    `joining`: those of an `up` are used, where one is running, even by who would keep some for everybody otherwise.
     Embedded tables are always brought up to date; those of the user's own Postgres only with `migrated`, by commands
     that say so.
 
@@ -56,7 +57,7 @@ def servers(settings: Settings, role: Role, *, migrated: bool = False) -> Iterat
     """
     home = open_home(settings.home)
     with contextlib.ExitStack() as cleanup:
-        found = _find(settings, home, role, cleanup)
+        found = (_joined(home, Role.RUN) if joining else None) or _find(settings, home, role, cleanup)
         if migrated or found.services is not None:
             migrate(found.database_url)
         yield found

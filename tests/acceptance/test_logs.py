@@ -18,7 +18,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from pipeline.adapters.system_clock import SystemClock
-from tests.acceptance.conftest import Shell
+from tests.acceptance.conftest import Shell, lines_of
 
 LINES = [f"Jun 14 15:16:{n:02} combo app[{n}]: request {n} of 10.0.0.{n} took {n}ms" for n in range(40)]
 
@@ -187,6 +187,19 @@ def test_a_night_loads_asks_about_each_new_kind_once_and_reports(shell: Shell) -
     assert [one.rsplit(".")[-1] for one in pages] == ["html", "json"]
 
 
+def test_a_night_reports_even_where_no_model_answers_and_the_next_asks_again(shell: Shell) -> None:
+    shell.file("app.log", "\n".join(LINES) + "\n")
+    file = _night(shell)
+    kinds = (shell.folder / "job.toml").read_text(encoding="utf-8")
+    (shell.folder / "job.toml").write_text(kinds.replace('engine = "instant"', 'engine = "llama"'), encoding="utf-8")
+    done = shell.json("logs", "night", file, code=2)["nights"]
+    assert (done[0]["loaded"], done[0]["asked"]["kinds"]) == (40, 0)
+    assert "could not be asked about" in done[0]["problems"][0]
+    (shell.folder / "job.toml").write_text(kinds, encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8").replace('at = "0 0 * * *"', 'at = "* * * * *"'), encoding="utf-8")
+    assert shell.json("logs", "night", file)["nights"][-1]["asked"]["kinds"] == 1
+
+
 def test_beat_and_its_worker_do_a_night_that_was_missed_at_once(shell: Shell) -> None:
     shell.file("app.log", "\n".join(LINES) + "\n")
     file = _night(shell)
@@ -194,6 +207,7 @@ def test_beat_and_its_worker_do_a_night_that_was_missed_at_once(shell: Shell) ->
     shell.wait_until(lambda: "night_done" in shell.log("nights-worker"), "a night")
     (night,) = shell.json("logs", "nights", "web")["nights"]
     assert (night["loaded"], night["asked"]["kinds"]) == (40, 1)
+    shell.run("run", shell.job(), shell.file("few.txt", lines_of(3)))  # others may use the servers meanwhile
     keeping.send_signal(signal.SIGINT)
     assert keeping.wait(60) == 0
     assert shell.processes() == []

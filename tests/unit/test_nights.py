@@ -157,6 +157,9 @@ def test_each_kind_is_asked_about_once_and_another_job_asks_anew(rig: Rig) -> No
     assert (kept.kinds, kept.calls, kept.known_usd, kept.run) == (2, 3, Decimal("0.25"), "kinds-1")
     assert to_ask(rig.store, "web", job, settings) is None
     assert to_ask(rig.store, "web", asking(rig.folder, labels='"yes", "no"'), settings) is not None
+    dearer = job.model_copy(update={"tiers": (job.tiers[0].model_copy(update={"model": "score=0.5"}),)})
+    assert dearer.digest != job.digest
+    assert to_ask(rig.store, "web", dearer, settings) is None
 
 
 def test_kinds_that_an_interrupted_night_was_asking_about_are_asked_in_the_same_words(rig: Rig) -> None:
