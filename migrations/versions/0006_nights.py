@@ -1,4 +1,4 @@
-"""Nights of logs, and what was answered of kinds of events.
+"""Nights of logs, and what was answered of kinds of events and their values.
 
 Revision ID: 0006
 Revises: 0005
@@ -17,12 +17,13 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "log_answers",
-        sa.Column("pattern_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("log", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("asked_by", sa.Text(), nullable=False),
         sa.Column("told", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(["pattern_id"], ["log_patterns.id"], name=op.f("fk_log_answers_pattern_id")),
-        sa.PrimaryKeyConstraint("pattern_id", name=op.f("pk_log_answers")),
+        sa.PrimaryKeyConstraint("log", "digest", name=op.f("pk_log_answers")),
     )
     op.create_table(
         "log_nights",

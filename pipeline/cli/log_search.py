@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import err, examples, json_option, print_json
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import content_of
-from pipeline.domain.logs.naming import entities_of, places_of
 from pipeline.ports.logs import LogStore, StoredEvent, Wanted
-from pipeline.wiring.log_loading import kinds_of, templates_of
+from pipeline.wiring.log_asking import Entities
+from pipeline.wiring.log_loading import kinds_of
 
 LOG = click.argument("log", metavar="LOG")
 _COLUMNS = {
@@ -96,31 +96,26 @@ def search(
     """
     with opened_store() as store:
         wanted = wanted_by(store, log, value, template, answers, fields, since, until)
-        templates = templates_of(store, log) if as_json or where is not None else {}
-        for found in _found(store, log, wanted, where, limit, templates):
-            show(found, templates, as_json=as_json)
+        entities = Entities(store, log) if as_json or where is not None else None
+        for found in _found(store, log, wanted, where, limit, entities):
+            show(found, entities if as_json else None)
 
 
 def _found(
-    store: LogStore, log: str, wanted: Wanted, where: str | None, limit: int, templates: Mapping[str, str]
+    store: LogStore, log: str, wanted: Wanted, where: str | None, limit: int, entities: Entities | None
 ) -> Iterator[StoredEvent]:
-    if where is None:
+    if where is None or entities is None:
         yield from store.find(log, wanted, limit=limit)
         return
     ((name, text),) = _pairs("--where", (where,), "user=root").items()
     places = {
         pattern: at
-        for pattern, template in templates.items()
+        for pattern, at in entities.places(name, text).items()
         if wanted.patterns is None or pattern in wanted.patterns
-        if (at := places_of(pattern, template, name, text)) is not None
     }
     may_be = store.find(log, dataclasses.replace(wanted, patterns=None, places=places, said=text), limit=None)
-    yield from itertools.islice((one for one in may_be if _says(one, templates, name, text)), limit)
-
-
-def _says(found: StoredEvent, templates: Mapping[str, str], name: str, text: str) -> bool:
-    said = entities_of(found.event, templates.get(found.event.pattern))
-    return any((one.name, one.text) == (name, text) for one in said)
+    said = (one for one in may_be if any((each.name, each.text) == (name, text) for each in entities.of(one.event)))
+    yield from itertools.islice(said, limit)
 
 
 def wanted_by(
@@ -156,19 +151,18 @@ def _pairs(option: str, given: tuple[str, ...], example: str) -> dict[str, str]:
     return dict(one.split("=", 1) for one in given)
 
 
-def _plain(found: StoredEvent, templates: Mapping[str, str]) -> dict[str, Any]:
+def _plain(found: StoredEvent, entities: Entities) -> dict[str, Any]:
     event = found.event
-    template = templates.get(event.pattern, event.pattern)
     return {
         "file": found.file,
         "line": event.line,
         "at": event.at,
         "header": dict(event.header),
         "pattern": event.pattern,
-        "template": template,
+        "template": entities.template_of.get(event.pattern, event.pattern),
         "values": list(event.values),
         "following": event.following,
-        "entities": [{"name": one.name, "type": one.type, "text": one.text} for one in entities_of(event, template)],
+        "entities": [{"name": one.name, "type": one.type, "text": one.text} for one in entities.of(event)],
     }
 
 
@@ -176,11 +170,11 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"at": None if row["at"] is None else row["at"].isoformat()}
 
 
-def show(found: StoredEvent, templates: Mapping[str, str], *, as_json: bool) -> None:
-    """Print an event."""
+def show(found: StoredEvent, entities: Entities | None) -> None:
+    """Print an event; with `entities` as JSON."""
     event = found.event
-    if as_json:
-        print_json(_shown(_plain(found, templates)))
+    if entities is not None:
+        print_json(_shown(_plain(found, entities)))
         return
     moment = "-" if event.at is None else f"{event.at:%Y-%m-%d %H:%M:%S}"
     level = f" {event.header['level']}" if "level" in event.header else ""
@@ -217,8 +211,8 @@ def export(
         raise ConfigError("events have lists in them: give an OUTPUT that ends in .parquet or .jsonl")
     with opened_store() as store, replaced(output) as partial:
         found = store.find(log, wanted_by(store, log, None, template, answers, (), since, until), limit=None)
-        templates = templates_of(store, log)
-        rows = (_plain(one, templates) for one in found)
+        entities = Entities(store, log)
+        rows = (_plain(one, entities) for one in found)
         if style == "parquet":
             write_parquet(rows, _COLUMNS, partial)
         else:

@@ -10,7 +10,7 @@ from pipeline.cli.logs import logs
 from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import examples, json_option
 from pipeline.ports.logs import LogStore, Wanted
-from pipeline.wiring.log_loading import templates_of
+from pipeline.wiring.log_asking import Entities
 from pipeline.wiring.parts import system_clock
 
 _LOOK_EVERY_S = 1.0
@@ -54,7 +54,7 @@ def tail(
 def _show_latest(store: LogStore, log: str, wanted: Wanted, count: int, *, as_json: bool) -> dt.datetime | None:
     """Show events; returns the moment of the last."""
     found = store.latest(log, wanted, limit=count)
-    templates = templates_of(store, log) if as_json and found else {}
+    entities = Entities(store, log) if as_json and found else None
     for one in found:
-        show(one, templates, as_json=as_json)
+        show(one, entities)
     return found[-1].event.at if found else None

@@ -22,8 +22,9 @@ from pipeline.ports.source import SourceOptions
 from pipeline.ports.store import Store
 from pipeline.settings import Settings, load_settings
 from pipeline.wiring.inputs import job_from
+from pipeline.wiring.log_asking import About, keep_answers, to_ask
 from pipeline.wiring.nightly import Nightly
-from pipeline.wiring.nights import Night, begin, finish, keep_answers, log_job, to_ask
+from pipeline.wiring.nights import Night, begin, finish, log_job
 from pipeline.wiring.parts import system_clock
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,10 +42,15 @@ def night(job_file: Path, *, as_json: bool) -> None:
 
     JOB says `log`, `files`, and what is not as by default: `layout`, `at` (as in cron), `timezone`, `against` (nights
     before to compare with), `reports` (a folder for a page and a JSON file a night), and `ask`: a job, asked once of
-    each new kind, whose text may name {template}, {example}, {following}, {level}, {component} and {log}.
+    each new kind, whose text may name {template}, {example}, {following}, {level}, {component} and {log}; `ask_values` is the same for
+    values that no rule names, and {value}.
     """
     settings, job = load_settings(), log_job(job_file)
-    asking = None if job.ask is None else job_from(Path(job.ask), settings)
+    asking: dict[About, Job] = {}
+    if job.ask is not None:
+        asking["kinds"] = job_from(Path(job.ask), settings)
+    if job.ask_values is not None:
+        asking["values"] = job_from(Path(job.ask_values), settings)
     with opened_store() as store, Display() as display:
         begun = begin(
             store, job, now=system_clock().now(), show=lambda name, _, at, of: display.bar("loading", at, of, name)
@@ -53,14 +59,14 @@ def night(job_file: Path, *, as_json: bool) -> None:
             _show_last(store, job, as_json=as_json)
             return
     asked, failed = Asked(), None
-    if asking is not None:
+    for about, one in asking.items():
         try:
-            asked = _ask(job.log, asking, settings)
+            asked = asked.plus(_ask(job.log, one, about, settings))
         except (RunFailed, ConfigError) as error:  # a report is not to wait for a model; the next night asks again
             failed = error
-            begun = begun.with_problem(f"new kinds could not be asked about: {error}")
+            begun = begun.with_problem(f"new {about} could not be asked about: {error}")
     with opened_store() as store:
-        done = finish(store, begun, asking=asking, asked=asked)
+        done = finish(store, begun, asked=asked)
     _show(done, as_json=as_json)
     if failed is not None:
         raise failed
@@ -68,12 +74,12 @@ def night(job_file: Path, *, as_json: bool) -> None:
         raise ConfigError("some files could not be read to their end: " + "; ".join(begun.problems))
 
 
-def _ask(log: str, asking: Job, settings: Settings) -> Asked:
-    """Ask about new kinds; twice where an interrupted night had left some."""
+def _ask(log: str, asking: Job, about: About, settings: Settings) -> Asked:
+    """Ask about what is new; twice where an interrupted night had left some."""
     asked = Asked()
     while True:
         with opened_store() as store:
-            path = to_ask(store, log, asking, settings)
+            path = to_ask(store, log, asking, about, settings)
         if path is None:
             return asked
         kept: list[Asked] = []
@@ -85,7 +91,7 @@ def _ask(log: str, asking: Job, settings: Settings) -> Asked:
 
         final = run_job(asking, [str(path)], SourceOptions(format="jsonl"), settings, then=keep)
         if not kept:
-            raise RunFailed(f"run {final.run} about new kinds of {log} ended {final.state.value}: {final.reason}")
+            raise RunFailed(f"run {final.run} about new {about} of {log} ended {final.state.value}: {final.reason}")
         asked = asked.plus(kept[0])
 
 
@@ -106,7 +112,8 @@ def _show(done: Sequence[Night], *, as_json: bool) -> None:
         asked = one.asked
         unknown = f" and {asked.unknown_calls:,} calls of unknown cost" if asked.unknown_calls else ""
         cost = f"${asked.known_usd:.4f}{unknown}"
-        about = f"; asked about {asked.kinds:,} kinds in {asked.calls:,} calls: {cost}" if asked.run else ""
+        what = f"{asked.kinds:,} kinds" + (f" and {asked.values:,} values" if asked.values else "")
+        about = f"; asked about {what} in {asked.calls:,} calls: {cost}" if asked.run else ""
         out.print(f"{one.loaded:,} events added from {one.files:,} files{about}", markup=False)
 
 

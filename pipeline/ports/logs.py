@@ -122,12 +122,12 @@ class LogStore(Protocol):
         """Keep a night that is done; returns it, or the one that was kept before as this log's for the same moment."""
         ...
 
-    def kind_answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
-        """Return pattern → step → answer, as `add_kind_answers` kept it for `asked_by`; None: for whoever asked."""
+    def answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
+        """Return subject → step → answer, as `add_answers` kept it for `asked_by`; None: for whoever asked."""
         ...
 
-    def add_kind_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
-        """Keep what is answered of kinds, at each of their patterns; what others asked of a pattern is forgotten."""
+    def add_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep what is answered of a log's subjects (patterns, values); what others asked of one is forgotten."""
         ...
 
     def patterns(self, log: str) -> Sequence[Pattern]:

@@ -104,7 +104,7 @@ def kinds_of(store: LogStore, log: str) -> list[Kind]:
 def stored_kinds(store: LogStore, log: str) -> list[Kind]:
     """Return the kinds of a log, the commonest first; none where nothing of it is stored."""
     patterns = store.patterns(log)
-    answers = store.kind_answers(log, None)
+    answers = store.answers(log, None)
     template_of = kinds(one.pattern for one in patterns)
     together: dict[str, list[Pattern]] = defaultdict(list)
     for one in patterns:

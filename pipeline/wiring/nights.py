@@ -1,38 +1,30 @@
 """Nights: a log loaded on its schedule, its new kinds asked about once, and what the night brought kept and shown.
 
-Whatever dies, the same night goes on: events are loaded once, kinds that are to be asked about stand in a file that
-stays until their answers are kept, so that the same run takes it up, and a night that is done is not done again.
+Whatever dies, the same night goes on: events are loaded once, what is asked is answered once (see `log_asking`), and a
+night that is done is not done again.
 """
 
 import dataclasses
 import datetime as dt
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pipeline.adapters.embedded import open_home
 from pipeline.adapters.pages import night_page
 from pipeline.adapters.schedule import Schedule
 from pipeline.adapters.user_files import load_log_job
-from pipeline.domain.answers import Plain
 from pipeline.domain.errors import ConfigError, JobError
-from pipeline.domain.job import Job
-from pipeline.domain.logs.events import content_of, kinds
+from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.nights import Asked, LogJob, Night
-from pipeline.domain.runs import ResultLine, RunProgress
 from pipeline.flow.log_report import reported
-from pipeline.ports.logs import LogStore, Wanted
-from pipeline.settings import Settings
-from pipeline.wiring.log_loading import Kind, load_files, stored_kinds
+from pipeline.ports.logs import LogStore
+from pipeline.wiring.log_loading import load_files
 
-__all__ = ["Begun", "LogJob", "Night", "Schedule", "begin", "finish", "keep_answers", "log_job", "to_ask"]
+__all__ = ["Begun", "LogJob", "Night", "Schedule", "begin", "finish", "log_job"]
 
-FOLDER = "nights"
 _MOST_MISSED = 31
-_MOST_FOLLOWING_CHARS = 2000
 _HOUR = dt.timedelta(hours=1)
 
 
@@ -89,77 +81,13 @@ def begin(store: LogStore, job: LogJob, *, now: dt.datetime, show: Callable[[str
     )
 
 
-def to_ask(store: LogStore, log: str, asking: Job, settings: Settings) -> Path | None:
-    """Return a file of kinds that `asking` was not asked about yet, a JSON object a line; None where there is none.
-
-    A file that an interrupted night has left goes first, as it is.
-    """
-    folder = open_home(settings.home).folder(FOLDER)
-    path = folder / f"{log}-{asking.questions_digest[:12]}.jsonl"
-    if path.exists():
-        return path
-    answered = store.kind_answers(log, asking.questions_digest)
-    new = [kind for kind in stored_kinds(store, log) if not any(one in answered for one in kind.patterns)]
-    if not new:
-        return None
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for kind in new:
-            file.write(json.dumps(_row(store, log, kind), ensure_ascii=False) + "\n")
-    partial.replace(path)
-    return path
-
-
-def _row(store: LogStore, log: str, kind: Kind) -> dict[str, Any]:
-    found = next(iter(store.find(log, Wanted(patterns=kind.patterns[:1]), limit=1)), None)
-    event = None if found is None else found.event
-    header = {} if event is None else event.header
-    return {
-        "log": log,
-        "template": kind.template,
-        "example": "" if event is None else content_of(event),
-        "following": "" if event is None else event.following[:_MOST_FOLLOWING_CHARS],
-        "level": header.get("level", ""),
-        "component": header.get("component", ""),
-        "patterns": list(kind.patterns),
-    }
-
-
-def keep_answers(
-    store: LogStore, log: str, asking: Job, path: Path, results: Iterable[ResultLine], final: RunProgress
-) -> Asked:
-    """Keep what a run over a file of `to_ask` answered, at each pattern of its kinds; the file goes."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    answers = {
-        pattern: {step: _said(found.value) for step, found in one.answers.items()}
-        for one in results
-        for pattern in rows[one.line - 1]["patterns"]
-    }
-    store.add_kind_answers(log, asking.questions_digest, answers)
-    path.unlink()
-    return Asked(
-        kinds=len(rows),
-        calls=final.calls,
-        known_usd=final.known_usd,
-        unknown_calls=final.unknown_calls,
-        run=final.run,
-    )
-
-
-def _said(answer: Plain) -> str:
-    """Return an answer as people read it; a question mark where there is none."""
-    if answer is None:
-        return "?"
-    return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-
-
-def finish(store: LogStore, begun: Begun, *, asking: Job | None, asked: Asked) -> list[Night]:
+def finish(store: LogStore, begun: Begun, *, asked: Asked) -> list[Night]:
     """Keep the nights and write their pages; the last has what was asked, and each its own report."""
     job, nights = begun.job, []
     patterns = [one.pattern for one in store.patterns(job.log)]
     template_of = kinds(patterns)
-    answers = {} if asking is None else store.kind_answers(job.log, asking.questions_digest)
-    told: dict[str, Mapping[str, str]] = {template_of[one]: said for one, said in answers.items()}
+    answers = store.answers(job.log, None)
+    told: dict[str, Mapping[str, str]] = {template_of[one]: said for one, said in answers.items() if one in template_of}
     for number, due in enumerate(begun.due, 1):
         last = number == len(begun.due)
         until, length = _time_of(job, due)

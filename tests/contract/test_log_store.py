@@ -261,12 +261,13 @@ def test_nights_are_kept_as_they_are_the_latest_first_and_the_first_of_two_stays
 def test_answers_of_kinds_are_kept_by_who_asked(rig: Rig) -> None:
     add(rig, event(1, "bob"), event(2, pattern="bye"))
     add(rig, event(1, pattern="bye"), log="other")
-    rig.store.add_kind_answers("web", "job-1", {"user <*> left": {"severity": "low"}, "never seen": {"severity": "x"}})
-    assert rig.store.kind_answers("web", "job-1") == {"user <*> left": {"severity": "low"}}
-    assert rig.store.kind_answers("web", None) == {"user <*> left": {"severity": "low"}}
-    assert rig.store.kind_answers("web", "job-2") == {}
-    assert rig.store.kind_answers("other", "job-1") == {}
-    rig.store.add_kind_answers("web", "job-2", {"user <*> left": {"severity": "high"}, "bye": {}})
-    assert rig.store.kind_answers("web", "job-2") == {"user <*> left": {"severity": "high"}, "bye": {}}
-    assert rig.store.kind_answers("web", "job-1") == {}
-    rig.store.add_kind_answers("web", "job-2", {})
+    said = {"user <*> left": {"severity": "low"}, "user <*> left\n0": {"type": "user"}}
+    rig.store.add_answers("web", "job-1", said)
+    assert rig.store.answers("web", "job-1") == said
+    assert rig.store.answers("web", None) == said
+    assert rig.store.answers("web", "job-2") == {}
+    assert rig.store.answers("other", "job-1") == {}
+    rig.store.add_answers("web", "job-2", {"user <*> left": {"severity": "high"}, "bye": {}})
+    assert rig.store.answers("web", "job-2") == {"user <*> left": {"severity": "high"}, "bye": {}}
+    assert rig.store.answers("web", "job-1") == {"user <*> left\n0": {"type": "user"}}
+    rig.store.add_answers("web", "job-2", {})

@@ -15,9 +15,11 @@ from pipeline.domain.errors import JobError
 from pipeline.domain.job import Job
 from pipeline.domain.logs.nights import Asked, LogJob, Night, Report, Told, night_of
 from pipeline.domain.runs import ResultLine, RunProgress, RunState, StepResult
+from pipeline.ports.logs import Wanted
 from pipeline.samples import path as sample
 from pipeline.settings import Settings
-from pipeline.wiring.nights import begin, finish, keep_answers, log_job, to_ask
+from pipeline.wiring.log_asking import Entities, keep_answers, to_ask
+from pipeline.wiring.nights import begin, finish, log_job
 
 NOW = dt.datetime(2026, 11, 30, 5, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -39,7 +41,7 @@ class Rig:
 
     def night(self, now: dt.datetime = NOW) -> list[Night]:
         begun = begin(self.store, self.job, now=now, show=lambda *_: None)
-        return finish(self.store, begun, asking=None, asked=Asked())
+        return finish(self.store, begun, asked=Asked())
 
 
 @pytest.fixture
@@ -116,23 +118,23 @@ def test_the_page_escapes_what_the_log_says() -> None:
     assert "$0.5000" in page
 
 
-def asking(folder: Path, *, labels: str = '"high", "low"') -> Job:
+def asking(folder: Path, *, step: str = "severity", labels: str = '"high", "low"') -> Job:
     path = folder / "kinds.toml"
     path.write_text(
-        f'name = "kinds"\ntext = "{{template}}"\n[[steps]]\nname = "severity"\nkind = "classify"\nlabels = [{labels}]\n'
+        f'name = "kinds"\ntext = "{{template}}"\n[[steps]]\nname = "{step}"\nkind = "classify"\nlabels = [{labels}]\n'
         '[[tiers]]\nname = "only"\nengine = "instant"\nmodel = "score=0.99"\n',
         encoding="utf-8",
     )
     return load_job(path)
 
 
-def answered(path: Path, answer: str) -> list[ResultLine]:
+def answered(path: Path, answer: str, *, step: str = "severity") -> list[ResultLine]:
     result = StepResult(
         state="verdict", value=answer, fields={}, confidence=0.9, calibrated=False, tier="only", escalated_from=(),
         reason=None,
     )  # fmt: skip
     count = len(path.read_text().splitlines())
-    return [ResultLine(key=str(n), source="f", line=n, answers={"severity": result}) for n in range(1, count + 1)]
+    return [ResultLine(key=str(n), source="f", line=n, answers={step: result}) for n in range(1, count + 1)]
 
 
 FINAL = RunProgress(
@@ -145,7 +147,7 @@ def test_each_kind_is_asked_about_once_and_another_job_asks_anew(rig: Rig) -> No
     settings, job = Settings(home=rig.folder / "home"), asking(rig.folder)
     rig.write(29, "user 1 left", "user 2 left", "bye")
     begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
-    path = to_ask(rig.store, "web", job, settings)
+    path = to_ask(rig.store, "web", job, "kinds", settings)
     assert path is not None
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(one["template"], one["level"], one["component"]) for one in rows] == [
@@ -155,28 +157,48 @@ def test_each_kind_is_asked_about_once_and_another_job_asks_anew(rig: Rig) -> No
     assert rows[0]["example"] in {"user 1 left", "user 2 left"}
     kept = keep_answers(rig.store, "web", job, path, answered(path, "low"), FINAL)
     assert (kept.kinds, kept.calls, kept.known_usd, kept.run) == (2, 3, Decimal("0.25"), "kinds-1")
-    assert to_ask(rig.store, "web", job, settings) is None
-    assert to_ask(rig.store, "web", asking(rig.folder, labels='"yes", "no"'), settings) is not None
+    assert to_ask(rig.store, "web", job, "kinds", settings) is None
+    assert to_ask(rig.store, "web", asking(rig.folder, labels='"yes", "no"'), "kinds", settings) is not None
     dearer = job.model_copy(update={"tiers": (job.tiers[0].model_copy(update={"model": "score=0.5"}),)})
     assert dearer.digest != job.digest
-    assert to_ask(rig.store, "web", dearer, settings) is None
+    assert to_ask(rig.store, "web", dearer, "kinds", settings) is None
 
 
 def test_kinds_that_an_interrupted_night_was_asking_about_are_asked_in_the_same_words(rig: Rig) -> None:
     settings, job = Settings(home=rig.folder / "home"), asking(rig.folder)
     rig.write(29, "bye")
     begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
-    path = to_ask(rig.store, "web", job, settings)
+    path = to_ask(rig.store, "web", job, "kinds", settings)
     assert path is not None
     before = path.read_bytes()
     rig.write(29, "hello")
     begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
-    assert to_ask(rig.store, "web", job, settings) == path
+    assert to_ask(rig.store, "web", job, "kinds", settings) == path
     assert path.read_bytes() == before
     keep_answers(rig.store, "web", job, path, answered(path, "low"), FINAL)
-    again = to_ask(rig.store, "web", job, settings)
+    again = to_ask(rig.store, "web", job, "kinds", settings)
     assert again is not None
     assert [json.loads(line)["template"] for line in again.read_text().splitlines()] == ["hello"]
+
+
+def test_values_that_no_rule_names_are_asked_about_once_and_named_by_the_answer(rig: Rig) -> None:
+    settings, job = Settings(home=rig.folder / "home"), asking(rig.folder, step="type", labels='"rank", "share"')
+    rig.write(29, "mover 7 went 4096 bytes up", "mover 8 went 9 bytes up")
+    begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
+    path = to_ask(rig.store, "web", job, "values", settings)
+    assert path is not None
+    (row,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (row["template"], row["value"]) == ("mover <*> went <*> bytes up", "7")
+    kept = keep_answers(rig.store, "web", job, path, answered(path, "rank", step="type"), FINAL)
+    assert (kept.kinds, kept.values) == (0, 1)
+    assert to_ask(rig.store, "web", job, "values", settings) is None
+    entities = Entities(rig.store, "web")
+    event = next(rig.store.find("web", Wanted(), limit=1)).event
+    assert [(one.name, one.type, one.text) for one in entities.of(event)][-2:] == [
+        ("rank", "rank", "7"),
+        ("size", "size", "4096"),
+    ]
+    assert entities.places("rank", "8") == {"mover <*> went <*> bytes up": [0, 1]}
 
 
 def test_answers_stand_in_the_report_and_a_kind_that_grows_keeps_its_answer(rig: Rig) -> None:
@@ -184,14 +206,14 @@ def test_answers_stand_in_the_report_and_a_kind_that_grows_keeps_its_answer(rig:
     rig.write(28, "x")
     rig.write(29, "hello from user bob")
     begun = begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
-    path = to_ask(rig.store, "web", job, settings)
+    path = to_ask(rig.store, "web", job, "kinds", settings)
     assert path is not None
     asked = keep_answers(rig.store, "web", job, path, answered(path, "high"), FINAL)
-    (night,) = finish(rig.store, begun, asking=job, asked=asked)
+    (night,) = finish(rig.store, begun, asked=asked)
     assert [(one.template, one.answers) for one in night.report.new] == [("hello from user bob", {"severity": "high"})]
     rig.write(30, "hello from user eve")
     begin(rig.store, rig.job, now=NOW + DAY, show=lambda *_: None)
-    assert to_ask(rig.store, "web", job, settings) is None
+    assert to_ask(rig.store, "web", job, "kinds", settings) is None
 
 
 @pytest.mark.parametrize(
@@ -216,3 +238,5 @@ def test_the_sample_night_is_valid_and_asks_a_valid_job() -> None:
     assert [Path(one).name for one in job.files] == ["app.log*"]
     assert job.ask is not None
     assert [step.name for step in load_job(Path(job.ask)).steps] == ["severity", "subsystem"]
+    assert job.ask_values is not None
+    assert [step.name for step in load_job(Path(job.ask_values)).steps] == ["type"]

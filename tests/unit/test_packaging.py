@@ -63,6 +63,7 @@ def names(wheel: zipfile.Path) -> set[str]:
         "pipeline/samples/tickets.csv",
         "pipeline/samples/tickets.gold.jsonl",
         "pipeline/samples/tickets.toml",
+        "pipeline/samples/values.toml",
         "workers/__main__.py",
         "workers/py.typed",
     ],

@@ -24,7 +24,7 @@ class _Log:
     held: bool = False
     nights: dict[dt.datetime, Night] = field(default_factory=dict)
     answers: dict[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
-    """By pattern: who asked, and what was answered."""
+    """By subject: who asked, and what was answered."""
 
 
 class LogPart:
@@ -96,16 +96,15 @@ class LogPart:
         with self._tables.lock:
             return self._log(night.log).nights.setdefault(night.due, night)
 
-    def kind_answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
-        """Return pattern → step → answer."""
+    def answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
+        """Return subject → step → answer."""
         with self._tables.lock:
-            return {pattern: told for pattern, (by, told) in self._log(log).answers.items() if asked_by in {None, by}}
+            return {subject: told for subject, (by, told) in self._log(log).answers.items() if asked_by in {None, by}}
 
-    def add_kind_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
-        """Keep what is answered of kinds, at each of their patterns."""
+    def add_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep what is answered of a log's subjects."""
         with self._tables.lock:
-            into = self._log(log)
-            into.answers |= {pattern: (asked_by, told) for pattern, told in answers.items() if pattern in into.patterns}
+            self._log(log).answers |= {subject: (asked_by, told) for subject, told in answers.items()}
 
     def patterns(self, log: str) -> Sequence[Pattern]:
         """Return the patterns of a log, the commonest first."""

@@ -1,4 +1,4 @@
-"""Nights of logs, and what was answered of kinds: the rest of ports.logs.LogStore."""
+"""Nights of logs, and what was answered of kinds and values: the rest of ports.logs.LogStore."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,33 +29,25 @@ def add_night(database: Database, night: Night) -> Night:
     return night if kept is None else night_of(kept)
 
 
-def kind_answers(database: Database, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
-    """Return pattern → step → answer."""
-    pattern, answer = tables.log_patterns, tables.log_answers
-    query = (
-        sa.select(pattern.c.pattern, answer.c.told)
-        .join(answer, answer.c.pattern_id == pattern.c.id)
-        .where(pattern.c.log == log)
-    )
+def answers(database: Database, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
+    """Return subject → step → answer."""
+    table = tables.log_answers
+    query = sa.select(table.c.subject, table.c.told).where(table.c.log == log)
     if asked_by is not None:
-        query = query.where(answer.c.asked_by == asked_by)
+        query = query.where(table.c.asked_by == asked_by)
     with database.begin() as connection:
-        return {row.pattern: row.told for row in connection.execute(query)}
+        return {row.subject: row.told for row in connection.execute(query)}
 
 
-def add_kind_answers(database: Database, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
-    """Keep what is answered of kinds, at each of their patterns."""
-    pattern, answer = tables.log_patterns, tables.log_answers
-    digests = {pattern_digest(one): told for one, told in answers.items()}
-    known = sa.select(pattern.c.id, pattern.c.digest).where(
-        pattern.c.log == log, pattern.c.digest == sa.any_(sa.literal(list(digests), sa.ARRAY(sa.LargeBinary)))
-    )
+def add_answers(database: Database, log: str, asked_by: str, said: Mapping[str, Mapping[str, str]]) -> None:
+    """Keep what is answered of a log's subjects."""
+    rows = [
+        {"log": log, "digest": pattern_digest(subject), "subject": subject, "asked_by": asked_by, "told": dict(told)}
+        for subject, told in sorted(said.items())
+    ]
+    if not rows:
+        return
+    table, new = tables.log_answers, insert(tables.log_answers)
+    there = {"asked_by": new.excluded.asked_by, "told": new.excluded.told, "at": sa.func.now()}
     with database.begin() as connection:
-        rows = [
-            {"pattern_id": row.id, "asked_by": asked_by, "told": dict(digests[bytes(row.digest)])}
-            for row in connection.execute(known.order_by(pattern.c.id))
-        ]
-        if rows:
-            new = insert(answer)
-            there = {"asked_by": new.excluded.asked_by, "told": new.excluded.told, "at": sa.func.now()}
-            connection.execute(new.on_conflict_do_update(index_elements=[answer.c.pattern_id], set_=there), rows)
+        connection.execute(new.on_conflict_do_update(index_elements=[table.c.log, table.c.digest], set_=there), rows)

@@ -214,13 +214,13 @@ class PostgresStore:
         """See LogStore."""
         return nights.add_night(self._database, night)
 
-    def kind_answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
+    def answers(self, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
         """See LogStore."""
-        return nights.kind_answers(self._database, log, asked_by)
+        return nights.answers(self._database, log, asked_by)
 
-    def add_kind_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
+    def add_answers(self, log: str, asked_by: str, answers: Mapping[str, Mapping[str, str]]) -> None:
         """See LogStore."""
-        nights.add_kind_answers(self._database, log, asked_by, answers)
+        nights.add_answers(self._database, log, asked_by, answers)
 
     def patterns(self, log: str) -> Sequence[Pattern]:
         """See LogStore."""

@@ -306,11 +306,13 @@ log_hours = sa.Table(
     sa.Column("events", sa.BigInteger, nullable=False),
 )
 
-# What was answered of a kind of event, kept at each of its patterns, for these never change.
+# What was answered of a kind of event, kept at each of its patterns, for these never change; or of a value of a kind.
 log_answers = sa.Table(
     "log_answers",
     metadata,
-    sa.Column("pattern_id", sa.BigInteger, sa.ForeignKey("log_patterns.id"), primary_key=True, autoincrement=False),
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False),
     sa.Column("asked_by", sa.Text, nullable=False),
     sa.Column("told", sa.JSON, nullable=False),
     _moment("at", now=True),

@@ -16,5 +16,6 @@ def load_log_job(path: Path) -> LogJob:
             "files": tuple(str(folder / one) for one in job.files),
             "reports": None if job.reports is None else str(folder / job.reports),
             "ask": None if job.ask is None else str(folder / job.ask),
+            "ask_values": None if job.ask_values is None else str(folder / job.ask_values),
         }
     )

@@ -6,7 +6,7 @@ Worked out from a pattern, once: nothing of it is stored with the events, so tha
 import functools
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,10 @@ _UNITS: Final[dict[str, str]] = {
     **dict.fromkeys(("b", "kb", "mb", "gb", "tb", "bytes", "byte", "kib", "mib", "gib"), "size"),
     **dict.fromkeys(("times", "entries", "items", "rows", "files", "attempts", "retries", "threads"), "count"),
 }
+UNKNOWN: Final = "?"
+"""What stands for an answer that nobody gave."""
+_UNSURE: Final = frozenset({"text", "number", "hex", "name"})
+"""Types that say little, of values that nothing names."""
 _SURE: Final = frozenset({"ip", "url", "mac", "id", "timestamp", "time", "path", "duration", "size", "request"})
 """Looks that say more than any word before."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
@@ -87,11 +91,13 @@ class _Slot:
     """By that word or its unit; empty where neither tells."""
 
 
-def entities_of(event: Event, template: str | None = None) -> list[Entity]:
+def entities_of(
+    event: Event, template: str | None = None, answers: Mapping[int, Mapping[str, str]] | None = None
+) -> list[Entity]:
     """Return what an event says: the fields of its header by their names, then the values of its content.
 
     By the template of its kind, where one is given; otherwise, and where its content is none of the template's, by its
-    pattern.
+    pattern. `answers` name the template's values that no rule knows: number of the value → `type` and, or, `name`.
     """
     of, values = event.pattern, event.values
     if template not in {None, of}:
@@ -101,12 +107,33 @@ def entities_of(event: Event, template: str | None = None) -> list[Entity]:
             of, values = template or "", tuple(content[start:end] for start, end in spans)
     found = [Entity(name, name, text) for name, text in event.header.items()]
     taken = set(event.header)
-    for slot, text in zip(_slots(of), values, strict=False):
-        for name, kind, part in _parts(slot, text) if text else ():
+    answers = answers if answers is not None and of == template else {}
+    for number, (slot, text) in enumerate(zip(_slots(of), values, strict=False)):
+        for name, kind, part in _parts(_told(slot, answers.get(number)), text) if text else ():
             free = _free(name, taken)
             taken.add(free)
             found.append(Entity(free, kind, part))
     return found
+
+
+def unsure_of(template: str, content: str) -> list[tuple[int, str]]:
+    """Return the values of a content that no rule names, each with its number."""
+    spans = spans_in(template, content) or []
+    values = [content[start:end] for start, end in spans]
+    return [
+        (number, text)
+        for number, (slot, text) in enumerate(zip(_slots(template), values, strict=False))
+        if text and not slot.name and _type(slot, text) in _UNSURE
+    ]
+
+
+def _told(slot: "_Slot", answer: Mapping[str, str] | None) -> "_Slot":
+    if answer is None or slot.name:
+        return slot
+    kind = answer.get("type", UNKNOWN)
+    name = answer.get("name", kind)
+    kind, name = ("" if one == UNKNOWN else _NAME_SIGNS.sub("_", one.strip().lower()) for one in (kind, name))
+    return _Slot(name or kind, kind or slot.type)
 
 
 def places_of(pattern: str, template: str, name: str, text: str) -> list[int] | None:

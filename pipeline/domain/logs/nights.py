@@ -32,6 +32,8 @@ class LogJob(BaseModel):
     """Folder for a page and a JSON file a night; None: they are only stored."""
     ask: str | None = None
     """A job file, whose steps are asked once of each new kind of event; None: no model is asked."""
+    ask_values: str | None = None
+    """A job file, asked once of each value of a kind that no rule names: its steps `type` and `name` name it."""
 
     @field_validator("layout")
     @classmethod
@@ -89,6 +91,7 @@ class Asked:
     """What the models were asked in a night."""
 
     kinds: int = 0
+    values: int = 0
     calls: int = 0
     known_usd: Decimal = Decimal(0)
     unknown_calls: int = 0
@@ -100,6 +103,7 @@ class Asked:
         """Return what both come to."""
         return Asked(
             kinds=self.kinds + more.kinds,
+            values=self.values + more.values,
             calls=self.calls + more.calls,
             known_usd=self.known_usd + more.known_usd,
             unknown_calls=self.unknown_calls + more.unknown_calls,
