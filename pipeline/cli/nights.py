@@ -42,8 +42,8 @@ def night(job_file: Path, *, as_json: bool) -> None:
 
     JOB says `log`, `files`, and what is not as by default: `layout`, `at` (as in cron), `timezone`, `against` (nights
     before to compare with), `reports` (a folder for a page and a JSON file a night), and `ask`: a job, asked once of
-    each new kind, whose text may name {template}, {example}, {following}, {level}, {component} and {log}; `ask_values` is the same for
-    values that no rule names, and {value}.
+    each new kind, whose text may name {template}, {example}, {following}, {level}, {component} and {log};
+    `ask_values` is the same for values that no rule names, and {value}.
     """
     settings, job = load_settings(), log_job(job_file)
     asking: dict[About, Job] = {}
