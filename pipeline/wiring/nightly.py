@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.adapters.embedded import Child, Supervisor
-from pipeline.domain.errors import ConfigError, ServiceError
+from pipeline.domain.errors import ConfigError
 from pipeline.ports.clock import Clock
 from pipeline.settings import NIGHTS, Settings, child_environment
-from pipeline.telemetry import logger
 from pipeline.wiring.nights import log_job
 from pipeline.wiring.servers import Role, servers
+from pipeline.wiring.watch import Watch
 
 _GRACE_S = 20.0
-_CRASHES_ALLOWED = 4
 _LOOK_EVERY_S = 0.25
 
 
@@ -29,7 +28,6 @@ class Nightly:
         """Read the job files; raises ConfigError for what is wrong in one, or for two that fill the same log."""
         self._files, self._settings = list(files), settings
         self._cleanup = contextlib.ExitStack()
-        self._crashes: dict[str, int] = {}
         self.schedules: dict[str, str] = {}
         """Log → when."""
         zones: set[str] = set()
@@ -45,10 +43,10 @@ class Nightly:
     def __enter__(self) -> Self:
         """Start the servers if nobody keeps them, the worker and the beat."""
         found = self._cleanup.enter_context(servers(self._settings, Role.UP, migrated=True, joining=True))
-        self._servers = found
         home = found.home
         self._supervisor = Supervisor(run_folder=home.run_folder, log_folder=home.log_folder)
         self._cleanup.callback(self._supervisor.stop)
+        self._watch = Watch(self._supervisor, found.services)
         nights = {NIGHTS: json.dumps([str(path) for path in self._files]), "HEADRACE_LOG_FORMAT": "json"}
         environment = child_environment({**found.environment, **nights})
         celery = (sys.executable, "-m", "celery", "-A", "workers.nights")
@@ -79,18 +77,8 @@ class Nightly:
         """Look after the processes until Ctrl-C; raises ServiceError when one keeps ending."""
         with contextlib.suppress(KeyboardInterrupt):
             while True:
-                self._poll()
+                self._watch.poll()
                 clock.sleep(_LOOK_EVERY_S)
-
-    def _poll(self) -> None:
-        ended = list(self._supervisor.poll())
-        if self._servers.services is not None:
-            ended += self._servers.services.poll()
-        for one in ended:
-            logger().warning("child_ended", child=one.name, exit_code=one.exit_code, uptime_s=round(one.uptime_s, 1))
-            self._crashes[one.name] = self._crashes.get(one.name, 0) + 1
-            if self._crashes[one.name] >= _CRASHES_ALLOWED:
-                raise ServiceError(f"{one.name} keeps ending; see its log {self._supervisor.log_path(one.name)}")
 
 
 def _forget(beat_file: Path) -> None:

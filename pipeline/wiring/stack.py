@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.adapters.cpu import granted_cpus
-from pipeline.adapters.embedded import Child, ChildExit, Supervisor
+from pipeline.adapters.embedded import Child, Supervisor
 from pipeline.adapters.embedded.ports import LOOPBACK, pick_port
-from pipeline.domain.errors import ServiceError
 from pipeline.domain.job import Job
 from pipeline.settings import Settings, child_environment
-from pipeline.telemetry import logger
 from pipeline.wiring.servers import Servers
+from pipeline.wiring.watch import Watch
 
 _WORKER_GRACE_S = 20.0
-_CRASHES_ALLOWED = 4
 FLOWER_USER = "headrace"
 
 
@@ -60,7 +58,7 @@ class Stack:
         # Beside a running `up` in the same home, our children need names of their own.
         self._prefix = "" if servers.services is not None else f"run{os.getpid()}-"
         self._supervisor = Supervisor(run_folder=servers.home.run_folder, log_folder=servers.home.log_folder)
-        self._crashes: dict[str, int] = {}
+        self._watch = Watch(self._supervisor, servers.services)
 
     def __enter__(self) -> Self:
         """Return the stack itself."""
@@ -119,17 +117,7 @@ class Stack:
 
     def poll(self) -> None:
         """Look after the processes; raises ServiceError when one keeps ending, with its log's name."""
-        exits: list[ChildExit] = list(self._supervisor.poll())
-        if self._servers.services is not None:
-            exits += self._servers.services.poll()
-        for ended in exits:
-            logger().warning(
-                "child_ended", child=ended.name, exit_code=ended.exit_code, uptime_s=round(ended.uptime_s, 1)
-            )
-            self._crashes[ended.name] = self._crashes.get(ended.name, 0) + 1
-            # Exit code 2 is ours: a ConfigError, which no restart mends.
-            if ended.exit_code == 2 or self._crashes[ended.name] >= _CRASHES_ALLOWED:  # noqa: PLR2004
-                raise ServiceError(self._last_words(ended.name))
+        self._watch.poll()
 
     def pids(self) -> dict[str, int | None]:
         """Return the process of each worker, by tier."""
@@ -137,13 +125,3 @@ class Stack:
 
     def _job_file(self) -> Path:
         return self._servers.home.run_folder / f"{self._prefix}job-{self._job.digest[:12]}.json"
-
-    def _last_words(self, name: str) -> str:
-        log = self._supervisor.log_path(name)
-        try:
-            lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        except OSError:
-            lines = []
-        lines = [line for line in lines if '"level": "error"' in line] or lines
-        last = lines[-1][:500] if lines else "it wrote nothing"
-        return f"{name} keeps ending; its log {log} ends with: {last}"
