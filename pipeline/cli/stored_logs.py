@@ -46,7 +46,7 @@ def load(log: str, inputs: tuple[str, ...], layout: str | None, processes: int |
         ):
             done.append(one)
             if one.problem is not None:
-                err.print(f"{one.name}: {one.problem}", markup=False, soft_wrap=True)
+                err.print(one.complaint, markup=False, soft_wrap=True)
     broken = [one for one in done if one.problem is not None]
     if as_json:
         print_json({"log": log, "files": [_loaded(one) for one in done]})

@@ -72,6 +72,12 @@ class Loaded:
     problem: str | None = None
     """Why its reading ended early; what was read before is kept."""
 
+    @property
+    def complaint(self) -> str:
+        """The problem, with the file's name."""
+        told = self.problem or ""
+        return told if told.startswith(self.name) else f"{self.name}: {told}"
+
 
 def load_file(
     store: LogStore,

@@ -77,7 +77,7 @@ def begin(store: LogStore, job: LogJob, *, now: dt.datetime, show: Callable[[str
         started=now,
         files=len(done),
         loaded=sum(one.events for one in done),
-        problems=tuple(f"{one.name}: {one.problem}" for one in done if one.problem is not None),
+        problems=tuple(one.complaint for one in done if one.problem is not None),
     )
 
 

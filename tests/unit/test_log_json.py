@@ -65,7 +65,16 @@ def test_what_is_no_message_belongs_to_the_line_before(text: str) -> None:
     assert event.following == text
 
 
-@given(st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.booleans(), st.floats(), st.text(max_size=8))))
+_KEYS = st.one_of(st.text(max_size=8), st.sampled_from(["time", "level", "host", "pid", "name", "thread", "ts", "a"]))
+_PLAIN = st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=8))
+_VALUES = st.recursive(
+    _PLAIN,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_KEYS, inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(_KEYS, _VALUES, max_size=6))
 def test_no_object_stops_the_reading_and_all_that_is_kept_can_be_stored(found: dict[str, object]) -> None:
     line = json.dumps({**found, "msg": "a\0\ud800 7"})
     (event,) = event_of(text_of(line.encode()))

@@ -192,6 +192,14 @@ def test_a_damaged_gzip_file_keeps_what_came_before_and_does_not_stop_the_others
     assert len(set(night.contents())) == 3001
 
 
+def test_garbage_behind_packed_data_takes_nothing_with_it(night: Night) -> None:
+    (night.folder / "app.log.1.gz").write_bytes(gzip.compress("".join(map(line, range(60))).encode()) + b"garbage")
+    (loaded,) = night.load()
+    assert loaded.problem is not None
+    assert loaded.complaint.count("app.log.1.gz") == 1
+    assert (loaded.events, night.contents()) == (60, said(*range(60)))
+
+
 def test_archives_and_missing_files_are_named(night: Night) -> None:
     (night.folder / "app.log").write_bytes(b"PK\x03\x04 rest")
     (loaded,) = night.load()

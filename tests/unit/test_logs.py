@@ -1,5 +1,7 @@
 """Log lines: what varies in them is masked, lines of one kind come together, headers are told apart from contents."""
 
+import datetime as dt
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from pipeline.domain.logs.detection import detect, layout_named
 from pipeline.domain.logs.headers import LAYOUTS, PLAIN
 from pipeline.domain.logs.masks import VARIABLE, masked, values_in
 from pipeline.domain.logs.merging import merged
+from pipeline.domain.logs.moments import moment_of
 from pipeline.domain.logs.shapes import Shapes
 from pipeline.domain.logs.slots import slots_in, spans_in
 from pipeline.domain.logs.words import key_of, split
@@ -255,6 +258,33 @@ def test_each_file_has_a_layout_of_its_own() -> None:
 
 def test_masks_leave_no_variable_that_is_none() -> None:
     assert VARIABLE not in masked("plain words only")
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "level", "component", "content"),
+    [
+        ("2026-03-02 06:00:38,442 ERROR [main] a.b.Csv - it broke", "logback", "ERROR", "a.b.Csv", "it broke"),
+        (
+            "2026-03-02T06:00:38.442+01:00  INFO 12 --- [app] [  main] c.e.App      : Started App",
+            "spring",
+            "INFO",
+            "c.e.App",
+            "Started App",
+        ),
+        ("2026-03-02 06:00:38,442 - a.b - WARNING - slow", "python", "WARNING", "a.b", "slow"),
+        ("E1130 10:00:00.000001    1234 pod.go:12] it broke", "glog", "E", "pod.go", "it broke"),
+        ('ts=2026-03-02T06:00:38.442Z level=info msg="up"', "logfmt", "info", None, 'msg="up"'),
+    ],
+)
+def test_headers_of_widespread_libraries_are_known(
+    line: str, name: str, level: str, component: str | None, content: str
+) -> None:
+    layout = detect([line])
+    found = layout.header(line)
+    assert layout.name == name
+    assert found is not None
+    assert (found.fields["level"], found.fields.get("component"), found.content) == (level, component, content)
+    assert moment_of(found.fields, latest=dt.datetime(2026, 12, 1, tzinfo=dt.UTC)) is not None
 
 
 def test_a_file_of_several_services_has_several_layouts_and_each_line_its_own() -> None:

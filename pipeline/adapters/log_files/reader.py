@@ -89,10 +89,10 @@ class LogFileReader:
     def first_lines(self, count: int) -> list[str]:
         """Return the first lines, as many as are there."""
         lines: list[str] = []
-        with self._opened() as file:
+        # Of a damage `blocks` tells, when what is before it is read.
+        with contextlib.suppress(ConfigError), self._opened() as file:
             if self._is_journal:
-                with contextlib.suppress(ConfigError):  # of a damage `blocks` tells, when what is before it is read
-                    lines += (text_of(line) for line, _ in itertools.islice(entries(_pieces(file)), count) if line)
+                lines += (text_of(line) for line, _ in itertools.islice(entries(_pieces(file)), count) if line)
                 return lines
             while len(lines) < count and self._complete(raw := file.readline(MOST_LINE_BYTES)):
                 lines.append(text_of(raw))

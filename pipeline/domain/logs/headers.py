@@ -67,6 +67,31 @@ _LAYOUTS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        "logback",
+        (
+            rf"(?P<date>{_ISO_DAY})[ T](?P<time>{_CLOCK}) (?P<level>{_LEVEL}) +\[(?P<thread>[^\]]+)\]"
+            r" (?P<component>[\w.$-]+) - "
+        ),
+    ),
+    (
+        "spring",
+        (
+            rf"(?P<time>{_ISO_DAY}[T ]{_CLOCK}(?:Z|[+-]\d{{2}}:?\d{{2}})?) +(?P<level>{_LEVEL}) (?P<pid>\d+) --- "
+            r"(?:\[[^\]]*\] )?\[ *(?P<thread>[^\]]+)\] (?P<component>\S+) *: "
+        ),
+    ),
+    (
+        "python",
+        rf"(?P<date>{_ISO_DAY}) (?P<time>{_CLOCK}) (?:- )?(?P<component>[\w.-]+) (?:- )?(?P<level>{_LEVEL}) (?:- )?",
+    ),
+    (
+        "glog",
+        (
+            rf"(?P<level>[IWEF])(?P<date>\d{{4}}) (?P<time>{_CLOCK}) +(?P<pid>\d+)"
+            r" (?P<component>[^\s:]+):(?P<line>\d+)\] "
+        ),
+    ),
+    (
         "log4j",
         rf"(?P<date>{_ISO_DAY}|\d\d/\d\d/\d\d) (?P<time>{_CLOCK}) (?P<level>{_LEVEL}) +(?P<component>[\w.$-]+): ",
     ),

@@ -52,7 +52,7 @@ class JsonLayout(Layout):
         content, _, following = _clean(found.pop(key)).strip("\r\n").partition("\n")
         fields = {}
         for name, keys in _KEYS.items():
-            taken = next((key for key in keys if found.get(key) not in {None, ""}), None)
+            taken = next((key for key in keys if not _is_empty(found.get(key))), None)
             if taken is not None:
                 fields[name] = _said(taken, found.pop(taken))
         if found:
@@ -87,6 +87,10 @@ def _flat(found: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield from _flat(value, f"{before}{key}.")
         else:
             yield before + key, value
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or value == ""
 
 
 def _said(key: str, value: object) -> str:

@@ -12,7 +12,7 @@ _CLOCK = re.compile(r"(\d{1,2})[:.](\d{1,2})[:.](\d{1,2})(?:[.,:](\d{1,9}))?|(\d
 _FRACTION = re.compile(r"(.*:.*)[.,](\d{1,9})(Z?)", re.DOTALL)
 _YEAR_FIRST = re.compile(r"(\d{4})[-./]?(\d{2})[-./]?(\d{2})")
 _SHORT_YEAR = re.compile(r"(\d{2})/?(\d{2})/?(\d{2})")
-_NO_YEAR = re.compile(r"(\d{1,2})[-.](\d{1,2})")
+_NO_YEAR = re.compile(r"(\d{1,2})[-.](\d{1,2})|(\d{2})(\d{2})")
 _WORDY = re.compile(r"\w{3} (\w{3}) +(\d{1,2}) (\S+) (\d{4})")
 _ACCESS = re.compile(r"(\d{1,2})/(\w{3})/(\d{4}):(\S+)(?: ([+-])(\d{2})(\d{2}))?")
 _WHOLE = re.compile(r"(\d{4}[-.]?\d{2}[-.]?\d{2})[T -]([\d:.,]+)(Z|[+-]\d{2}:?\d{2})?")
@@ -57,7 +57,7 @@ def _dated(date: str, time: str, latest: dt.datetime) -> dt.datetime | None:
         year, month, day = map(int, found.groups())
         year += _CENTURY
     elif found := _NO_YEAR.fullmatch(date):
-        month, day = map(int, found.groups())
+        month, day = (int(one) for one in found.groups() if one is not None)
         return _without_year(month, day, time, latest)
     else:
         return None
