@@ -21,7 +21,7 @@ class Schedule:
         except (ParseException, ValueError, KeyError):
             raise ConfigError(
                 f"at = {at!r} is no schedule: write minute, hour, day of the month, month and day of the week as in "
-                'cron, as in "30 4 * * *"'
+                'cron, as in "30 4 * * *"; Sunday is 0'
             ) from None
         self._zone = zoneinfo.ZoneInfo(timezone)
 

@@ -21,6 +21,7 @@ from pipeline.wiring.log_asking import Entities
 from pipeline.wiring.log_loading import kinds_of
 
 LOG = click.argument("log", metavar="LOG")
+MOST_LINES = 100_000_000
 _COLUMNS = {
     "file": "string",
     "line": "int64",
@@ -45,7 +46,10 @@ class Moment(click.ParamType[dt.datetime]):
             found = dt.datetime.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value!r} is no date or time; write 2026-11-27 or 2026-11-27T04:00", param, ctx)
-        return found.replace(tzinfo=found.tzinfo or dt.UTC)
+        try:
+            return found.replace(tzinfo=found.tzinfo or dt.UTC).astimezone(dt.UTC)
+        except OverflowError:
+            self.fail(f"{value!r} is no moment of the years 1 to 9999 in UTC", param, ctx)
 
 
 TEMPLATE = click.option("--template", help="Only events of this kind, as `logs kinds` writes it.")
@@ -68,7 +72,7 @@ _UNTIL = click.option("--until", type=Moment(), help="Before this moment.")
 @click.option("--where", metavar="NAME=TEXT", help="An entity of the content says this, as in user=root.")
 @_SINCE
 @_UNTIL
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
+@click.option("--limit", type=click.IntRange(1, MOST_LINES), default=100, show_default=True, help="How many at most.")
 @json_option
 @examples(
     "headrace logs search web 10.0.0.7 --since 2026-11-26",
@@ -97,8 +101,12 @@ def search(
     with opened_store() as store:
         wanted = wanted_by(store, log, value, template, answers, fields, since, until)
         entities = Entities(store, log) if as_json or where is not None else None
+        some = False
         for found in _found(store, log, wanted, where, limit, entities):
             show(found, entities if as_json else None)
+            some = True
+        if not some:
+            kinds_of(store, log)  # says so where there is no such log
 
 
 def _found(
@@ -113,7 +121,7 @@ def _found(
         for pattern, at in entities.places(name, text).items()
         if wanted.patterns is None or pattern in wanted.patterns
     }
-    may_be = store.find(log, dataclasses.replace(wanted, patterns=None, places=places, said=text), limit=None)
+    may_be = store.find(log, dataclasses.replace(wanted, places=places, said=text, named=name), limit=None)
     said = (one for one in may_be if any((each.name, each.text) == (name, text) for each in entities.of(one.event)))
     yield from itertools.islice(said, limit)
 
@@ -129,6 +137,7 @@ def wanted_by(
     until: dt.datetime | None,
 ) -> Wanted:
     """Return what options ask for; raises ConfigError for a kind that is not there."""
+    check_text("VALUE", value)
     said, asked = _pairs("--field", fields, "level=ERROR"), _pairs("--answer", answers, "severity=high")
     of: list[str] | None = None
     if template is not None or asked:
@@ -148,7 +157,17 @@ def _pairs(option: str, given: tuple[str, ...], example: str) -> dict[str, str]:
     wrong = next((one for one in given if "=" not in one), None)
     if wrong is not None:
         raise ConfigError(f"{option} {wrong}: write NAME=TEXT, as in {example}")
+    for one in given:
+        check_text(option, one)
     return dict(one.split("=", 1) for one in given)
+
+
+def check_text(option: str, said: str | None) -> None:
+    """Raise ConfigError for what is no text."""
+    try:
+        (said or "").encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{option}: that is no UTF-8 text; such bytes are stored in hexadecimal, as \\xe9") from None
 
 
 def _plain(found: StoredEvent, entities: Entities) -> dict[str, Any]:
@@ -211,6 +230,7 @@ def export(
         raise ConfigError("events have lists in them: give an OUTPUT that ends in .parquet or .jsonl")
     with opened_store() as store, replaced(output) as partial:
         found = store.find(log, wanted_by(store, log, None, template, answers, (), since, until), limit=None)
+        kinds_of(store, log)
         entities = Entities(store, log)
         rows = (_plain(one, entities) for one in found)
         if style == "parquet":

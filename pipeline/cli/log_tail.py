@@ -1,16 +1,17 @@
 """logs tail: the latest events of a stored log, and those that come."""
 
 import dataclasses
-import datetime as dt
+from collections.abc import Sequence
 
 import click
 
-from pipeline.cli.log_search import ANSWER, FIELD, LOG, TEMPLATE, show, wanted_by
+from pipeline.cli.log_search import ANSWER, FIELD, LOG, MOST_LINES, TEMPLATE, show, wanted_by
 from pipeline.cli.logs import logs
 from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import examples, json_option
-from pipeline.ports.logs import LogStore, Wanted
+from pipeline.ports.logs import LogStore, StoredEvent, Wanted
 from pipeline.wiring.log_asking import Entities
+from pipeline.wiring.log_loading import kinds_of
 from pipeline.wiring.parts import system_clock
 
 _LOOK_EVERY_S = 1.0
@@ -19,7 +20,9 @@ _MOST_AT_ONCE = 10_000
 
 @logs.command()
 @LOG
-@click.option("--lines", "-n", "count", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
+@click.option(
+    "--lines", "-n", "count", type=click.IntRange(1, MOST_LINES), default=10, show_default=True, help="How many."
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with later events as they are loaded, until Ctrl-C.")
 @TEMPLATE
 @ANSWER
@@ -40,21 +43,27 @@ def tail(
 ) -> None:
     """Show the latest events of a stored LOG, by their moments.
 
-    With --follow those that are loaded later, too, if their moments are later than all that were shown.
+    With --follow those that are loaded later, too, if their moments are no earlier than the latest that was shown.
     """
     with opened_store() as store:
         wanted = wanted_by(store, log, None, template, answers, fields, None, None)
-        last = _show_latest(store, log, wanted, count, as_json=as_json)
+        shown = _show_latest(store, log, wanted, count, as_json=as_json, but=())
+        if not shown:
+            kinds_of(store, log)  # says so where there is no such log
         while follow:
             system_clock().sleep(_LOOK_EVERY_S)
-            later = dataclasses.replace(wanted, since=None if last is None else last + dt.timedelta(microseconds=1))
-            last = _show_latest(store, log, later, _MOST_AT_ONCE, as_json=as_json) or last
+            later = wanted if not shown else dataclasses.replace(wanted, since=shown[-1].event.at)
+            found = _show_latest(store, log, later, _MOST_AT_ONCE, as_json=as_json, but=shown)
+            shown = [one for one in (*shown, *found) if one.event.at == (found or shown)[-1].event.at]
 
 
-def _show_latest(store: LogStore, log: str, wanted: Wanted, count: int, *, as_json: bool) -> dt.datetime | None:
-    """Show events; returns the moment of the last."""
-    found = store.latest(log, wanted, limit=count)
+def _show_latest(
+    store: LogStore, log: str, wanted: Wanted, count: int, *, as_json: bool, but: Sequence[StoredEvent]
+) -> list[StoredEvent]:
+    """Show events that were not shown yet, and return them."""
+    known = {(one.file, one.event.line) for one in but}
+    found = [one for one in store.latest(log, wanted, limit=count) if (one.file, one.event.line) not in known]
     entities = Entities(store, log) if as_json and found else None
     for one in found:
         show(one, entities)
-    return found[-1].event.at if found else None
+    return found

@@ -1,6 +1,7 @@
 """logs load, kinds, report: events of log files in Postgres, and what they come to."""
 
 import datetime as dt
+import re
 
 import click
 from rich.table import Table
@@ -12,6 +13,7 @@ from pipeline.cli.progress import Display
 from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
+from pipeline.domain.logs.nights import LOG_NAME
 from pipeline.wiring.log_loading import Loaded, Report, kinds_of, load_files, report_of
 
 
@@ -32,8 +34,8 @@ def load(log: str, inputs: tuple[str, ...], layout: str | None, processes: int |
     it was. Loading it again adds nothing. Lines that do not begin with a header (stack traces) belong to the event
     before them. A last line without its end is left for the next time. What is no text is kept, written in hexadecimal.
     """
-    if not log or not all(sign.isalnum() or sign in "-_." for sign in log):
-        raise ConfigError(f"{log!r}: name a log with letters, digits, - _ and .")
+    if re.fullmatch(LOG_NAME, log) is None:
+        raise ConfigError(f"{log!r}: name a log with letters, digits, - _ and ., at most 60")
     with opened_store() as store, Display() as display:
         done: list[Loaded] = []
         for one in load_files(

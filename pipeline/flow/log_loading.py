@@ -4,6 +4,7 @@ A block of events and how far its file was read are one transaction: whatever di
 """
 
 import datetime as dt
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -15,6 +16,7 @@ from pipeline.domain.errors import ConfigError, ServiceError
 from pipeline.domain.logs.batches import Batch
 from pipeline.domain.logs.blocks import Block
 from pipeline.domain.logs.detection import detect, layout_named
+from pipeline.domain.logs.headers import PLAIN
 from pipeline.domain.logs.layouts import Layout
 from pipeline.flow.log_parsing import parse
 from pipeline.ports.logs import LogFile, LogStore, Place
@@ -92,7 +94,7 @@ def load_file(
 
     Blocks are parsed by `parsers`, several at once if it can, and stored one after another in their order.
     """
-    name, head = str(reader.path), reader.head()
+    name, head = os.fsencode(reader.path).decode("utf-8", "backslashreplace"), reader.head()
     if head is None:
         return Loaded(name=name, layout=None, events=0, from_line=1, until_line=0)
     file = next((one for one in store.files(log, head) if reader.begins_like(one.place)), None)
@@ -119,7 +121,13 @@ def load_file(
 
 def _layout(reader: Reader, file: LogFile | None, wanted: Layout | None) -> Layout:
     known = None if file is None else layout_named(file.layout)
-    return known or wanted or detect(reader.first_lines(_LOOKED_AT))
+    if known is None or known.name == PLAIN:  # of which nothing was kept that another layout would read otherwise
+        return wanted or detect(reader.first_lines(_LOOKED_AT))
+    if wanted is not None and wanted.name != known.name:
+        raise ConfigError(
+            f"{reader.path} was begun with the layout {known.name}: leave --layout out, or load it under another name"
+        )
+    return known
 
 
 def _parsed(blocks: Iterator[Block], submit: Callable[[Block], "Future[Batch]"]) -> Iterator[tuple[Block, Batch]]:

@@ -3,6 +3,9 @@
 import datetime as dt
 import functools
 import gc
+import multiprocessing.connection
+import os
+import threading
 
 from pipeline.domain.logs.batches import Batch, RowsOf, batch_of
 from pipeline.domain.logs.blocks import Block
@@ -16,9 +19,17 @@ _GATHERED_EVERY = 500_000
 
 
 def prepare() -> None:
-    """Make a process that only parses ready."""
+    """Make a process that only parses ready; it ends with the one that started it, however that ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.freeze()
     gc.set_threshold(_GATHERED_EVERY)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def parse(block: Block, layout: str, latest: dt.datetime, rows_of: RowsOf) -> Batch:

@@ -84,8 +84,9 @@ class Wanted:
     places: Mapping[str, Sequence[int]] | None = None
     """Pattern → which of its values (from 0) may say `said`, with or without an address before or a port behind it.
 
-    Without any value: any event of the pattern. Only events of these patterns.
+    Without any value: any event of the pattern. Other events only where the header's field `named` says it.
     """
+    named: str = ""
     said: str = ""
 
 

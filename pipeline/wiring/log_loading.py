@@ -22,6 +22,7 @@ from pipeline.ports.logs import LogStore, Pattern
 
 __all__ = ["Kind", "Loaded", "Report", "kinds_of", "load_files", "report_of", "stored_kinds", "templates_of"]
 
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
 _WORTH_BYTES = 8 * 1024 * 1024
 """What is read in the time that processes take to start."""
 
@@ -125,6 +126,8 @@ def report_of(store: LogStore, log: str, day: dt.date | None, *, against: int) -
     if last is None:
         raise ConfigError(f"nothing of a log {log} with moments is stored: load it with headrace logs load {log} FILE")
     day = day or last.astimezone(dt.UTC).date()
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise ConfigError(f"{day}: reports are of days from {_FIRST_YEAR} to {_LAST_YEAR}; name one with --day")
     until = dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(days=1)
     rates = store.rates(log, since=until - dt.timedelta(days=against + 1), until=until)
     return reported(rates, kinds(one.pattern for one in patterns), until=until, against=against)

@@ -96,6 +96,11 @@ def test_a_log_is_loaded_night_after_night_and_searched(shell: Shell) -> None:
     assert json.loads(line)["following"] == "    trace"
     assert ".parquet or .jsonl" in _failed(shell, "logs", "export", "web", shell.folder / "all.csv")
     assert "nothing of a log other" in _failed(shell, "logs", "kinds", "other")
+    assert "nothing of a log other" in _failed(shell, "logs", "search", "other", "x")
+    assert "nothing of a log other" in _failed(shell, "logs", "tail", "other")
+    assert "nothing of a log other" in _failed(shell, "logs", "export", "other", shell.folder / "no.jsonl")
+    assert "1900" in _failed(shell, "logs", "report", "web", "--day", "0001-01-03")
+    assert shell.run("logs", "search", "web", "--where", "pid=39").count("\n") == 1
     assert "has no kind" in _failed(shell, "logs", "search", "web", "--template", "hello")
     assert "write NAME=TEXT" in _failed(shell, "logs", "search", "web", "--field", "pid")
 

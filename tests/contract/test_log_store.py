@@ -177,6 +177,8 @@ def test_the_latest_events_come_by_their_moments_however_far_back_they_are(rig: 
         (Wanted(places={"user <*> left": [0], "bye <*>": []}, said="ann"), [3, 2]),
         (Wanted(places={"user <*> left": [0], "no <*>": []}, said="nobody"), []),
         (Wanted(places={}, said="ann"), []),
+        (Wanted(places={"user <*> left": [0]}, said="b", named="host"), [3]),
+        (Wanted(places={"bye <*>": [0]}, said="eve", named="host"), [2]),
         (Wanted(fields={"host": "b"}), [3]),
         (Wanted(fields={"host": "b", "month": "Dec"}), []),
         (Wanted(fields={"nothing": "b"}), []),
@@ -214,6 +216,16 @@ def test_one_process_at_a_time_adds_to_a_log(rig: Rig) -> None:
         assert (first, second, other) == (True, False, True)
     with rig.store.log_lock("web") as again:
         assert again
+
+
+def test_the_first_and_the_last_day_there_are_can_be_stored_and_found(rig: Rig) -> None:
+    first = dt.datetime(1, 1, 1, 12, tzinfo=dt.UTC)
+    last = dt.datetime(9999, 12, 31, 12, tzinfo=dt.UTC)
+    add(rig, event(1, "a", at=first), event(2, "b", at=last))
+    assert found(rig) == [1, 2]
+    assert [one.event.line for one in rig.store.latest("web", Wanted(), limit=9)] == [1, 2]
+    add(rig, event(1, "a", at=first), log="old")
+    assert [one.event.line for one in rig.store.latest("old", Wanted(), limit=9)] == [1]
 
 
 def test_many_patterns_and_days_at_once(rig: Rig) -> None:

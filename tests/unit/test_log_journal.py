@@ -1,6 +1,7 @@
 """journald's export format: each entry once, whatever is in its fields and however the bytes come."""
 
 import gzip
+import json
 import struct
 from pathlib import Path
 
@@ -92,3 +93,8 @@ def test_blocks_of_an_export_are_its_bytes(tmp_path: Path) -> None:
     assert b"".join(block.stored for block in blocks) == whole
     assert len(blocks) > 5
     assert blocks[-1].lines_until == 100
+
+
+def test_a_field_that_comes_again_is_kept_each_time() -> None:
+    ((line, _),) = entries([b"__CURSOR=a\nTAG=1\nTAG=2\nTAG=3\n\n"])
+    assert json.loads(line)["TAG"] == ["1", "2", "3"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.domain.items import Item
 from pipeline.domain.logs.blocks import text_of
 from pipeline.domain.logs.detection import detect
-from pipeline.domain.logs.events import Event
+from pipeline.domain.logs.events import Event, content_of
 from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.domain.logs.reading import Reading
 from pipeline.flow.logs import Survey
@@ -59,8 +59,39 @@ def test_a_message_of_several_lines_is_an_event_with_what_follows() -> None:
     assert (event.pattern, event.following) == ("failed: <*>", " at a\n at b\n at c")
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"a":1}', '{"msg":7}', "{", "x", '{"msg"' + ":[" * 5000])
-def test_what_is_no_message_belongs_to_the_line_before(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ('{"level":"error","message":{"code":5}}', "message.code"),
+        ('{"level":"error","msg":42}', "42"),
+        ('{"level":"error","code":5}', "code"),
+        ('{"level":"error","MESSAGE":[104,105]}', "hi"),
+        ('{"level":"error","MESSAGE":null,"a":"b"}', '"b"'),
+        ('{"level":"error","msg":' + "9" * 5000 + "}", "9" * 5000),
+    ],
+)
+def test_an_object_without_a_text_for_a_message_is_an_event_all_the_same(text: str, content: str) -> None:
+    _, event = event_of('{"msg":"a"}', text)
+    assert event.header["level"] == "error"
+    assert content in content_of(event)
+
+
+def test_lists_under_known_keys_are_kept() -> None:
+    (event,) = event_of('{"msg":"hi","service":{},"SYSLOG_IDENTIFIER":["a","b"]}')
+    assert event.header["component"] == '["a", "b"]'
+
+
+@pytest.mark.parametrize("zone", ["+01", " +0100", "+01:00"])
+def test_zones_are_read_as_they_are_written(zone: str) -> None:
+    (event,) = event_of(json.dumps({"msg": "a", "time": f"2026-11-20T10:00:00{zone}"}))
+    assert event.at == dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC)
+    for name in ("Z", "z", " UTC"):
+        (event,) = event_of(json.dumps({"msg": "a", "time": f"2026-11-20T09:00:00{name}"}))
+        assert event.at == dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", "7", "{", "x", '{"msg"' + ":[" * 5000])
+def test_what_is_no_object_belongs_to_the_line_before(text: str) -> None:
     (event,) = event_of('{"msg":"a"}', text)
     assert event.following == text
 

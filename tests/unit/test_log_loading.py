@@ -7,11 +7,14 @@ import lzma
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -198,6 +201,56 @@ def test_garbage_behind_packed_data_takes_nothing_with_it(night: Night) -> None:
     assert loaded.problem is not None
     assert loaded.complaint.count("app.log.1.gz") == 1
     assert (loaded.events, night.contents()) == (60, said(*range(60)))
+
+
+def test_a_file_that_was_plain_so_far_gets_the_layout_that_its_lines_turn_out_to_have(night: Night) -> None:
+    (night.folder / "app.log").write_text("starting up\n", encoding="utf-8")
+    assert [one.layout for one in night.load()] == ["plain"]
+    night.write(1, 2, 3)
+    assert [one.layout for one in night.load()] == ["syslog"]
+    assert [one.event.header.get("host") for one in night.store.find("app", Wanted(), limit=9)] == ["combo"] * 3 + [
+        None
+    ]
+    (other,) = load_files(
+        night.store, "app", [str(night.folder / "app.log")], layout="log4j", processes=1, show=lambda *_: None
+    )
+    assert "begun with the layout syslog" in (other.problem or "")
+
+
+def test_a_file_name_that_is_no_text_is_written_in_hexadecimal(night: Night) -> None:
+    with open(os.fsencode(night.folder) + b"/app.log\xe9", "wb") as file:  # noqa: PTH123 — a name of bytes
+        file.write(line(1).encode())
+    (loaded,) = load_files(
+        night.store, "app", [os.fsdecode(os.fsencode(night.folder) + b"/app.log\xe9")], layout=None, processes=1,
+        show=lambda *_: None,
+    )  # fmt: skip
+    assert loaded.name.endswith("app.log\\xe9")
+    assert night.contents() == said(1)
+
+
+def test_wide_text_and_names_that_no_file_can_have_are_told(night: Night) -> None:
+    (night.folder / "app.log").write_text("hello\n", encoding="utf-16")
+    (loaded,) = night.load()
+    assert "iconv" in (loaded.problem or "")
+    with pytest.raises(ConfigError, match="cannot be looked up"):
+        found_files([str(night.folder / ("x" * 300))])
+
+
+def test_parsing_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    script = (
+        "import concurrent.futures, multiprocessing, os, time\n"
+        "from pipeline.flow.log_parsing import prepare\n"
+        "if __name__ == '__main__':\n"
+        "    pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), prepare)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    with subprocess.Popen([sys.executable, str(tmp_path / "script.py")], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        child.wait(30)
 
 
 def test_archives_and_missing_files_are_named(night: Night) -> None:

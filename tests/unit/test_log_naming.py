@@ -72,10 +72,11 @@ def test_header_fields_keep_their_names_and_no_two_entities_have_the_same() -> N
     [
         ("user <*> on <*>", "user <*> on <*>", "user", "x", [0, 1]),
         ("user bob on <*>", "user <*> on <*>", "user", "bob", []),
-        ("user bob on <*>", "user <*> on <*>", "user", "eve", [0]),
+        ("user bob left", "user <*> left", "user", "bob", []),
         ("user bob left", "user <*> left", "user", "eve", None),
         ("user b<*> left", "user <*> left", "user", "bob", []),
         ("port=<*>", "port=<*>", "user", "x", None),
+        ("port=<*> a", "port=<*> <*>", "user", "x", []),
         ("src=<*>", "src=<*>", "src_port", "80", [0]),
         ("nothing", "nothing", "user", "x", None),
     ],

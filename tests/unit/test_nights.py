@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.adapters.log_files import found_files
 from pipeline.adapters.memory import FakeClock, MemoryStore
 from pipeline.adapters.pages import night_page
 from pipeline.adapters.user_files import load_job
@@ -231,6 +232,14 @@ def test_what_is_wrong_in_a_log_job_file_is_told(tmp_path: Path, more: str, said
     path.write_text(f'log = "web"\nfiles = ["a"]\n{more}\n', encoding="utf-8")
     with pytest.raises(JobError, match=said):
         log_job(path)
+
+
+def test_a_folder_with_signs_of_patterns_in_its_name_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "n[1]"
+    folder.mkdir()
+    (folder / "app.log").write_text("hello\n", encoding="utf-8")
+    (folder / "night.toml").write_text('log = "web"\nfiles = ["*.log"]\n', encoding="utf-8")
+    assert found_files(log_job(folder / "night.toml").files) == [folder / "app.log"]
 
 
 def test_the_sample_night_is_valid_and_asks_a_valid_job() -> None:

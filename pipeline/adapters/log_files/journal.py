@@ -37,9 +37,9 @@ def entries(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
             raise ConfigError("its journal export is damaged: an entry does not end")
 
 
-def _entry(data: bytes, start: int) -> tuple[dict[str, str], int] | None:
+def _entry(data: bytes, start: int) -> tuple[dict[str, str | list[str]], int] | None:
     """Return an entry's fields and where it ends; None where it is not complete yet."""
-    fields: dict[str, str] = {}
+    fields: dict[str, str | list[str]] = {}
     at = start
     while (end := data.find(b"\n", at)) >= 0:
         if end == at:
@@ -57,6 +57,15 @@ def _entry(data: bytes, start: int) -> tuple[dict[str, str], int] | None:
             text, end = data[head : head + length], head + length
             if data[end : end + 1] != b"\n":
                 raise ConfigError("its journal export is damaged: a field does not end where it should")
-        fields.setdefault(name.decode("ascii", "backslashreplace"), text.decode("utf-8", "backslashreplace"))
+        _add(fields, name.decode("ascii", "backslashreplace"), text.decode("utf-8", "backslashreplace"))
         at = end + 1
     return None
+
+
+def _add(fields: dict[str, str | list[str]], name: str, text: str) -> None:
+    """Take a field; one that comes again is a list, as in journald's own JSON."""
+    there = fields.get(name)
+    if there is None:
+        fields[name] = text
+    else:
+        fields[name] = [*there, text] if isinstance(there, list) else [there, text]

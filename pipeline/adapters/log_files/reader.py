@@ -16,6 +16,7 @@ from pipeline.domain.logs.blocks import MOST_LINE_BYTES, Block, last_beginning, 
 from pipeline.ports.logs import Place
 
 _ZIP = b"PK\x03\x04"
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
 _TAIL_BYTES = 4096
 _DIGEST_BYTES = 16
 _DAMAGE_OR_END: tuple[type[Exception], ...] = (EOFError, *DAMAGE)
@@ -28,8 +29,12 @@ def found_files(names: Sequence[str]) -> list[Path]:
     """Return the files that paths and globs name, each once; raises ConfigError for one that names none."""
     found: dict[Path, None] = {}
     for name in names:
-        paths = [Path(name)] if Path(name).is_file() else [Path(one) for one in sorted(glob.glob(name))]  # noqa: PTH207 — a pattern may be absolute
-        paths = [path for path in paths if path.is_file()]
+        try:
+            named = Path(name).is_file()
+            paths = [Path(name)] if named else [Path(one) for one in sorted(glob.glob(name))]  # noqa: PTH207 — a pattern may be absolute
+            paths = [path for path in paths if path.is_file()]
+        except OSError as error:
+            raise ConfigError(f"{name} cannot be looked up: {error.strerror}") from None
         if not paths:
             raise ConfigError(f"{name}: no such file; name files or quote a pattern, as in '/var/log/app.log*'")
         found |= dict.fromkeys(paths)
@@ -47,6 +52,8 @@ class LogFileReader:
                 magic = file.read(MAGIC_BYTES)
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        if magic.startswith(_WIDE):
+            raise ConfigError(f"{path} is UTF-16: convert it, as by iconv -f UTF-16 -t UTF-8")
         if magic.startswith(_ZIP):
             raise ConfigError(f"{path} is a zip archive: unpack it, or compress it with gzip or zstd")
         self._packing = packing_of(magic)

@@ -72,7 +72,7 @@ class LogPart:
                 file = LogFile(id=number, name=name, layout=layout, place=place)
             elif into.files[file.id].place != file.place:
                 return None
-            into.files[file.id] = replace(file, name=name, place=place)
+            into.files[file.id] = replace(file, name=name, layout=layout, place=place)
             into.events += [(file.id, event) for rows in batch.rows.values() for event in rows]
             for pattern, seen in batch.patterns.items():
                 into.patterns[pattern] = self._counted(into.patterns.get(pattern), pattern, seen)
@@ -164,6 +164,9 @@ def _is_wanted(event: Event, wanted: Wanted) -> bool:
         return False
     if wanted.places is not None:
         places = wanted.places.get(event.pattern)
-        if places is None or (places and not any(_may_be(event.values[place], wanted.said) for place in places)):
+        may_be = places is not None and (
+            not places or any(_may_be(event.values[place], wanted.said) for place in places)
+        )
+        if not may_be and event.header.get(wanted.named) != wanted.said:
             return False
     return all(event.header.get(name) == text for name, text in wanted.fields.items())

@@ -46,7 +46,8 @@ def latest(database: Database, log: str, wanted: Wanted, *, limit: int) -> Seque
         layouts = _layouts(connection, log)
         last = last if wanted.until is None else min(last, wanted.until)
         for days in (*_LOOKED_BACK_DAYS, None):  # a partition a day: most need only the last
-            looked_back = None if days is None else last - dt.timedelta(days=days)
+            early = days is None or last.toordinal() <= days  # there is no day before the year 1
+            looked_back = None if days is None or early else last - dt.timedelta(days=days)
             since = max((one for one in (wanted.since, looked_back) if one is not None), default=None)
             newest = [one.desc() for one in _order()]
             query = _events(log, replace(wanted, since=since), layouts).where(tables.log_events.c.at.is_not(None))
@@ -94,7 +95,7 @@ def _stored(row: "sa.Row[Any]") -> StoredEvent:
 
 
 def _conditions(wanted: Wanted, layouts: Sequence[str]) -> Iterator[sa.ColumnElement[bool] | sa.TextClause]:
-    event, file = tables.log_events, tables.log_files
+    event = tables.log_events
     if wanted.patterns is not None:
         yield _is_one_of(wanted.patterns)
     if wanted.since is not None:
@@ -108,20 +109,26 @@ def _conditions(wanted: Wanted, layouts: Sequence[str]) -> Iterator[sa.ColumnEle
         )
     if wanted.places is not None:
         at_places = [(pattern_digest(one), place + 1) for one, at in wanted.places.items() for place in at]
-        yield _is_one_of(wanted.places)
         free = [pattern_digest(one) for one, at in wanted.places.items() if not at]
-        yield _IN_PLACE.bindparams(
+        in_place = _IN_PLACE.bindparams(
             digests=[digest for digest, _ in at_places],
             numbers=[number for _, number in at_places],
             text=wanted.said,
             free=free,
         )
-    known = [layout for layout in map(layout_named, layouts) if layout is not None]
+        yield sa.or_(sa.and_(_is_one_of(wanted.places), in_place), _says(wanted.named, wanted.said, layouts))
     for name, text in wanted.fields.items():
-        places = {layout.name: layout.names.index(name) + 1 for layout in known if name in layout.names}
-        yield sa.or_(
-            sa.false(), *(sa.and_(file.c.layout == one, event.c.header[at] == text) for one, at in places.items())
-        )
+        yield _says(name, text, layouts)
+
+
+def _says(field: str, text: str, layouts: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Return whether an event's header says so."""
+    event, file = tables.log_events, tables.log_files
+    known = [layout for layout in map(layout_named, layouts) if layout is not None]
+    places = {layout.name: layout.names.index(field) + 1 for layout in known if field in layout.names}
+    return sa.or_(
+        sa.false(), *(sa.and_(file.c.layout == one, event.c.header[at] == text) for one, at in places.items())
+    )
 
 
 def _is_one_of(patterns: Iterable[str]) -> sa.ColumnElement[bool]:

@@ -80,9 +80,10 @@ def _kept(
         "tail_bytes": place.tail_length,
         "tail": place.tail,
         "lines": place.line,
+        "layout": layout,
     }
     if file is None:
-        new = {**values, "log": log, "layout": layout, "head": place.head}
+        new = {**values, "log": log, "head": place.head}
         row = connection.execute(table.insert().values(new).returning(table)).one()
         return _file(row)
     found = connection.execute(
@@ -138,10 +139,10 @@ def _partition(connection: sa.Connection, day: dt.date) -> None:
     if connection.scalar(sa.text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name}):
         return
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
-    until = day + dt.timedelta(days=1)
+    until = "MAXVALUE" if day == dt.date.max else f"'{day + dt.timedelta(days=1)}'"
     # Of dates only: nothing of a log's text is part of the statement.
     connection.execute(
-        sa.text(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF log_events FOR VALUES FROM ('{day}') TO ('{until}')")
+        sa.text(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF log_events FOR VALUES FROM ('{day}') TO ({until})")
     )
 
 

@@ -1,5 +1,6 @@
 """The log job file: TOML → LogJob, its paths made to begin at the file."""
 
+import glob
 from pathlib import Path
 
 from pipeline.adapters.user_files.document import read_model
@@ -13,7 +14,9 @@ def load_log_job(path: Path) -> LogJob:
     folder = path.resolve().parent
     return job.model_copy(
         update={
-            "files": tuple(str(folder / one) for one in job.files),
+            "files": tuple(
+                one if Path(one).is_absolute() else f"{glob.escape(str(folder))}/{one}" for one in job.files
+            ),
             "reports": None if job.reports is None else str(folder / job.reports),
             "ask": None if job.ask is None else str(folder / job.ask),
             "ask_values": None if job.ask_values is None else str(folder / job.ask_values),

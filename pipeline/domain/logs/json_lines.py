@@ -24,6 +24,8 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "thread": ("thread", "thread_name", "threadName", "process.thread.name", "tid"),
 }
 _MESSAGES: Final = ("message", "msg", "MESSAGE", "event", "log", "text", "body", "@m", "@mt", "short_message")
+_MOST_DIGITS = 4000
+"""A longer number stays text: Python refuses to read it as one."""
 _PRIORITIES: Final = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
 REST: Final = "rest"
 """The field that holds all other keys, as JSON."""
@@ -42,21 +44,22 @@ class JsonLayout(Layout):
         return (*_KEYS, REST)
 
     def header(self, text: str) -> Header | None:
-        """Return what an object says; None for what is none, or has no message."""
+        """Return what an object says; None for what is none. Without a message its other keys are the content."""
         found = _object(text)
-        if found is None:
+        if not found:
             return None
-        key = next((key for key in _MESSAGES if isinstance(found.get(key), str)), None)
-        if key is None:
-            return None
-        content, _, following = _clean(found.pop(key)).strip("\r\n").partition("\n")
+        key = next((key for key in _MESSAGES if not _is_empty(found.get(key))), None)
+        said = None if key is None else _message(found.pop(key))
         fields = {}
         for name, keys in _KEYS.items():
             taken = next((key for key in keys if not _is_empty(found.get(key))), None)
             if taken is not None:
                 fields[name] = _said(taken, found.pop(taken))
+        if said is None:
+            return Header(fields, _written(found).rstrip())
         if found:
-            fields[REST] = _clean(json.dumps(found, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+            fields[REST] = _written(found)
+        content, _, following = said.strip("\r\n").partition("\n")
         return Header(fields, content.rstrip(), following)
 
     def read(self, text: str) -> Line:
@@ -75,7 +78,7 @@ def _object(text: str) -> dict[str, Any] | None:
     if not text.startswith("{"):
         return None
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_int=_number)
     except (ValueError, RecursionError):
         return None
     return dict(_flat(found)) if isinstance(found, dict) else None
@@ -89,8 +92,23 @@ def _flat(found: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield before + key, value
 
 
+def _message(value: object) -> str:
+    """Return a message; journald writes bytes that are no text as a list of numbers."""
+    if isinstance(value, list) and all(isinstance(one, int) and one in range(256) for one in value):
+        return _clean(bytes(value).decode("utf-8", "backslashreplace"))
+    return _clean(value) if isinstance(value, str) else _written(value)
+
+
+def _written(value: object) -> str:
+    return _clean(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+
+
+def _number(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
 def _is_empty(value: object) -> bool:
-    return value is None or value == ""
+    return value is None or value in ("", [], {})
 
 
 def _said(key: str, value: object) -> str:

@@ -15,7 +15,7 @@ _SHORT_YEAR = re.compile(r"(\d{2})/?(\d{2})/?(\d{2})")
 _NO_YEAR = re.compile(r"(\d{1,2})[-.](\d{1,2})|(\d{2})(\d{2})")
 _WORDY = re.compile(r"\w{3} (\w{3}) +(\d{1,2}) (\S+) (\d{4})")
 _ACCESS = re.compile(r"(\d{1,2})/(\w{3})/(\d{4}):(\S+)(?: ([+-])(\d{2})(\d{2}))?")
-_WHOLE = re.compile(r"(\d{4}[-.]?\d{2}[-.]?\d{2})[T -]([\d:.,]+)(Z|[+-]\d{2}:?\d{2})?")
+_WHOLE = re.compile(r"(\d{4}[-.]?\d{2}[-.]?\d{2})[T -]([\d:.,]+)(?: ?(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?")
 _YEARS_AHEAD = dt.timedelta(days=1)
 _CENTURY = 2000
 
@@ -90,10 +90,10 @@ def _from_whole(time: str) -> dt.datetime | None:
     date, clock, zone = found.groups()
     year, month, day = re.sub(r"\D", "", date)[:4], re.sub(r"\D", "", date)[4:6], re.sub(r"\D", "", date)[6:]
     local = _at(dt.date(int(year), int(month), int(day)), clock)
-    if local is None or zone in {None, "Z"}:
+    if local is None or zone in {None, "Z", "z", "UTC", "GMT"}:
         return local
     digits = zone.replace(":", "")
-    ahead = dt.timedelta(hours=int(digits[1:3]), minutes=int(digits[3:]))
+    ahead = dt.timedelta(hours=int(digits[1:3]), minutes=int(digits[3:] or 0))
     return local - ahead if digits[0] == "+" else local + ahead
 
 

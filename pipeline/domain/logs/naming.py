@@ -144,17 +144,13 @@ def places_of(pattern: str, template: str, name: str, text: str) -> list[int] | 
     base = _NUMBERED.sub("", name)
     spans = spans_in(template, pattern)
     if spans is None:
-        template, spans = pattern, spans_in(pattern, pattern) or []
-    places: list[int] = []
-    for slot, (start, end) in zip(_slots(template), spans, strict=False):
-        if slot.name not in {"", base, name}:
-            continue
-        said = pattern[start:end]
-        if said == VARIABLE:
-            places.append(pattern.count(VARIABLE, 0, start))
-        elif VARIABLE in said or said == text:
-            return []
-    return places or None
+        template = pattern
+    called = [number for number, slot in enumerate(_slots(template)) if slot.name in {"", base, name}]
+    if template == pattern:
+        return called or None
+    if VARIABLE in pattern:  # what its values hold may move where the template cuts
+        return [] if called else None
+    return [] if any(pattern[slice(*(spans or [])[number])] == text for number in called) else None
 
 
 def _parts(slot: "_Slot", text: str) -> Iterator[tuple[str, str, str]]:

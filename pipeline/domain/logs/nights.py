@@ -5,11 +5,13 @@ import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.domain.logs.headers import LAYOUTS
+
+LOG_NAME: Final = "[A-Za-z0-9][A-Za-z0-9_.-]{0,59}"
 
 
 class LogJob(BaseModel):
@@ -17,7 +19,7 @@ class LogJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    log: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$", description="letters, digits, - _ and .")]
+    log: Annotated[str, Field(pattern=f"^{LOG_NAME}$", description="letters, digits, - _ and .")]
     """Under which name its events are stored."""
     files: Annotated[tuple[str, ...], Field(min_length=1)]
     """Paths and patterns; those that are no absolute ones begin at the job file."""
