@@ -167,5 +167,5 @@ def test_the_columns_of_the_demo_job_are_those_of_its_tickets() -> None:
 
 @pytest.mark.parametrize("name", ["nothing.csv", "__init__.py", "../__init__.py", ""])
 def test_an_unknown_sample_is_an_error_that_lists_the_samples(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"app\.log, logs\.toml, tickets\.csv"):
+    with pytest.raises(ConfigError, match=r"app\.log, kinds\.toml, logs\.toml, night\.toml, tickets\.csv"):
         samples.path(name)
