@@ -53,7 +53,7 @@ def night(job_file: Path, *, as_json: bool) -> None:
         asking["values"] = job_from(Path(job.ask_values), settings)
     with opened_store() as store, Display() as display:
         begun = begin(
-            store, job, now=system_clock().now(), show=lambda name, _, at, of: display.bar("loading", at, of, name)
+            store, job, clock=system_clock(), show=lambda name, _, at, of: display.bar("loading", at, of, name)
         )
         if not begun.due:
             _show_last(store, job, as_json=as_json)

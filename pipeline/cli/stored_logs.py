@@ -15,6 +15,7 @@ from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.nights import LOG_NAME
 from pipeline.wiring.log_loading import Loaded, Report, kinds_of, load_files, report_of
+from pipeline.wiring.parts import system_clock
 
 
 @logs.command()
@@ -44,6 +45,7 @@ def load(log: str, inputs: tuple[str, ...], layout: str | None, processes: int |
             inputs,
             layout=layout,
             processes=processes,
+            clock=system_clock(),
             show=lambda name, _, at, of: display.bar("loading", at, of, name),
         ):
             done.append(one)

@@ -4,12 +4,11 @@ A block of events and how far its file was read are one transaction: whatever di
 """
 
 import datetime as dt
-import os
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from pipeline.domain.errors import ConfigError, ServiceError
@@ -19,10 +18,13 @@ from pipeline.domain.logs.detection import detect, layout_named
 from pipeline.domain.logs.headers import PLAIN
 from pipeline.domain.logs.layouts import Layout
 from pipeline.flow.log_parsing import parse
+from pipeline.ports.clock import Clock
 from pipeline.ports.logs import LogFile, LogStore, Place
 
 _LOOKED_AT = 200
 """Lines of a file by which its layout is told."""
+_SETTLED_S = 0.5
+"""A file that was not written to for so long has whole events; who writes a stack trace does not pause in it."""
 _AHEAD = 8
 """Blocks that are read ahead of the one that is stored: so much there is for others to parse, and no more in memory."""
 
@@ -31,7 +33,7 @@ class Reader(Protocol):
     """A file that is read line by line."""
 
     @property
-    def path(self) -> Path:
+    def name(self) -> str:
         """What it is called now."""
         ...
 
@@ -47,11 +49,17 @@ class Reader(Protocol):
         """See LogFileReader."""
         ...
 
-    def blocks(self, place: Place | None, begins: Callable[[str], bool]) -> Iterator[Block]:
+    def blocks(
+        self, place: Place | None, begins: Callable[[str], bool], *, is_growing: Callable[[], bool] | None
+    ) -> Iterator[Block]:
         """See LogFileReader."""
         ...
 
     def place(self, block: Block, head: bytes) -> Place:
+        """See LogFileReader."""
+        ...
+
+    def size_bytes(self) -> int:
         """See LogFileReader."""
         ...
 
@@ -88,13 +96,15 @@ def load_file(
     *,
     layout: Layout | None = None,
     parsers: Executor,
+    clock: Clock,
     show: Callable[[int, int], None],
 ) -> Loaded:
     """Store what a file has that is not stored yet; `show(events, bytes read)` is called as it goes on.
 
-    Blocks are parsed by `parsers`, several at once if it can, and stored one after another in their order.
+    Blocks are parsed by `parsers`, several at once if it can, and stored one after another in their order. Of a file
+    that is being written the last event is left for the next time: more of it may come.
     """
-    name, head = os.fsencode(reader.path).decode("utf-8", "backslashreplace"), reader.head()
+    name, head = reader.name, reader.head()
     if head is None:
         return Loaded(name=name, layout=None, events=0, from_line=1, until_line=0)
     file = next((one for one in store.files(log, head) if reader.begins_like(one.place)), None)
@@ -102,7 +112,8 @@ def load_file(
     found = _layout(reader, file, layout)
     latest = dt.datetime.fromtimestamp(reader.modified_s(), dt.UTC)
     count, problem = 0, None
-    blocks = reader.blocks(None if file is None else file.place, found.fits)
+    growing = functools.partial(_is_growing, reader, clock, reader.size_bytes()) if found.spans_lines else None
+    blocks = reader.blocks(None if file is None else file.place, found.fits, is_growing=growing)
     parsed = _parsed(blocks, lambda block: parsers.submit(parse, block, found.name, latest, store.rows_of))
     try:
         for block, batch in parsed:
@@ -119,13 +130,21 @@ def load_file(
     return Loaded(name=name, layout=found.name, events=count, from_line=first_line, until_line=until, problem=problem)
 
 
+def _is_growing(reader: Reader, clock: Clock, size_bytes: int) -> bool:
+    """Whether a file was written to while it was read, or is, looked at for a moment if it is fresh."""
+    age_s = clock.now().timestamp() - reader.modified_s()
+    if age_s < _SETTLED_S:
+        clock.sleep(min(_SETTLED_S, _SETTLED_S - age_s))
+    return reader.size_bytes() != size_bytes
+
+
 def _layout(reader: Reader, file: LogFile | None, wanted: Layout | None) -> Layout:
     known = None if file is None else layout_named(file.layout)
     if known is None or known.name == PLAIN:  # of which nothing was kept that another layout would read otherwise
         return wanted or detect(reader.first_lines(_LOOKED_AT))
     if wanted is not None and wanted.name != known.name:
         raise ConfigError(
-            f"{reader.path} was begun with the layout {known.name}: leave --layout out, or load it under another name"
+            f"{reader.name} was begun with the layout {known.name}: leave --layout out, or load it under another name"
         )
     return known
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.adapters.cpu import granted_cpus
-from pipeline.adapters.log_files import LogFileReader, found_files
+from pipeline.adapters.log_files import LogFileReader, found_files, shown_name
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.headers import LAYOUTS
@@ -18,6 +18,7 @@ from pipeline.domain.logs.nights import Report
 from pipeline.flow.log_loading import Loaded, load_file
 from pipeline.flow.log_parsing import prepare
 from pipeline.flow.log_report import reported
+from pipeline.ports.clock import Clock
 from pipeline.ports.logs import LogStore, Pattern
 
 __all__ = ["Kind", "Loaded", "Report", "kinds_of", "load_files", "report_of", "stored_kinds", "templates_of"]
@@ -60,6 +61,7 @@ def load_files(
     *,
     layout: str | None,
     processes: int | None,
+    clock: Clock,
     show: Callable[[str, int, int, int], None],
 ) -> Iterator[Loaded]:
     """Load files, the oldest first; `show(name, events, number, of)` as it goes on.
@@ -73,6 +75,7 @@ def load_files(
         if not held:
             raise ConfigError(f"another process is loading the log {log} just now: try again when it is done")
         for number, path in enumerate(paths, 1):
+            called = shown_name(Path(path.name))
             try:
                 yield load_file(
                     store,
@@ -80,10 +83,13 @@ def load_files(
                     LogFileReader(path),
                     layout=None if layout is None else LAYOUTS[layout],
                     parsers=parsers,
-                    show=lambda count, _, name=path.name, at=number: show(name, count, at, len(paths)),  # type: ignore[misc]
+                    clock=clock,
+                    show=lambda count, _, name=called, at=number: show(name, count, at, len(paths)),  # type: ignore[misc]
                 )
             except ConfigError as error:
-                yield Loaded(name=str(path), layout=None, events=0, from_line=1, until_line=0, problem=str(error))
+                yield Loaded(
+                    name=shown_name(path), layout=None, events=0, from_line=1, until_line=0, problem=str(error)
+                )
 
 
 def _parsers(processes: int | None, paths: Sequence[Path]) -> Executor:

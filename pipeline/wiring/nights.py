@@ -19,6 +19,7 @@ from pipeline.domain.errors import ConfigError, JobError
 from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.nights import Asked, LogJob, Night
 from pipeline.flow.log_report import reported
+from pipeline.ports.clock import Clock
 from pipeline.ports.logs import LogStore
 from pipeline.wiring.log_loading import load_files
 
@@ -65,12 +66,13 @@ def due_nights(store: LogStore, job: LogJob, now: dt.datetime) -> list[dt.dateti
     return sorted(itertools.islice(missed, _MOST_MISSED))
 
 
-def begin(store: LogStore, job: LogJob, *, now: dt.datetime, show: Callable[[str, int, int, int], None]) -> Begun:
+def begin(store: LogStore, job: LogJob, *, clock: Clock, show: Callable[[str, int, int, int], None]) -> Begun:
     """Load what is new, if a night is due; raises ConfigError where no file is there or another loads the log."""
+    now = clock.now()
     due = due_nights(store, job, now)
     if not due:
         return Begun(job=job, due=(), started=now)
-    done = list(load_files(store, job.log, job.files, layout=job.layout, processes=None, show=show))
+    done = list(load_files(store, job.log, job.files, layout=job.layout, processes=None, clock=clock, show=show))
     return Begun(
         job=job,
         due=due,

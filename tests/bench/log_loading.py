@@ -35,6 +35,7 @@ from pipeline.ports.logs import LogStore
 from pipeline.settings import Settings
 from pipeline.wiring import store_and_queue
 from pipeline.wiring.log_loading import load_files
+from pipeline.wiring.parts import system_clock
 from pipeline.wiring.servers import Role, servers
 
 _START = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
@@ -189,7 +190,9 @@ def main(lines: int, processes: tuple[int, ...], rounds: int, *, peer: bool, as_
 def _load(store: LogStore, path: Path, processes: int) -> dict[str, Any]:
     started = time.perf_counter()
     with watched() as seen:
-        (done,) = load_files(store, "bench", [str(path)], layout=None, processes=processes, show=lambda *_: None)
+        (done,) = load_files(
+            store, "bench", [str(path)], layout=None, processes=processes, clock=system_clock(), show=lambda *_: None
+        )
     seconds = time.perf_counter() - started
     if done.problem is not None:
         raise SystemExit(done.problem)

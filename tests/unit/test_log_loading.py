@@ -53,7 +53,9 @@ class Night:
 
     def load(self, *names: str) -> list[Loaded]:
         paths = [str(self.folder / name) for name in names or ("app.log*",)]
-        return list(load_files(self.store, "app", paths, layout=None, processes=1, show=lambda *_: None))
+        return list(
+            load_files(self.store, "app", paths, layout=None, processes=1, clock=FakeClock(), show=lambda *_: None)
+        )
 
     def contents(self) -> list[str]:
         return [content_of(one.event) for one in self.store.find("app", Wanted(), limit=10_000)]
@@ -169,6 +171,27 @@ def test_a_stack_trace_belongs_to_the_line_before_it(night: Night) -> None:
     assert found[0].following == trace.rstrip("\n")
 
 
+def test_the_last_event_of_a_file_that_is_being_written_waits_until_it_is_whole(night: Night) -> None:
+    path = night.folder / "app.log"
+    path.write_text(line(1) + line(2) + "    at a.B\n", encoding="utf-8")
+
+    class Writing(FakeClock):
+        """A clock by whose ticking the file grows."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            with path.open("a", encoding="utf-8") as file:
+                file.write("    at c.D\n")
+
+    (loaded,) = load_files(
+        night.store, "app", [str(path)], layout=None, processes=1, clock=Writing(), show=lambda *_: None
+    )
+    assert (loaded.events, loaded.until_line) == (1, 1)
+    night.load()
+    found = [one.event for one in night.store.find("app", Wanted(), limit=9)]
+    assert [(one.line, one.following) for one in found] == [(1, ""), (2, "    at a.B\n    at c.D")]
+
+
 def test_garbage_loses_nothing_and_stops_nothing(night: Night) -> None:
     garbage = b"\xff\xfe\x00binary" + b"x" * 100_000 + b"\n\n\r\n"
     (night.folder / "app.log").write_bytes(line(1).encode() + garbage + line(2).encode() + line(3).encode())
@@ -212,7 +235,13 @@ def test_a_file_that_was_plain_so_far_gets_the_layout_that_its_lines_turn_out_to
         None
     ]
     (other,) = load_files(
-        night.store, "app", [str(night.folder / "app.log")], layout="log4j", processes=1, show=lambda *_: None
+        night.store,
+        "app",
+        [str(night.folder / "app.log")],
+        layout="log4j",
+        processes=1,
+        clock=FakeClock(),
+        show=lambda *_: None,
     )
     assert "begun with the layout syslog" in (other.problem or "")
 
@@ -222,7 +251,7 @@ def test_a_file_name_that_is_no_text_is_written_in_hexadecimal(night: Night) -> 
         file.write(line(1).encode())
     (loaded,) = load_files(
         night.store, "app", [os.fsdecode(os.fsencode(night.folder) + b"/app.log\xe9")], layout=None, processes=1,
-        show=lambda *_: None,
+        clock=FakeClock(), show=lambda *_: None,
     )  # fmt: skip
     assert loaded.name.endswith("app.log\\xe9")
     assert night.contents() == said(1)
@@ -294,7 +323,7 @@ def test_a_loading_that_dies_between_batches_is_taken_up(night: Night, monkeypat
 def test_what_another_process_has_read_meanwhile_is_left_alone(night: Night) -> None:
     night.write(1)
     reader = LogFileReader(night.folder / "app.log")
-    load_file(night.store, "app", reader, parsers=ThreadPoolExecutor(1), show=lambda *_: None)
+    load_file(night.store, "app", reader, parsers=ThreadPoolExecutor(1), clock=FakeClock(), show=lambda *_: None)
     night.write(2)
     stored = night.store.add_events
 
@@ -303,7 +332,9 @@ def test_what_another_process_has_read_meanwhile_is_left_alone(night: Night) -> 
         return stored(log, file, **more)  # type: ignore[arg-type]
 
     night.store.add_events = late  # type: ignore[method-assign, assignment]
-    loaded = load_file(night.store, "app", reader, parsers=ThreadPoolExecutor(1), show=lambda *_: None)
+    loaded = load_file(
+        night.store, "app", reader, parsers=ThreadPoolExecutor(1), clock=FakeClock(), show=lambda *_: None
+    )
     assert loaded.problem == "another process has read it on meanwhile"
     assert night.contents() == said(1, 2)
 
@@ -334,7 +365,15 @@ def test_several_processes_store_what_one_does(night: Night, monkeypatch: pytest
         for number in range(3000):
             file.write(line(number) + "    at a.B.c\n" * (number % 7 == 0))
     list(
-        load_files(night.store, "app", [str(night.folder / "app.log")], layout=None, processes=2, show=lambda *_: None)
+        load_files(
+            night.store,
+            "app",
+            [str(night.folder / "app.log")],
+            layout=None,
+            processes=2,
+            clock=FakeClock(),
+            show=lambda *_: None,
+        )
     )
     together = [one.event for one in night.store.find("app", Wanted(), limit=None)]
     alone = Night(night.folder)
@@ -358,7 +397,13 @@ def test_a_process_that_is_killed_while_it_parses_is_told_and_loses_nothing(
         with pytest.raises(ServiceError, match="load again"):
             list(
                 load_files(
-                    night.store, "app", [str(night.folder / "app.log")], layout=None, processes=2, show=lambda *_: None
+                    night.store,
+                    "app",
+                    [str(night.folder / "app.log")],
+                    layout=None,
+                    processes=2,
+                    clock=FakeClock(),
+                    show=lambda *_: None,
                 )
             )
     night.load()

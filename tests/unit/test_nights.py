@@ -41,7 +41,7 @@ class Rig:
             file.writelines(f"2026-11-{day:02} 12:00:00,000 INFO a.B: {content}\n" for content in contents)
 
     def night(self, now: dt.datetime = NOW) -> list[Night]:
-        begun = begin(self.store, self.job, now=now, show=lambda *_: None)
+        begun = begin(self.store, self.job, clock=FakeClock(now), show=lambda *_: None)
         return finish(self.store, begun, asked=Asked())
 
 
@@ -92,7 +92,7 @@ def test_nights_that_were_missed_each_get_their_report(rig: Rig) -> None:
 
 def test_a_night_that_died_before_it_was_kept_loads_nothing_twice(rig: Rig) -> None:
     rig.write(29, "bye")
-    begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
+    begin(rig.store, rig.job, clock=FakeClock(NOW), show=lambda *_: None)
     (night,) = rig.night()
     assert (night.loaded, night.report.events) == (0, 1)
 
@@ -147,7 +147,7 @@ FINAL = RunProgress(
 def test_each_kind_is_asked_about_once_and_another_job_asks_anew(rig: Rig) -> None:
     settings, job = Settings(home=rig.folder / "home"), asking(rig.folder)
     rig.write(29, "user 1 left", "user 2 left", "bye")
-    begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
+    begin(rig.store, rig.job, clock=FakeClock(NOW), show=lambda *_: None)
     path = to_ask(rig.store, "web", job, "kinds", settings)
     assert path is not None
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -168,12 +168,12 @@ def test_each_kind_is_asked_about_once_and_another_job_asks_anew(rig: Rig) -> No
 def test_kinds_that_an_interrupted_night_was_asking_about_are_asked_in_the_same_words(rig: Rig) -> None:
     settings, job = Settings(home=rig.folder / "home"), asking(rig.folder)
     rig.write(29, "bye")
-    begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
+    begin(rig.store, rig.job, clock=FakeClock(NOW), show=lambda *_: None)
     path = to_ask(rig.store, "web", job, "kinds", settings)
     assert path is not None
     before = path.read_bytes()
     rig.write(29, "hello")
-    begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
+    begin(rig.store, rig.job, clock=FakeClock(NOW), show=lambda *_: None)
     assert to_ask(rig.store, "web", job, "kinds", settings) == path
     assert path.read_bytes() == before
     keep_answers(rig.store, "web", job, path, answered(path, "low"), FINAL)
@@ -185,7 +185,7 @@ def test_kinds_that_an_interrupted_night_was_asking_about_are_asked_in_the_same_
 def test_values_that_no_rule_names_are_asked_about_once_and_named_by_the_answer(rig: Rig) -> None:
     settings, job = Settings(home=rig.folder / "home"), asking(rig.folder, step="type", labels='"rank", "share"')
     rig.write(29, "mover 7 went 4096 bytes up", "mover 8 went 9 bytes up")
-    begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
+    begin(rig.store, rig.job, clock=FakeClock(NOW), show=lambda *_: None)
     path = to_ask(rig.store, "web", job, "values", settings)
     assert path is not None
     (row,) = [json.loads(line) for line in path.read_text().splitlines()]
@@ -206,14 +206,14 @@ def test_answers_stand_in_the_report_and_a_kind_that_grows_keeps_its_answer(rig:
     settings, job = Settings(home=rig.folder / "home"), asking(rig.folder)
     rig.write(28, "x")
     rig.write(29, "hello from user bob")
-    begun = begin(rig.store, rig.job, now=NOW, show=lambda *_: None)
+    begun = begin(rig.store, rig.job, clock=FakeClock(NOW), show=lambda *_: None)
     path = to_ask(rig.store, "web", job, "kinds", settings)
     assert path is not None
     asked = keep_answers(rig.store, "web", job, path, answered(path, "high"), FINAL)
     (night,) = finish(rig.store, begun, asked=asked)
     assert [(one.template, one.answers) for one in night.report.new] == [("hello from user bob", {"severity": "high"})]
     rig.write(30, "hello from user eve")
-    begin(rig.store, rig.job, now=NOW + DAY, show=lambda *_: None)
+    begin(rig.store, rig.job, clock=FakeClock(NOW + DAY), show=lambda *_: None)
     assert to_ask(rig.store, "web", job, "kinds", settings) is None
 
 

@@ -5,6 +5,7 @@ import functools
 import glob
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -105,16 +106,19 @@ class LogFileReader:
                 lines.append(text_of(raw))
         return lines
 
-    def blocks(self, place: Place | None, begins: Callable[[str], bool]) -> Iterator[Block]:
+    def blocks(
+        self, place: Place | None, begins: Callable[[str], bool], *, is_growing: Callable[[], bool] | None = None
+    ) -> Iterator[Block]:
         """Yield what stands behind a place in blocks of about a megabyte, each ending before a line that `begins`.
 
-        In a plain file what has no line end yet is left for the next time. Where data breaks off, the complete lines
-        before come as a last block, then ConfigError.
+        In an unpacked file what has no line end yet is left for the next time, and of one that `is_growing`, which is
+        asked at its end, all from the last line on that begins. Where data breaks off, the complete lines before come
+        as a last block, then ConfigError.
         """
         at, number = (0, 0) if place is None else (place.offset, place.line)
         cut = self._entries if self._is_journal else self._lines
         problem: list[ConfigError] = []
-        for data, stored in cut(at, begins, problem):
+        for data, stored in cut(at, begins, problem, is_growing):
             block = Block(data=data, start=at, lines_before=number, made_of=stored)
             at, number = block.end, block.lines_until
             yield block
@@ -122,7 +126,11 @@ class LogFileReader:
             raise problem[0]
 
     def _lines(
-        self, at: int, begins: Callable[[str], bool], problem: list[ConfigError]
+        self,
+        at: int,
+        begins: Callable[[str], bool],
+        problem: list[ConfigError],
+        is_growing: Callable[[], bool] | None,
     ) -> Iterator[tuple[bytes, bytes | None]]:
         waiting = b""
         try:
@@ -135,11 +143,14 @@ class LogFileReader:
                         waiting = waiting[end:]
         except ConfigError as error:
             problem.append(error)
-        if end := len(waiting) if self._packing is not None and not problem else _lines_end(waiting):
+        end = len(waiting) if self._packing is not None and not problem else _lines_end(waiting)
+        if end and self._packing is None and is_growing is not None and is_growing():
+            end = last_beginning(waiting[:end], begins)
+        if end:
             yield waiting[:end], None
 
     def _entries(
-        self, at: int, _: Callable[[str], bool], problem: list[ConfigError]
+        self, at: int, _: Callable[[str], bool], problem: list[ConfigError], __: Callable[[], bool] | None
     ) -> Iterator[tuple[bytes, bytes | None]]:
         read: list[bytes] = []
         lines: list[bytes] = []
@@ -169,12 +180,26 @@ class LogFileReader:
         tail = block.stored[-_TAIL_BYTES:]
         return Place(head=head, offset=block.end, tail_length=len(tail), tail=_digest(tail), line=block.lines_until)
 
+    @property
+    def name(self) -> str:
+        """What it is called, in text; other bytes of its name are written in hexadecimal."""
+        return shown_name(self.path)
+
+    def size_bytes(self) -> int:
+        """Return how large it is as it is stored."""
+        return self.path.stat().st_size
+
     def modified_s(self) -> float:
         """Return when it was written last, in seconds since 1970."""
         return self.path.stat().st_mtime
 
     def _complete(self, raw: bytes) -> bool:
         return raw.endswith(b"\n") or len(raw) == MOST_LINE_BYTES or (self._packing is not None and bool(raw))
+
+
+def shown_name(path: Path) -> str:
+    """Return a path as text."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _digest(data: bytes) -> bytes:

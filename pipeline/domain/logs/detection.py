@@ -21,6 +21,7 @@ class MixedLayout(Layout):
         self.name = _BETWEEN.join(part.name for part in parts)
         self._parts = tuple(parts)
         self.told_by_shape = all(part.told_by_shape for part in parts)
+        self.spans_lines = any(part.spans_lines for part in parts)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -150,6 +150,7 @@ class PatternLayout(Layout):
         self.name = name
         self._pattern = re.compile(pattern)
         self._names = tuple(self._pattern.groupindex)
+        self.spans_lines = name != PLAIN
 
     @property
     def names(self) -> tuple[str, ...]:

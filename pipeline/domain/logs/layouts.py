@@ -35,6 +35,8 @@ class Layout(abc.ABC):
     name: str
     told_by_shape = False
     """Whether it takes lines alike that differ in digits only."""
+    spans_lines = False
+    """Whether lines that do not fit belong to the one before."""
 
     @property
     @abc.abstractmethod
