@@ -71,7 +71,7 @@ def night(job_file: Path, *, as_json: bool) -> None:
     if failed is not None:
         raise failed
     if begun.problems:
-        raise ConfigError("some files could not be read to their end: " + "; ".join(begun.problems))
+        raise ConfigError("the night is done, but not all was read: " + "; ".join(begun.problems))
 
 
 def _ask(log: str, asking: Job, about: About, settings: Settings) -> Asked:

@@ -8,10 +8,11 @@ import dataclasses
 import datetime as dt
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.adapters.log_files import found_files
 from pipeline.adapters.pages import night_page
 from pipeline.adapters.schedule import Schedule
 from pipeline.adapters.user_files import load_log_job
@@ -67,20 +68,37 @@ def due_nights(store: LogStore, job: LogJob, now: dt.datetime) -> list[dt.dateti
 
 
 def begin(store: LogStore, job: LogJob, *, clock: Clock, show: Callable[[str, int, int, int], None]) -> Begun:
-    """Load what is new, if a night is due; raises ConfigError where no file is there or another loads the log."""
+    """Load what is new, if a night is due; raises ConfigError where another process loads the log.
+
+    A pattern that names no file is a problem of that pattern alone.
+    """
     now = clock.now()
     due = due_nights(store, job, now)
     if not due:
         return Begun(job=job, due=(), started=now)
-    done = list(load_files(store, job.log, job.files, layout=job.layout, processes=None, clock=clock, show=show))
+    there, problems = _there(job.files)
+    done = list(load_files(store, job.log, there, layout=job.layout, processes=None, clock=clock, show=show))
     return Begun(
         job=job,
         due=due,
         started=now,
         files=len(done),
         loaded=sum(one.events for one in done),
-        problems=tuple(one.complaint for one in done if one.problem is not None),
+        problems=(*problems, *(one.complaint for one in done if one.problem is not None)),
     )
+
+
+def _there(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the names that have files, and what is wrong with the others."""
+    there: list[str] = []
+    problems: list[str] = []
+    for name in names:
+        try:
+            found_files([name])
+            there.append(name)
+        except ConfigError as error:
+            problems.append(str(error))
+    return there, problems
 
 
 def finish(store: LogStore, begun: Begun, *, asked: Asked) -> list[Night]:

@@ -77,6 +77,14 @@ def test_a_night_that_is_done_is_not_done_again(rig: Rig) -> None:
     assert list(rig.store.nights("web", limit=9)) == [night]
 
 
+def test_a_pattern_without_files_is_told_and_the_others_are_loaded(rig: Rig) -> None:
+    rig.job = rig.job.model_copy(update={"files": (*rig.job.files, str(rig.folder / "none*"))})
+    rig.write(29, "bye")
+    (night,) = rig.night()
+    assert night.loaded == 1
+    assert "none*: no such file" in night.problems[0]
+
+
 def test_nights_that_were_missed_each_get_their_report(rig: Rig) -> None:
     rig.write(26, "bye")
     rig.night(NOW - 3 * DAY)
