@@ -88,7 +88,9 @@ def night(job: str) -> None:
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=False)  # noqa: S603 — our own module, no shell
     seconds = round(time.monotonic() - started, 1)
     log = telemetry.logger()
-    if done.returncode != 0:
+    if not done.stdout:
         log.error("night_failed", job=job, exit_code=done.returncode, seconds=seconds)
         return
-    log.info("night_done", job=job, nights=len(json.loads(done.stdout)["nights"]), seconds=seconds)
+    tell = log.info if done.returncode == 0 else log.warning  # done all the same: its report names the problems
+    nights = len(json.loads(done.stdout)["nights"])
+    tell("night_done", job=job, nights=nights, exit_code=done.returncode, seconds=seconds)

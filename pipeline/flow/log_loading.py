@@ -140,7 +140,9 @@ def _is_growing(reader: Reader, clock: Clock, size_bytes: int) -> bool:
 
 def _layout(reader: Reader, file: LogFile | None, wanted: Layout | None) -> Layout:
     known = None if file is None else layout_named(file.layout)
-    if known is None or known.name == PLAIN:  # of which nothing was kept that another layout would read otherwise
+    if file is not None and known is None:
+        raise ConfigError(f"{reader.name} was begun with a layout that is not known here: load it under another name")
+    if known is None or known.name == PLAIN:  # plain keeps no fields, so none would be read by another's names
         return wanted or detect(reader.first_lines(_LOOKED_AT))
     if wanted is not None and wanted.name != known.name:
         raise ConfigError(

@@ -70,8 +70,9 @@ def load_files(
     A file that cannot be read, or breaks off, is told and does not stop the others. Raises ConfigError for names that
     no file has, and where another process loads the same log.
     """
-    paths = sorted(found_files(names), key=lambda path: (path.stat().st_mtime, str(path)))
-    with store.log_lock(log) as held, _parsers(processes, paths) as parsers:
+    found = {path: _looked_at(path) for path in found_files(names)}
+    paths = sorted(found, key=lambda path: (found[path][0], str(path)))
+    with store.log_lock(log) as held, _parsers(processes, sum(size for _, size in found.values())) as parsers:
         if not held:
             raise ConfigError(f"another process is loading the log {log} just now: try again when it is done")
         for number, path in enumerate(paths, 1):
@@ -92,10 +93,19 @@ def load_files(
                 )
 
 
-def _parsers(processes: int | None, paths: Sequence[Path]) -> Executor:
+def _looked_at(path: Path) -> tuple[float, int]:
+    """Return when a file was written last and how large it is; a rotation may have moved it already."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return 0.0, 0
+    return seen.st_mtime, seen.st_size
+
+
+def _parsers(processes: int | None, size_bytes: int) -> Executor:
     """Return what parses: other processes where there is enough to read that starting them pays."""
     processes = processes or granted_cpus()
-    if processes == 1 or sum(path.stat().st_size for path in paths) < _WORTH_BYTES:
+    if processes == 1 or size_bytes < _WORTH_BYTES:
         return ThreadPoolExecutor(1)
     return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=prepare)
 

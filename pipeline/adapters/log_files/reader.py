@@ -187,11 +187,17 @@ class LogFileReader:
 
     def size_bytes(self) -> int:
         """Return how large it is as it is stored."""
-        return self.path.stat().st_size
+        return self._stat().st_size
 
     def modified_s(self) -> float:
         """Return when it was written last, in seconds since 1970."""
-        return self.path.stat().st_mtime
+        return self._stat().st_mtime
+
+    def _stat(self) -> os.stat_result:
+        try:
+            return self.path.stat()
+        except OSError as error:  # a rotation has moved it meanwhile: it goes on under its new name
+            raise ConfigError(f"{self.path} cannot be read: {error.strerror}") from None
 
     def _complete(self, raw: bytes) -> bool:
         return raw.endswith(b"\n") or len(raw) == MOST_LINE_BYTES or (self._packing is not None and bool(raw))
