@@ -18,7 +18,7 @@ from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import content_of
 from pipeline.ports.logs import LogStore, StoredEvent, Wanted
 from pipeline.wiring.log_asking import Entities
-from pipeline.wiring.log_loading import kinds_of
+from pipeline.wiring.log_kinds import kinds_of
 
 LOG = click.argument("log", metavar="LOG")
 MOST_LINES = 100_000_000

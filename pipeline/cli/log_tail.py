@@ -11,7 +11,7 @@ from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import examples, json_option
 from pipeline.ports.logs import LogStore, StoredEvent, Wanted
 from pipeline.wiring.log_asking import Entities
-from pipeline.wiring.log_loading import kinds_of
+from pipeline.wiring.log_kinds import kinds_of
 from pipeline.wiring.parts import system_clock
 
 _LOOK_EVERY_S = 1.0

@@ -43,14 +43,12 @@ def night(job_file: Path, *, as_json: bool) -> None:
     JOB says `log`, `files`, and what is not as by default: `layout`, `at` (as in cron), `timezone`, `against` (nights
     before to compare with), `reports` (a folder for a page and a JSON file a night), and `ask`: a job, asked once of
     each new kind, whose text may name {template}, {example}, {following}, {level}, {component} and {log};
-    `ask_values` is the same for values that no rule names, and {value}.
+    `ask_values` is the same for values that no rule names, and {value}; `ask_words` for words that may be values, and
+    {word}.
     """
     settings, job = load_settings(), log_job(job_file)
-    asking: dict[About, Job] = {}
-    if job.ask is not None:
-        asking["kinds"] = job_from(Path(job.ask), settings)
-    if job.ask_values is not None:
-        asking["values"] = job_from(Path(job.ask_values), settings)
+    named: dict[About, str | None] = {"words": job.ask_words, "kinds": job.ask, "values": job.ask_values}
+    asking = {about: job_from(Path(name), settings) for about, name in named.items() if name is not None}
     with opened_store() as store, Display() as display:
         begun = begin(
             store, job, clock=system_clock(), show=lambda name, _, at, of: display.bar("loading", at, of, name)
@@ -112,7 +110,8 @@ def _show(done: Sequence[Night], *, as_json: bool) -> None:
         asked = one.asked
         unknown = f" and {asked.unknown_calls:,} calls of unknown cost" if asked.unknown_calls else ""
         cost = f"${asked.known_usd:.4f}{unknown}"
-        what = f"{asked.kinds:,} kinds" + (f" and {asked.values:,} values" if asked.values else "")
+        counts = {"kinds": asked.kinds, "values": asked.values, "words": asked.words}
+        what = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
         about = f"; asked about {what} in {asked.calls:,} calls: {cost}" if asked.run else ""
         out.print(f"{one.loaded:,} events added from {one.files:,} files{about}", markup=False)
 

@@ -14,7 +14,8 @@ from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.nights import LOG_NAME
-from pipeline.wiring.log_loading import Loaded, Report, kinds_of, load_files, report_of
+from pipeline.wiring.log_kinds import Report, kinds_of, report_of
+from pipeline.wiring.log_loading import Loaded, load_files
 from pipeline.wiring.parts import system_clock
 
 

@@ -2,7 +2,7 @@
 
 `tickets.csv` with `tickets.toml` is what `headrace demo` runs; `tickets.gold.jsonl` holds the right answers to its
 valid rows, so that accuracy can be shown. `app.log` with `logs.toml` shows the same for plain lines; `night.toml` with
-`kinds.toml` and `values.toml` loads it as a log and asks about its kinds and their values.
+`kinds.toml`, `values.toml` and `words.toml` loads it as a log and asks about its kinds, their values and words.
 """
 
 from importlib import resources

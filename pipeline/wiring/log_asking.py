@@ -1,4 +1,4 @@
-"""Asking about a log: each kind of event once, and each value of a kind that no rule names, by jobs of the user's.
+"""Asking about a log by jobs of the user's: each kind once, each value that no rule names, each word that may be one.
 
 What is to be asked stands in a file until its answers are kept: whatever dies, the same run takes it up.
 """
@@ -11,20 +11,20 @@ from typing import Any, Literal, TypeAlias
 from pipeline.adapters.embedded import open_home
 from pipeline.domain.answers import Plain
 from pipeline.domain.job import Job
-from pipeline.domain.logs.events import Event, content_of
+from pipeline.domain.logs.constants import doubtful_in, types_of
+from pipeline.domain.logs.events import Event, content_of, kinds
 from pipeline.domain.logs.naming import UNKNOWN, Entity, entities_of, places_of, unsure_of
 from pipeline.domain.logs.nights import Asked
 from pipeline.domain.runs import ResultLine, RunProgress
 from pipeline.ports.logs import LogStore, Wanted
 from pipeline.settings import Settings
-from pipeline.wiring.log_loading import Kind, stored_kinds, templates_of
+from pipeline.wiring.log_kinds import Answers, Kind, stored_kinds, subject_of, subjects_of, templates_of, told_words
 
 FOLDER = "nights"
 _MOST_FOLLOWING_CHARS = 2000
-_BEHIND_TEMPLATE = "\n"
-"""Parts a template from the number of its value, where a value is the subject; no template holds one."""
 
-About: TypeAlias = Literal["kinds", "values"]
+About: TypeAlias = Literal["words", "kinds", "values"]
+"""What is asked about; in this order, for a word that is a value makes another kind of its own."""
 
 
 def to_ask(store: LogStore, log: str, asking: Job, about: About, settings: Settings) -> Path | None:
@@ -37,7 +37,8 @@ def to_ask(store: LogStore, log: str, asking: Job, about: About, settings: Setti
     if path.exists():
         return path
     answered = store.answers(log, asking.questions_digest)
-    rows = [row for kind in stored_kinds(store, log) for row in _rows(store, log, kind, about, answered)]
+    of = _by_rules(store, log, answered) if about == "words" else stored_kinds(store, log)
+    rows = [row for kind in of for row in _rows(store, log, kind, about, answered)]
     if not rows:
         return None
     partial = path.with_suffix(".partial")
@@ -46,20 +47,29 @@ def to_ask(store: LogStore, log: str, asking: Job, about: About, settings: Setti
     return path
 
 
-def _rows(
-    store: LogStore, log: str, kind: Kind, about: About, answered: Mapping[str, Mapping[str, str]]
-) -> Iterator[dict[str, Any]]:
+def _by_rules(store: LogStore, log: str, answered: Answers) -> list[Kind]:
+    """Return the kinds as the rules have them, without those that the answers have already brought under another."""
+    found = stored_kinds(store, log, by_rules=True)
+    template_of = kinds((pattern for kind in found for pattern in kind.patterns), told_words(answered))
+    return [kind for kind in found if template_of[kind.patterns[0]] == kind.template]
+
+
+def _rows(store: LogStore, log: str, kind: Kind, about: About, answered: Answers) -> Iterator[dict[str, Any]]:
     if about == "kinds":
         if not any(pattern in answered for pattern in kind.patterns):
             yield {**_columns(log, kind, _example(store, log, kind)), "subjects": list(kind.patterns)}
         return
+    doubtful = doubtful_in(kind.template) if about == "words" else []
+    if about == "words" and all(subject_of(kind.template, about, place) in answered for place, _ in doubtful):
+        return
     event = _example(store, log, kind)
     if event is None:
         return
-    for number, text in unsure_of(kind.template, content_of(event)):
-        subject = f"{kind.template}{_BEHIND_TEMPLATE}{number}"
+    found = doubtful if about == "words" else unsure_of(kind.template, content_of(event))
+    for number, text in found:
+        subject = subject_of(kind.template, about, number)
         if subject not in answered:
-            yield {**_columns(log, kind, event), "value": text, "subjects": [subject]}
+            yield {**_columns(log, kind, event), about.removesuffix("s"): text, "subjects": [subject]}
 
 
 def _example(store: LogStore, log: str, kind: Kind) -> Event | None:
@@ -91,10 +101,11 @@ def keep_answers(
     }
     store.add_answers(log, asking.questions_digest, answers)
     path.unlink()
-    values = sum("value" in row for row in rows)
+    values, words = (sum(about in row for row in rows) for about in ("value", "word"))
     return Asked(
-        kinds=len(rows) - values,
+        kinds=len(rows) - values - words,
         values=values,
+        words=words,
         calls=final.calls,
         known_usd=final.known_usd,
         unknown_calls=final.unknown_calls,
@@ -116,11 +127,12 @@ class Entities:
         """Work out the kinds, and read what was answered of their values."""
         self.template_of = templates_of(store, log)
         """Pattern → template of its kind."""
+        answers = store.answers(log, None)
         self._answers: dict[str, dict[int, Mapping[str, str]]] = {}
-        for subject, told in store.answers(log, None).items():
-            template, behind, number = subject.rpartition(_BEHIND_TEMPLATE)
-            if behind:
-                self._answers.setdefault(template, {})[int(number)] = told
+        for template, number, kind in types_of(told_words(answers)):
+            self._answers.setdefault(template, {})[number] = {"type": kind}
+        for template, number, told in subjects_of(answers, "values"):
+            self._answers.setdefault(template, {})[number] = told
 
     def of(self, event: Event) -> list[Entity]:
         """Return what an event says."""

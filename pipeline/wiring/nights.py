@@ -17,11 +17,11 @@ from pipeline.adapters.pages import night_page
 from pipeline.adapters.schedule import Schedule
 from pipeline.adapters.user_files import load_log_job
 from pipeline.domain.errors import ConfigError, JobError
-from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.nights import Asked, LogJob, Night
 from pipeline.flow.log_report import reported
 from pipeline.ports.clock import Clock
 from pipeline.ports.logs import LogStore
+from pipeline.wiring.log_kinds import templates_of
 from pipeline.wiring.log_loading import load_files
 
 __all__ = ["Begun", "LogJob", "Night", "Schedule", "begin", "finish", "log_job"]
@@ -104,8 +104,7 @@ def _there(names: Iterable[str]) -> tuple[list[str], list[str]]:
 def finish(store: LogStore, begun: Begun, *, asked: Asked) -> list[Night]:
     """Keep the nights and write their pages; the last has what was asked, and each its own report."""
     job, nights = begun.job, []
-    patterns = [one.pattern for one in store.patterns(job.log)]
-    template_of = kinds(patterns)
+    template_of = templates_of(store, job.log)
     answers = store.answers(job.log, None)
     told: dict[str, Mapping[str, str]] = {template_of[one]: said for one, said in answers.items() if one in template_of}
     for number, due in enumerate(begun.due, 1):

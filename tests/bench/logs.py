@@ -1,18 +1,21 @@
 """Kinds of log lines and what varies in them, on real logs: grouping, templates, entities, speed; drain3 beside it.
 
-    python tests/bench/logs.py DATA [--drain3] [--json]
+    python tests/bench/logs.py DATA [--drain3] [--words JOB] [--json]
 
 DATA is a folder with `loghub2k/NAME/NAME_2k.log` and `NAME_2k.log_structured.csv`, and `loghub/train.jsonl` and
 `dev.jsonl`. No labels, one configuration for all, no model. GA: share of lines whose group is exactly the true one;
 PA: share whose template is the true one; FGA and FTA: the same as F1 over templates. Runs of `<*>` joined by nothing or
 one of `. : ,` count as one on both sides, and blanks are one blank. Entities: F1 of exact spans. `--drain3` runs that
-package with its defaults and with our masks.
+package with its defaults and with our masks. `--words pipeline/samples/words.toml` asks that job of the words that may
+be values, as `ask_words` of a log job does, and shows beside it what templates come to then.
 """
 
 import csv
 import json
 import re
+import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -26,8 +29,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipeline.adapters.machine import processor_name
 from pipeline.domain.items import Item
+from pipeline.domain.logs.constants import VALUES, doubtful_in
+from pipeline.domain.logs.events import kinds
 from pipeline.domain.logs.masks import VARIABLE, masked
-from pipeline.flow.logs import Survey
+from pipeline.flow.logs import ReadLine, Survey
 
 SEEN = ("Android", "BGL", "HDFS", "Hadoop", "Linux", "OpenStack", "Proxifier", "Zookeeper")
 _SEEN = {"of systems above": True, "of others": False}
@@ -61,13 +66,40 @@ def _groups(templates: Iterable[str]) -> dict[str, frozenset[int]]:
     return {template: frozenset(numbers) for template, numbers in lines.items()}
 
 
-def surveyed(texts: Sequence[str]) -> tuple[list[str], float]:
-    """Return the template of each whole line, header and all, and lines a second."""
+def surveyed(texts: Sequence[str]) -> tuple[list[ReadLine], float]:
+    """Return each whole line, header and all, as it is read, and lines a second."""
     rows = [Item(key=str(n), source="log", line=n, text=text) for n, text in enumerate(texts)]
     survey, started = Survey(), time.perf_counter()
     survey.look(rows)
-    found = [line.template for line in survey.read(rows)]
+    found = list(survey.read(rows))
     return found, len(texts) / (time.perf_counter() - started)
+
+
+def told_by(job: Path, lines: Sequence[ReadLine], folder: Path) -> tuple[list[str], int, int]:
+    """Ask a job about the words of the lines that may be values.
+
+    Returns the template that each line has then, how many words were asked about, and how many are values.
+    """
+    examples = {line.template: content(line) for line in reversed(lines)}
+    asked = [(template, place, word) for template in examples for place, word in doubtful_in(template)]
+    questions, answers = folder / "words.jsonl", folder / "answers.jsonl"
+    rows = ({"template": one, "example": examples[one], "word": word} for one, _, word in asked)
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run = [sys.executable, "-m", "pipeline.cli", "run", str(job), str(questions), "--output", str(answers)]
+    subprocess.run(run, check=True, stdout=sys.stderr)
+    told: dict[str, dict[int, str]] = defaultdict(dict)
+    for row in map(json.loads, answers.read_text(encoding="utf-8").splitlines()):
+        template, place, _ = asked[row["line"] - 1]
+        kind = row["answers"]["type"]["value"]
+        if kind in VALUES:
+            told[template][place] = kind
+    # the rules' templates stand for their patterns: merging is by templates, and what models say comes after the rules
+    template_of = kinds(examples, told)
+    return [template_of[line.template] for line in lines], len(asked), sum(map(len, told.values()))
+
+
+def content(line: ReadLine) -> str:
+    return line.header.text[line.header.content_at :].rstrip()
 
 
 def drained(contents: Sequence[str], look: Callable[[str], str]) -> list[str]:
@@ -79,7 +111,7 @@ def drained(contents: Sequence[str], look: Callable[[str], str]) -> list[str]:
     return [templates[cluster] for cluster in clusters]
 
 
-def systems(data: Path, *, peer: bool) -> list[dict[str, Any]]:
+def systems(data: Path, *, peer: bool, words: Path | None) -> list[dict[str, Any]]:
     lines = []
     for name in SEEN:
         folder = data / "loghub2k" / name
@@ -87,8 +119,12 @@ def systems(data: Path, *, peer: bool) -> list[dict[str, Any]]:
         with (folder / f"{name}_2k.log_structured.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         true = [row["EventTemplate"] for row in rows]
-        found, rate = surveyed(texts)
-        line = {"system": name, **scores(true, found), "lines_per_s": rate}
+        read, rate = surveyed(texts)
+        line = {"system": name, **scores(true, [one.template for one in read]), "lines_per_s": rate}
+        if words is not None:
+            with tempfile.TemporaryDirectory() as made:
+                found, asked, values = told_by(words, read, Path(made))
+            line["with words asked"] = {**scores(true, found), "asked": asked, "values": values}
         if peer:
             contents = [row["Content"] for row in rows]
             line["drain3"] = scores(true, drained(contents, str))
@@ -141,9 +177,10 @@ def f1(pairs: Sequence[tuple[set[tuple[int, int]], set[tuple[int, int]]]]) -> fl
 @click.command(help=__doc__)
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--drain3", "peer", is_flag=True)
+@click.option("--words", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True)
-def main(data: Path, *, peer: bool, as_json: bool) -> None:
-    of_systems, of_samples = systems(data, peer=peer), entities(data)
+def main(data: Path, *, peer: bool, words: Path | None, as_json: bool) -> None:
+    of_systems, of_samples = systems(data, peer=peer, words=words), entities(data)
     if as_json:
         print(json.dumps({"machine": processor_name(), "systems": of_systems, "samples": of_samples}))
         return
@@ -158,6 +195,9 @@ def main(data: Path, *, peer: bool, as_json: bool) -> None:
             if isinstance(value, float)
         }
         print(f"mean of {name}:", "  ".join(f"{what} {value:.3f}" for what, value in means.items()))
+        for beside in [what for what, value in lines[0].items() if isinstance(value, dict) and what != "kinds"]:
+            of = {what: float(np.mean([line[beside][what] for line in lines])) for what in lines[0][beside]}
+            print(f"mean of {name}, {beside}:", shown(of))
     for kind in sorted({kind for line in of_samples for kind in line["kinds"]}):
         right, all_of_it = (sum(line["kinds"].get(kind, (0, 0))[at] for line in of_samples) for at in (0, 1))
         print(f"{kind}: {right / all_of_it:.3f} of {all_of_it:,} found as they are")

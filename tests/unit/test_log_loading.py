@@ -28,7 +28,8 @@ from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.domain.logs.reading import Reading
 from pipeline.flow.log_loading import Loaded, load_file
 from pipeline.ports.logs import Wanted
-from pipeline.wiring.log_loading import kinds_of, load_files
+from pipeline.wiring.log_kinds import kinds_of
+from pipeline.wiring.log_loading import load_files
 
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

@@ -20,6 +20,7 @@ from pipeline.ports.logs import Wanted
 from pipeline.samples import path as sample
 from pipeline.settings import Settings
 from pipeline.wiring.log_asking import Entities, keep_answers, to_ask
+from pipeline.wiring.log_kinds import kinds_of
 from pipeline.wiring.nights import begin, finish, log_job
 
 NOW = dt.datetime(2026, 11, 30, 5, tzinfo=dt.UTC)
@@ -210,6 +211,39 @@ def test_values_that_no_rule_names_are_asked_about_once_and_named_by_the_answer(
     assert entities.places("rank", "8") == {"mover <*> went <*> bytes up": [0, 1]}
 
 
+def test_a_word_that_a_model_knows_as_a_value_is_one_from_then_on(rig: Rig) -> None:
+    settings, job = Settings(home=rig.folder / "home"), asking(rig.folder, step="type", labels='"user", "word"')
+    rig.write(29, "session closed for carol after 3 s")
+    begin(rig.store, rig.job, clock=FakeClock(NOW), show=lambda *_: None)
+    path = to_ask(rig.store, "web", job, "words", settings)
+    assert path is not None
+    (row,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (row["template"], row["word"]) == ("session closed for carol after <*> s", "carol")
+    kept = keep_answers(rig.store, "web", job, path, answered(path, "user", step="type"), FINAL)
+    assert (kept.kinds, kept.values, kept.words) == (0, 0, 1)
+    rig.write(30, "session closed for dave after 5 s")
+    begin(rig.store, rig.job, clock=FakeClock(NOW + DAY), show=lambda *_: None)
+    assert to_ask(rig.store, "web", job, "words", settings) is None
+    (kind,) = kinds_of(rig.store, "web")
+    assert (kind.template, kind.events) == ("session closed for <*> after <*> s", 2)
+    entities = Entities(rig.store, "web")
+    assert [
+        (one.name, one.type, one.text) for one in entities.of(next(rig.store.find("web", Wanted(), limit=1)).event)
+    ][-2:] == [("user", "user", "carol"), ("duration", "duration", "3")]
+    assert "session closed for dave after <*> s" in entities.places("user", "dave")
+
+
+def test_a_word_that_a_model_takes_for_a_word_stays_one(rig: Rig) -> None:
+    settings, job = Settings(home=rig.folder / "home"), asking(rig.folder, step="type", labels='"user", "word"')
+    rig.write(29, "session closed for maintenance")
+    begin(rig.store, rig.job, clock=FakeClock(NOW), show=lambda *_: None)
+    path = to_ask(rig.store, "web", job, "words", settings)
+    assert path is not None
+    keep_answers(rig.store, "web", job, path, answered(path, "word", step="type"), FINAL)
+    assert to_ask(rig.store, "web", job, "words", settings) is None
+    assert [kind.template for kind in kinds_of(rig.store, "web")] == ["session closed for maintenance"]
+
+
 def test_answers_stand_in_the_report_and_a_kind_that_grows_keeps_its_answer(rig: Rig) -> None:
     settings, job = Settings(home=rig.folder / "home"), asking(rig.folder)
     rig.write(28, "x")
@@ -256,4 +290,6 @@ def test_the_sample_night_is_valid_and_asks_a_valid_job() -> None:
     assert job.ask is not None
     assert [step.name for step in load_job(Path(job.ask)).steps] == ["severity", "subsystem"]
     assert job.ask_values is not None
-    assert [step.name for step in load_job(Path(job.ask_values)).steps] == ["type"]
+    assert job.ask_words is not None
+    for one in (job.ask_values, job.ask_words):
+        assert [step.name for step in load_job(Path(one)).steps] == ["type"]

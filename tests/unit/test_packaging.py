@@ -64,6 +64,7 @@ def names(wheel: zipfile.Path) -> set[str]:
         "pipeline/samples/tickets.gold.jsonl",
         "pipeline/samples/tickets.toml",
         "pipeline/samples/values.toml",
+        "pipeline/samples/words.toml",
         "workers/__main__.py",
         "workers/py.typed",
     ],

@@ -17,8 +17,9 @@ def load_log_job(path: Path) -> LogJob:
             "files": tuple(
                 one if Path(one).is_absolute() else f"{glob.escape(str(folder))}/{one}" for one in job.files
             ),
-            "reports": None if job.reports is None else str(folder / job.reports),
-            "ask": None if job.ask is None else str(folder / job.ask),
-            "ask_values": None if job.ask_values is None else str(folder / job.ask_values),
+            **{
+                name: None if (named := getattr(job, name)) is None else str(folder / named)
+                for name in ("reports", "ask", "ask_values", "ask_words")
+            },
         }
     )

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipeline.domain.logs.constants import Told, open_places
 from pipeline.domain.logs.masks import VARIABLE
 from pipeline.domain.logs.merging import merged
 from pipeline.domain.logs.words import split
@@ -46,8 +47,12 @@ def pattern_digest(pattern: str) -> bytes:
     return hashlib.sha256(pattern.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
-def kinds(patterns: Iterable[str]) -> dict[str, str]:
-    """Return the template of the kind that each pattern is of; the same for the same patterns in whatever order."""
+def kinds(patterns: Iterable[str], told: Told | None = None) -> dict[str, str]:
+    """Return the template of the kind that each pattern is of; the same for the same patterns in whatever order.
+
+    `told` is what models said of words that may be values.
+    """
     keys = {pattern: split(pattern) for pattern in sorted(set(patterns))}
     found = merged(keys.values())
+    open_places(found, told or {})
     return {pattern: "".join(found[key]) for pattern, key in keys.items()}

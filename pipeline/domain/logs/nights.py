@@ -36,6 +36,8 @@ class LogJob(BaseModel):
     """A job file, whose steps are asked once of each new kind of event; None: no model is asked."""
     ask_values: str | None = None
     """A job file, asked once of each value of a kind that no rule names: its steps `type` and `name` name it."""
+    ask_words: str | None = None
+    """A job file, asked once of each word of a kind that may be a value: where its step `type` says of which, it is."""
 
     @field_validator("layout")
     @classmethod
@@ -94,6 +96,7 @@ class Asked:
 
     kinds: int = 0
     values: int = 0
+    words: int = 0
     calls: int = 0
     known_usd: Decimal = Decimal(0)
     unknown_calls: int = 0
@@ -106,6 +109,7 @@ class Asked:
         return Asked(
             kinds=self.kinds + more.kinds,
             values=self.values + more.values,
+            words=self.words + more.words,
             calls=self.calls + more.calls,
             known_usd=self.known_usd + more.known_usd,
             unknown_calls=self.unknown_calls + more.unknown_calls,
