@@ -1,5 +1,6 @@
 """Which keys are of one kind: those that differ only in a value, in how many they list, or in an optional one."""
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -85,14 +86,16 @@ def _merge_lists(templates: Templates) -> None:
 
 def _without_repeats(key: Key) -> Key:
     """Return a key with one value for each run of equal ones that the same separators part."""
+    if sum(VARIABLE in part for part in key) < 2:  # noqa: PLR2004 — no run
+        return key
     parts: list[str] = []
     at = 0
     while at < len(key):
         parts.append(key[at])
-        width = _gap(key, at)
-        while width and key[at : at + width] == key[at + width : at + 2 * width] and VARIABLE in key[at]:
+        width = _gap(key, at) if VARIABLE in key[at] else 0
+        while width and key[at : at + width] == key[at + width : at + 2 * width]:
             at += width
-        if width and VARIABLE in key[at] and key[at + width : at + width + 1] == (key[at],):
+        if width and key[at + width : at + width + 1] == (key[at],):
             at += width  # the last of a run has nothing behind it
         at += 1
     return tuple(parts)
@@ -120,21 +123,32 @@ def _merge_optional(templates: Templates) -> None:
 
 def _merge_values(templates: Templates) -> bool:
     """Merge lines that differ in one word that looks like a value; returns whether there were any."""
-    alike: dict[tuple[int, Key, Key], list[Key]] = defaultdict(list)
+    alike: dict[tuple[int, int, int], list[Key]] = defaultdict(list)
     for key in templates.live:
+        heads = list(itertools.accumulate(key, _folded, initial=len(key)))
+        tails = list(itertools.accumulate(reversed(key), _folded, initial=0))
         for place, part in enumerate(key):
             if is_word(part):
-                alike[place, key[:place], key[place + 1 :]].append(key)
+                alike[place, heads[place], tails[-place - 2]].append(key)
     live, done = set(templates.live), False
-    for (place, before, behind), keys in alike.items():
-        there = [key for key in keys if key in live]
+    for (place, _, _), keys in alike.items():
+        there = [key for key in keys if key in live] if len(keys) > 1 else keys
+        if len(there) < 2:  # noqa: PLR2004
+            continue
+        before, behind = there[0][:place], there[0][place + 1 :]
+        there = [key for key in there if key[:place] == before and key[place + 1 :] == behind]
         values = {key[place] for key in there}
-        if len(there) > 1 and _vary(values, before, behind):
+        if _vary(values, before, behind):
             new = split(tidy("".join((*before, _named(values), *behind))))
             templates.merge(there, new)
             live.difference_update(there)
             done = True
     return done
+
+
+def _folded(so_far: int, part: str) -> int:
+    """Return a number for what was folded and a part more, so that beginnings are compared at the price of a number."""
+    return hash((so_far, part))
 
 
 def _vary(values: set[str], before: Sequence[str], behind: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 Lines with the same key are certainly of one kind; which keys belong together is for `merging` to say.
 """
 
+import functools
 import re
 from typing import Final, TypeAlias
 
@@ -61,6 +62,7 @@ def split(text: str) -> Key:
     return tuple(part for part in _SPLIT.split(text) if part)
 
 
+@functools.lru_cache(maxsize=100_000)
 def is_word(part: str) -> bool:
     """Whether a part of a key is a word."""
     return _SEPARATOR.fullmatch(part) is None
