@@ -1,6 +1,8 @@
 """InstantEngine: answers without any model, always the same. For load tests and for trying out a deployment."""
 
 import math
+import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -29,13 +31,15 @@ class InstantEngine:
 
         `score=unknown` gives no score, a name without one 1.0. `wait_s` is how long each call takes, as a model would:
         with it a run lasts long enough to be watched, or stopped on its way. `answer=last` gives the last option, to
-        see what becomes of tiers that do not agree.
+        see what becomes of tiers that do not agree. `dies_of=WORD` kills the process where a text has this word, as
+        running out of memory would, to see what becomes of its chunk.
         """
         self._model = model
         said = dict(word.split("=", 1) for word in model.split() if "=" in word)
         self._score = _score_in(said)
         self._wait_s = _wait_in(said)
         self._place = _place_in(said)
+        self._deadly = said.get("dies_of")
 
     def __repr__(self) -> str:
         """Name the model."""
@@ -50,6 +54,8 @@ class InstantEngine:
         """Answer all asks as one call."""
         if not asks:
             return Reply(given=(), calls=())
+        if self._deadly is not None and any(self._deadly in ask.text.split() for ask in asks):
+            os.kill(os.getpid(), signal.SIGKILL)
         started = perf_counter()
         if self._wait_s:
             time.sleep(self._wait_s)

@@ -22,6 +22,7 @@ _MODULES = {
     "run": ("run", "submit", "watch"),
     "serve": ("up", "worker", "sweep"),
     "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
+    "dead_letters": ("dead",),
     "certificates": ("certificates",),
     "learning": ("learn",),
     "labels": ("labels",),

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pipeline.asking import Asking, askings, frozen_auto
 from pipeline.domain.calibration import uncalibrated
 from pipeline.domain.checks import EntryPoint
-from pipeline.domain.errors import ConservationError, EngineUnavailable, MessageError
+from pipeline.domain.errors import ConservationError, EngineUnavailable, HeadraceError, MessageError
 from pipeline.domain.job import Job, steps_of
 from pipeline.domain.ledger import enter
 from pipeline.domain.outcomes import Attempt, Escalation, Given, Held, Unresolved, Verdict
@@ -23,7 +23,7 @@ from pipeline.ports.queue import Queue
 from pipeline.ports.store import ClaimedChunk, JudgedChunk, RunRecord
 
 MAX_CLAIMS = 5
-"""A chunk that broke its worker this often is marked dead instead of being tried for ever."""
+"""A chunk that broke its worker this often is halved, down to the item that does it, which is then dead."""
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 300.0
 
@@ -115,8 +115,8 @@ class Judge:
             return self._judge(claimed)
         except EngineUnavailable as error:
             return self._pause(claimed, str(error), error.retry_after_s, give_back=True)
-        except Exception:
-            self.store.give_back(claimed, dead_after=MAX_CLAIMS)
+        except Exception as error:
+            self.store.give_back(claimed, dead_after=MAX_CLAIMS, failure=_failure(error))
             self._settle(claimed.run_id)
             raise
 
@@ -196,6 +196,11 @@ class Judge:
         if advanced.said and not advanced.notices:  # all that was held stands: this may have been the end
             state, _ = self.store.settle(run_id)
         return state, advanced
+
+
+def _failure(error: Exception) -> str:
+    """Return what is kept of an error: our own words; of others what they are called, for theirs may quote a text."""
+    return str(error) if isinstance(error, HeadraceError) else type(error).__name__
 
 
 def _asks(frozen: _Frozen, claimed: ClaimedChunk) -> tuple[list[Place], list[Ask]]:

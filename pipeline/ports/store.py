@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.domain.answers import Plain
 from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Certificate, Drawing, Refusal
+from pipeline.domain.dead import DeadItem
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
 from pipeline.domain.ledger import LedgerEntry
@@ -180,9 +181,12 @@ class WorkStore(Protocol):
         """
         ...
 
-    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None) -> bool:
-        """Put a claimed chunk back to pending and unpublished; with `dead_after` claims it is marked dead instead.
+    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None) -> bool:
+        """Put a claimed chunk back to pending and unpublished; with `dead_after` claims it is halved, or dead, instead.
 
+        Halves are tried TRIES_OF_A_HALF times each; a chunk of one item is not halved, and neither is one of a tier
+        that has never done any while more than FEW_OPEN are open: then something else is broken than an item.
+        `failure` says why, for people, without a word of the items.
         Without `dead_after` (an outage, not the chunk's fault) the claim does not count. Returns whether it is dead now
         (its run then fails with a reason, once nothing else is open).
         """
@@ -214,7 +218,8 @@ class WorkStore(Protocol):
     def unpublished(self, *, grace_s: float, dead_after: int, limit: int = 10_000) -> Sequence[ChunkNotice]:
         """Return chunks that stand unpublished longer than `grace_s`, or whose lease ran out; of paused tiers none.
 
-        A chunk whose lease ran out goes back to pending; after `dead_after` claims it is marked dead instead.
+        A chunk whose lease ran out goes back to pending; after `dead_after` claims it is halved, or dead, instead, as
+        in `give_back`.
 
         A tier whose pause is over yields one chunk, as a probe.
         """
@@ -339,6 +344,17 @@ class ReportStore(Protocol):
         """Put cancelled and dead chunks back to pending and, if asked, ask the unresolved again at their top tier.
 
         What a refused promise held back goes to the top tier. Returns how many (item, step) are asked again.
+        """
+        ...
+
+    def dead(self, run_id: int) -> Sequence[DeadItem]:
+        """Return the dead letters of a run, in the order of its items."""
+        ...
+
+    def requeue(self, run_id: int, item_nos: Collection[int] | None = None) -> int:
+        """Put dead chunks that hold one of these items (None: all) back to pending, and their run to work.
+
+        Returns how many (item, step) are asked again.
         """
         ...
 

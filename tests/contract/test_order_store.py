@@ -126,6 +126,24 @@ def test_a_dead_chunk_begins_anew_after_retry(rig: Rig) -> None:
     assert rig.store.settle(run.id)[0] is RunState.DONE
 
 
+def test_one_dead_letter_is_asked_again_and_another_is_left(rig: Rig) -> None:
+    run = rig.filled("ab", make_job(tiers=[tier("small", chunk_items=1)]))
+    for notice in rig.waiting():
+        assert rig.store.give_back(rig.claim(notice.chunk_id), dead_after=1)
+    rig.store.settle(run.id)
+    assert rig.store.requeue(run.id, [1]) == 1
+    assert rig.store.run(run.id).state is RunState.RUNNING
+    again = rig.claim_first()
+    assert (again.item_nos, again.claims) == ((1,), 1)
+    rig.store.commit(judge(again))
+    assert rig.store.settle(run.id)[0] is RunState.FAILED
+    assert [one.item_no for one in rig.store.dead(run.id)] == [0]
+    assert rig.store.requeue(run.id) == 1
+    rig.store.commit(judge(rig.claim_first()))
+    assert rig.store.settle(run.id)[0] is RunState.DONE
+    assert (rig.store.dead(run.id), rig.store.requeue(run.id)) == ([], 0)
+
+
 def test_retry_of_a_done_run_changes_nothing(rig: Rig) -> None:
     run = rig.filled("a")
     rig.finish(run, resolve_nothing)

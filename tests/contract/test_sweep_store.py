@@ -169,6 +169,14 @@ def test_a_chunk_that_killed_its_workers_too_often_is_dead(rig: Rig) -> None:
     assert rig.store.run(run.id).reason
 
 
+def test_a_chunk_that_killed_its_workers_too_often_is_halved_and_its_halves_are_announced(rig: Rig) -> None:
+    run = rig.filled("ab", make_job(tiers=[tier("small", chunk_items=2)]))
+    for _ in range(2):
+        rig.claim(rig.store.unpublished(grace_s=0, dead_after=2)[0].chunk_id, lease_s=0)
+    assert len(rig.store.unpublished(grace_s=0, dead_after=2)) == 2
+    assert rig.finish(run) is RunState.DONE
+
+
 def test_chunks_of_runs_that_are_not_at_work_are_not_announced(rig: Rig) -> None:
     run = rig.filled("a")
     rig.store.cancel(run.id)

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.domain.answers import Defect, Fields
+from pipeline.domain.dead import FEW_OPEN
 from pipeline.domain.errors import ConservationError
 from pipeline.domain.outcomes import LOW_CONFIDENCE, Escalation, Outcome, Unresolved, Verdict
 from pipeline.domain.runs import RunState
@@ -176,6 +177,43 @@ def test_a_chunk_given_back_too_often_is_dead(rig: Rig) -> None:
     assert rig.store.give_back(last, dead_after=2)
     assert rig.waiting() == []
     assert rig.store.claim(last.chunk_id, worker="w", lease_s=LONG_S) is None
+
+
+def test_a_chunk_given_back_too_often_is_halved_and_who_held_it_whole_is_refused(rig: Rig) -> None:
+    run = rig.filled("abc", make_job(tiers=[tier("small", chunk_items=3)]))
+    whole = rig.claim_first()
+    assert not rig.store.give_back(whole, dead_after=1, failure="KeyError")
+    assert not rig.store.commit(judge(whole)).accepted
+    halves = [rig.claim(notice.chunk_id) for notice in rig.waiting()]
+    assert [(half.item_nos, half.texts) for half in halves] == [((0,), ("a",)), ((1, 2), ("b", "c"))]
+    assert rig.store.commit(judge(halves[1])).accepted
+    assert rig.store.give_back(halves[0], dead_after=1)
+    assert rig.store.settle(run.id)[0] is RunState.FAILED
+    (dead,) = rig.store.dead(run.id)
+    assert (dead.key, dead.steps, dead.tier, dead.with_others, dead.reason, dead.text) == (
+        "k0", ("mood",), "small", 0, "KeyError", "a",
+    )  # fmt: skip
+    assert "dead list" in (rig.store.run(run.id).reason or "")
+
+
+def test_each_half_is_tried_twice(rig: Rig) -> None:
+    rig.filled("ab", make_job(tiers=[tier("small", chunk_items=2)]))
+    for _ in range(5):
+        assert not rig.store.give_back(rig.claim_first(), dead_after=5)
+    assert len(rig.waiting()) == 2
+    assert not rig.store.give_back(rig.claim_first(), dead_after=5)
+    last = rig.claim_first()
+    assert last.item_nos == (0,)
+    assert rig.store.give_back(last, dead_after=5)
+
+
+def test_where_nothing_is_ever_done_chunks_are_not_halved(rig: Rig) -> None:
+    texts = [f"text {number}" for number in range(2 * FEW_OPEN + 4)]
+    run = rig.filled(texts, make_job(tiers=[tier("small", chunk_items=2)]))
+    assert rig.store.give_back(rig.claim_first(), dead_after=1)
+    assert [one.with_others for one in rig.store.dead(run.id)] == [1, 1]
+    rig.store.commit(judge(rig.claim_first()))
+    assert not rig.store.give_back(rig.claim_first(), dead_after=1)
 
 
 def test_a_chunk_that_was_lost_cannot_be_given_back(rig: Rig) -> None:

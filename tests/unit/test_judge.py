@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.adapters.instant import InstantEngine
 from pipeline.adapters.memory import FakeClock, MemoryQueue, MemoryStore
+from pipeline.domain.dead import TRIES_OF_A_HALF
 from pipeline.domain.errors import ConservationError, EngineUnavailable, QueueUnavailable
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
@@ -147,17 +148,21 @@ def test_an_engine_that_loses_an_answer_is_found_out_and_nothing_is_recorded() -
     assert scene.answered() == 0
 
 
-def test_a_chunk_that_breaks_its_worker_is_dead_after_five_claims_and_fails_its_run() -> None:
-    scene = Scene(Faulty(broken))
-    for _ in range(MAX_CLAIMS):
-        assert scene.store.progress(scene.run.id).state is RunState.RUNNING
+def test_a_chunk_that_breaks_its_worker_is_halved_until_each_item_that_does_is_dead() -> None:
+    scene, tries = Scene(Faulty(broken)), 0
+    while scene.store.progress(scene.run.id).state is RunState.RUNNING:
+        waiting = scene.store.unpublished(grace_s=0, dead_after=MAX_CLAIMS) or [scene.notice]
         with pytest.raises(RuntimeError):
-            scene.judge().judge(scene.notice.chunk_id)
-    progress = scene.store.progress(scene.run.id)
-    assert progress.state is RunState.FAILED
-    assert "headrace retry" in (progress.reason or "")
+            scene.judge().judge(waiting[0].chunk_id)
+        tries += 1
+    assert tries == MAX_CLAIMS + TRIES_OF_A_HALF * (2 * 10 - 2)
+    dead = scene.store.dead(scene.run.id)
+    assert [(one.item_no, one.with_others, one.reason) for one in dead] == [(n, 0, "RuntimeError") for n in range(10)]
+    assert "10 items" in (scene.store.progress(scene.run.id).reason or "")
     assert scene.store.retry(scene.run.id, unresolved=False) == 20
-    assert scene.judge(engine=InstantEngine(model="m")).judge(scene.notice.chunk_id).run_state is RunState.DONE
+    whole = scene.judge(engine=InstantEngine(model="m"))
+    states = [whole.judge(one.chunk_id).run_state for one in scene.store.unpublished(grace_s=0, dead_after=MAX_CLAIMS)]
+    assert states[-1] is RunState.DONE
 
 
 def test_a_worker_that_was_thought_dead_is_refused_and_its_calls_are_still_booked() -> None:

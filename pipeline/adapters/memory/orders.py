@@ -1,8 +1,12 @@
 """What people order: cancel and retry, the active half of ports.store.ReportStore."""
 
+from collections.abc import Collection, Sequence
+
 from pipeline.adapters.memory.certify import CertifyPart
 from pipeline.adapters.memory.rows import ChunkState, Group, RunRow
 from pipeline.adapters.memory.tables import Tables
+from pipeline.domain.dead import LOST_WORKER, DeadItem
+from pipeline.domain.job import steps_of
 from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, RunState
 
 
@@ -32,6 +36,42 @@ class OrderPart:
             asked = self._revive(run) + (self._ask_unresolved(run) if unresolved else 0)
             asked += CertifyPart(self._tables).release(run)
             if run.state in ENDED_STATES and (asked or run.state is not RunState.DONE):
+                run.work_again()
+            return asked
+
+    def dead(self, run_id: int) -> Sequence[DeadItem]:
+        """Return the dead letters of a run, in the order of its items."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            found = [(no, mask, one) for one in self._tables.dead_chunks(run_id) for no, mask in one.masks.items()]
+            return [
+                DeadItem(
+                    run=run.name,
+                    item_no=item_no,
+                    key=run.items[item_no].item.key,
+                    source=run.items[item_no].item.source,
+                    line=run.items[item_no].item.line,
+                    steps=tuple(run.job.steps[number].name for number in steps_of(mask)),
+                    tier=run.job.tiers[chunk.tier_no].name,
+                    chunk=chunk.id,
+                    with_others=len(chunk.masks) - 1,
+                    claims=chunk.claims,
+                    reason=chunk.failure or LOST_WORKER,
+                    text=run.items[item_no].item.text,
+                )
+                for item_no, mask, chunk in sorted(found, key=lambda one: (one[0], one[2].id))
+            ]
+
+    def requeue(self, run_id: int, item_nos: Collection[int] | None = None) -> int:
+        """Put dead chunks that hold one of these items (None: all) back to pending, and their run to work."""
+        with self._tables.lock:
+            run, asked = self._tables.run(run_id), 0
+            for chunk in self._tables.dead_chunks(run_id):
+                if item_nos is None or set(item_nos) & set(chunk.masks):
+                    chunk.put_back(self._tables.clock.now())
+                    chunk.claims = 0
+                    asked += sum(mask.bit_count() for mask in chunk.masks.values())
+            if asked and run.state in ENDED_STATES:
                 run.work_again()
             return asked
 

@@ -48,6 +48,8 @@ class ChunkRow:
     fence: int = 0
     claims: int = 0
     lease_until: dt.datetime | None = None
+    failure: str | None = None
+    """Why it was given up last."""
 
     @property
     def open(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, RunRow
 from pipeline.adapters.memory.tables import Tables
+from pipeline.domain.dead import LOST_WORKER
 from pipeline.domain.runs import RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
 
@@ -69,13 +70,14 @@ class SweepPart:
             now, before = self._tables.clock.now(), self._ago(grace_s)
             probed: set[Group] = set()
             found: list[ChunkNotice] = []
+            late = {chunk.id for chunk in self._working_chunks() if chunk.expired(now)}
+            for chunk_id in late:
+                self._tables.chunks[chunk_id].failure = LOST_WORKER
+                self._tables.give_up(self._tables.chunks[chunk_id], dead_after=dead_after)
             for chunk in self._working_chunks():
-                late = chunk.expired(now)
-                if late:
-                    chunk.put_back(now, dead=chunk.claims >= dead_after)
                 if chunk.state is not ChunkState.PENDING or chunk.published_at:
                     continue
-                if not late and chunk.unpublished_since > before:
+                if chunk.id not in late and chunk.unpublished_since > before:
                     continue
                 tier = (chunk.run_id, chunk.tier_no)
                 pause = self._tables.runs[chunk.run_id].pauses.get(chunk.tier_no)

@@ -3,8 +3,10 @@
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, RunRow
+from pipeline.domain.dead import FEW_OPEN, TRIES_OF_A_HALF, dead_reason
 from pipeline.domain.errors import ConservationError, RunNotFound
 from pipeline.domain.outcomes import Held
 from pipeline.domain.runs import RunState
@@ -35,6 +37,10 @@ class Tables:
         """Yield a run's chunks from which something is still to come."""
         return (chunk for chunk in self.chunks.values() if chunk.run_id == run_id and chunk.open)
 
+    def dead_chunks(self, run_id: int) -> list[ChunkRow]:
+        """Return a run's chunks that broke their workers too often."""
+        return [one for one in self.chunks.values() if one.run_id == run_id and one.state is ChunkState.DEAD]
+
     def notice(self, chunk: ChunkRow) -> ChunkNotice:
         """Return what announces a chunk."""
         run = self.runs[chunk.run_id]
@@ -59,6 +65,26 @@ class Tables:
             notices.append(self.notice(chunk))
         return notices
 
+    def give_up(self, chunk: ChunkRow, *, dead_after: int) -> bool:
+        """Put a chunk back that broke its worker, or its halves; returns whether it is dead now."""
+        now = self.clock.now()
+        if chunk.claims < dead_after:
+            chunk.put_back(now)
+            return False
+        here = [one for one in self.chunks.values() if (one.run_id, one.tier_no) == (chunk.run_id, chunk.tier_no)]
+        some_done = any(one.state is ChunkState.DONE for one in here)
+        if len(chunk.masks) == 1 or not (some_done or sum(one.open for one in here) <= FEW_OPEN):
+            chunk.put_back(now, dead=True)
+            return True
+        masks, half = list(chunk.masks.items()), len(chunk.masks) // 2
+        claims = max(0, dead_after - TRIES_OF_A_HALF)
+        rest = replace(chunk, id=next(self._chunk_ids), masks=dict(masks[half:]), claims=claims, fence=0)
+        self.chunks[rest.id] = rest
+        chunk.masks, chunk.claims = dict(masks[:half]), claims
+        for one in (chunk, rest):
+            one.put_back(now)
+        return False
+
     def finish_if_nothing_open(self, run: RunRow) -> None:
         """End a fully read run: done when all its outcomes are there, failed when a chunk is dead.
 
@@ -67,10 +93,9 @@ class Tables:
         if run.state is not RunState.RUNNING or run.waiting or any(self.open_chunks(run.id)):
             return
         canonical = sum(row.copy_of is None for row in run.items.values())
-        dead = sum(chunk.run_id == run.id and chunk.state is ChunkState.DEAD for chunk in self.chunks.values())
+        dead = sum(len(chunk.masks) for chunk in self.dead_chunks(run.id))
         if dead:
-            reason = f"{dead} chunks could not be finished; see the workers' logs, then: headrace retry {run.name}"
-            run.end(RunState.FAILED, self.clock.now(), reason)
+            run.end(RunState.FAILED, self.clock.now(), dead_reason(run.name, dead))
             return
         if any(isinstance(row.attempt.outcome, Held) for rows in run.attempts.values() for row in rows.values()):
             return  # what is held waits for its certificate

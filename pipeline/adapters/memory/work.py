@@ -85,8 +85,8 @@ class WorkPart:
             notices = self._full_chunks(run, touched)
             return Committed(accepted=True, notices=notices if run.working else ())
 
-    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None) -> bool:
-        """Put a claimed chunk back to pending and unpublished, or mark it dead after so many claims.
+    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None) -> bool:
+        """Put a claimed chunk back to pending and unpublished, or its halves, or mark it dead after so many claims.
 
         Without `dead_after` the claim does not count. The run goes on with its other chunks; `settle` calls it failed
         when nothing else is open.
@@ -95,11 +95,12 @@ class WorkPart:
             chunk = self._held(claimed)
             if chunk is None:
                 return False
-            dead = dead_after is not None and chunk.claims >= dead_after
-            chunk.put_back(self._tables.clock.now(), dead=dead)
-            if dead_after is None:
-                chunk.claims -= 1
-            return dead
+            chunk.failure = failure or chunk.failure
+            if dead_after is not None:
+                return self._tables.give_up(chunk, dead_after=dead_after)
+            chunk.put_back(self._tables.clock.now())
+            chunk.claims -= 1
+            return False
 
     def _held(self, claimed: ClaimedChunk) -> ChunkRow | None:
         """Return the chunk if this claim on it still stands."""

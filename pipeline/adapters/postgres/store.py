@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.postgres import (
+    broken,
     certify,
     ingest,
     labels,
@@ -29,6 +30,7 @@ from pipeline.adapters.postgres.seen import Seen
 from pipeline.domain.answers import Plain
 from pipeline.domain.audit import Audited
 from pipeline.domain.certify import Drawing
+from pipeline.domain.dead import DeadItem
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.logs.batches import Batch, RowsOf
@@ -115,9 +117,17 @@ class PostgresStore:
         """See WorkStore."""
         return work.commit(self._database, judged)
 
-    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None) -> bool:
+    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None) -> bool:
         """See WorkStore."""
-        return work.give_back(self._database, claimed, dead_after=dead_after)
+        return broken.give_back(self._database, claimed, dead_after=dead_after, failure=failure)
+
+    def dead(self, run_id: int) -> Sequence[DeadItem]:
+        """See ReportStore."""
+        return broken.dead(self._database, run_id)
+
+    def requeue(self, run_id: int, item_nos: Collection[int] | None = None) -> int:
+        """See ReportStore."""
+        return broken.requeue(self._database, run_id, item_nos)
 
     def pause_tier(self, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float) -> float:
         """See WorkStore."""

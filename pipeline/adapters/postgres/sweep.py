@@ -6,8 +6,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipeline.adapters.postgres import records, tables
+from pipeline.adapters.postgres.broken import take_back
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
+from pipeline.domain.dead import dead_reason
 from pipeline.domain.errors import ConservationError
 from pipeline.domain.runs import WORKING_STATES, RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
@@ -22,7 +24,7 @@ RETURNING extract(epoch FROM until - now())
 _OPEN = sa.text("""
 SELECT (SELECT min(tier_no) FROM chunks WHERE run_id = :run AND state IN ('pending', 'claimed')) AS lowest_open,
        (SELECT min(tier_no) FROM escalations WHERE run_id = :run) AS lowest_waiting,
-       (SELECT count(*) FROM chunks WHERE run_id = :run AND state = 'dead') AS dead
+       (SELECT coalesce(sum(cardinality(item_nos)), 0) FROM chunks WHERE run_id = :run AND state = 'dead') AS dead
 """)
 _HOLDING = sa.text("SELECT EXISTS (SELECT FROM attempts WHERE run_id = :run AND outcome = 'held')")
 _COUNTED = sa.text("""
@@ -33,12 +35,6 @@ _FINISH = sa.text("UPDATE runs SET state = :state, reason = :reason, finished_at
 _WAITING = sa.text("""
 SELECT tier_no, generation FROM escalations WHERE run_id = :run
  GROUP BY tier_no, generation HAVING min(since) <= now() - make_interval(secs => :age_s) ORDER BY tier_no, generation
-""")
-_TAKE_BACK = sa.text("""
-UPDATE chunks c SET state = CASE WHEN c.claims >= :dead_after THEN 'dead' ELSE 'pending' END, lease_until = NULL,
-       published_at = NULL
-  FROM runs r WHERE r.id = c.run_id AND r.state IN ('ingesting', 'running')
-   AND c.state = 'claimed' AND c.lease_until < now()
 """)
 _UNPUBLISHED = sa.text("""
 SELECT id, run_id, tier_no, size FROM (
@@ -113,7 +109,7 @@ def _is_idle(connection: sa.Connection, run_id: int) -> bool:
 def _verdict_on_run(connection: sa.Connection, run: RunRecord, *, dead: int) -> tuple[RunState, str | None, bool]:
     """Return the final state, its reason, and whether outcomes were lost or doubled."""
     if dead:
-        reason = f"{dead} chunks could not be finished; see the workers' logs, then: headrace retry {run.name}"
+        reason = dead_reason(run.name, dead)
         return RunState.FAILED, reason, False
     counted = connection.execute(_COUNTED, {"run": run.id, "steps": len(run.job.steps)}).one()
     if counted.asked != counted.answered:
@@ -154,7 +150,7 @@ def _flush(
 def unpublished(database: Database, *, grace_s: float, dead_after: int, limit: int) -> Sequence[ChunkNotice]:
     """Take back what a dead worker holds and return all that is to be announced."""
     with database.begin() as connection:
-        connection.execute(_TAKE_BACK, {"dead_after": dead_after})
+        take_back(connection, dead_after=dead_after)
         return _notices(connection, connection.execute(_UNPUBLISHED, {"grace_s": grace_s, "limit": limit}).all())
 
 

@@ -99,6 +99,8 @@ chunks = sa.Table(
     sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
     sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     sa.Column("claimed_by", sa.Text),
+    # Why it was given up last, without a word of its items.
+    sa.Column("failure", sa.Text),
     _moment("lease_until"),
     _moment("created_at", now=True),
     _moment("published_at"),

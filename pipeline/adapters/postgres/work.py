@@ -53,12 +53,6 @@ UPDATE chunks SET state = 'pending', lease_until = NULL, published_at = NULL, cl
        item_nos = :item_nos, step_masks = :masks
  WHERE id = :id
 """)
-_GIVE_BACK = sa.text("""
-UPDATE chunks SET state = CASE WHEN claims >= :dead_after THEN 'dead' ELSE 'pending' END, lease_until = NULL,
-       published_at = NULL, claims = claims - :uncounted
- WHERE id = :id AND fence = :fence AND state = 'claimed' RETURNING state
-""")
-
 _RESUME = sa.text("DELETE FROM pauses WHERE run_id = :run AND tier_no = :tier")
 
 
@@ -87,18 +81,6 @@ def renew(database: Database, claimed: ClaimedChunk, *, lease_s: float) -> bool:
     with database.begin() as connection:
         done = connection.execute(_RENEW, {"id": claimed.chunk_id, "fence": claimed.fence, "lease_s": lease_s})
         return bool(done.rowcount == 1)
-
-
-def give_back(database: Database, claimed: ClaimedChunk, *, dead_after: int | None) -> bool:
-    """Put a claimed chunk back; returns whether it is dead now."""
-    values = {
-        "id": claimed.chunk_id,
-        "fence": claimed.fence,
-        "dead_after": dead_after or 2**31 - 1,
-        "uncounted": int(dead_after is None),
-    }
-    with database.begin() as connection:
-        return bool(connection.scalar(_GIVE_BACK, values) == "dead")
 
 
 def commit(database: Database, judged: JudgedChunk) -> Committed:
