@@ -25,3 +25,21 @@ def test_a_tier_whose_endpoint_is_down_pauses_and_goes_on_by_itself(shell: Shell
 def _state(shell: Shell) -> str:
     runs = shell.json("status")
     return str(runs[0]["state"]) if runs else ""
+
+
+def test_an_item_that_kills_every_worker_is_found_and_all_others_are_answered(shell: Shell) -> None:
+    shell.extra.update(HEADRACE_LEASE_S="1", HEADRACE_SWEEP_EVERY_S="0.5")
+    source = shell.file("in.log", "plain one\nplain two\nthe poison one\nplain three\nplain four\n")
+    job = shell.job(small="score=0.99 dies_of=poison", chunk=2)
+    shell.run("run", job, source, code=5)
+    run = shell.json("status", "last")["run"]
+    (dead,) = shell.json("dead", "list", run)["dead"]
+    assert (dead["key"], dead["line"], dead["with_others"], dead["tier"]) == ("3", 3, 0, "small")
+    assert "poison" not in shell.run("dead", "list", run)
+    assert shell.json("dead", "show", run, "3")["text"] == "the poison one"
+    states = {line["key"]: line["answers"]["mood"]["state"] for line in shell.results(run)}
+    assert states == {"1": "verdict", "2": "verdict", "3": "pending", "4": "verdict", "5": "verdict"}
+    assert shell.json("dead", "requeue", run, "3")["asked_again"] == 2
+    assert shell.json("status", run)["state"] == "running"
+    shell.run("dead", "requeue", run, "7", code=2)
+    assert "dead list" in shell.last_stderr
