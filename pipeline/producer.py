@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
-from pipeline.flow.ingest import announce, new_run, refuse_ended
+from pipeline.flow.ingest import announce, new_run, opened_run, refuse_ended
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import RunRecord, Store
 from pipeline.settings import load_settings
@@ -66,7 +66,8 @@ class Producer:
             self._store, self._queue = self._opened(opening, found.redis_url, found.database_url)
             digest = hashlib.sha256(json.dumps(["producer", name]).encode()).hexdigest()
             fused = fused_by_evidence(frozen, settings)
-            self._run, _ = self._store.open_run(new_run(frozen, digest, price_book_for(settings), fused=fused))
+            new = new_run(frozen, digest, price_book_for(settings), fused=fused)
+            self._run, _ = opened_run(new, self._store)
             refuse_ended(self._run)
             self._cleanup = opening.pop_all()
         self._rows = RowReader(frozen, source=name)

@@ -8,6 +8,7 @@ there than as a bare word (README, "Decisions"), and its beginning costs as few 
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class Question:
     after: str
     """Put behind it."""
     form: Form
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """All that is sent with a text, its form included, for who counts what it may cost."""
+        return (self.system, *itertools.chain(*self.shots), self.before, self.after, repr(self.form))
 
     @property
     def opening(self) -> str:

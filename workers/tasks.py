@@ -33,6 +33,8 @@ def _report(judged: Judged) -> None:
     log = logger()
     if judged.result == "outage":
         log.warning("tier_paused", chunk=judged.chunk_id, reason=judged.reason)
+    elif judged.result == "no_money":
+        log.warning("budget_spent", chunk=judged.chunk_id, run=judged.run)
     elif judged.result != "nothing":
         log.info(
             "chunk_judged",

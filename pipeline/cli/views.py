@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.progress import money
+from pipeline.domain.budget import Spending
 from pipeline.domain.ledger import saved_ratio
 from pipeline.domain.runs import Costs, RunProgress
 from pipeline.flow.scoring import UNGROUPED, Accuracy, Score, Tally
@@ -40,9 +41,20 @@ def _caption(now: RunProgress) -> str:
         f"cost {money(now)}; all at the top tier: {baseline}; saved: {saved}",
         "confidences are uncalibrated",
     ]
+    if now.spending is not None:
+        lines.append(budget_line(now.spending))
     if now.reason:
         lines.append(now.reason)
     return "\n".join(lines)
+
+
+def budget_line(now: Spending) -> str:
+    """Return where a run's money stands, in words."""
+    lost = f" (${now.lost_usd:.4f} of it by workers that were lost)" if now.lost_calls else ""
+    return (
+        f"budget ${now.budget.usd}, then {now.budget.on_exhausted}: ${now.settled_usd:.4f} settled, "
+        f"${now.reserved_usd:.4f} reserved{lost}"
+    )
 
 
 def runs_table(runs: Sequence[RunProgress]) -> Table:

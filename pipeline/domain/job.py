@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.domain.budget import Budget
 from pipeline.domain.checks import RangeCheck
 from pipeline.domain.review import Review
 from pipeline.domain.steps import Choice, ExtractStep, Step
@@ -50,6 +51,8 @@ class Job(BaseModel):
     """None: thresholds are as the tiers say, and nothing is promised."""
     review: Review | None = None
     """None: thresholds are looked at again when somebody asks for it."""
+    budget: Budget | None = None
+    """None: it may cost what it costs."""
     flush_after_s: float = Field(default=10.0, strict=True, gt=0, le=86_400)
     """Escalations that do not fill a chunk travel on after this time."""
 
@@ -104,6 +107,9 @@ class Job(BaseModel):
 
     def _target_fits(self, known: set[str]) -> None:
         """Refuse a target for a step that is not there, or that has nobody to be held against."""
+        if self.target is not None and self.budget is not None and self.budget.on_exhausted == "accept":
+            msg = 'budget.on_exhausted: with a [target] no answer stands uncertified; write "hold" or "stop"'
+            raise ValueError(msg)
         for name in () if self.target is None else self.target.agreement:
             if name not in known:
                 msg = f"target.agreement: {name!r} is no step; allowed: {', '.join(sorted(known))}"
@@ -149,9 +155,9 @@ class Job(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything in the job: another digest is another run."""
+        """SHA-256 over everything in the job but its budget: another digest is another run."""
         # Order is kept: labels and fields are asked in the job's order, so another order is another job.
-        canonical = json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
+        canonical = json.dumps(self.model_dump(mode="json", exclude={"budget"}), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.domain.answers import Plain, Where, plain_where
+from pipeline.domain.budget import Spending
 from pipeline.domain.job import PEOPLE_TIER
 from pipeline.domain.ledger import saved_ratio
 
@@ -67,6 +68,8 @@ class RunProgress:
     created_at: dt.datetime
     seconds: float
     """From the start to the end, or to now."""
+    spending: Spending | None = None
+    """None: it has no budget."""
 
     @property
     def asked(self) -> int:
@@ -98,6 +101,7 @@ class RunProgress:
                 "baseline_usd": usd(self.baseline_usd),
                 "saved_ratio": None if ratio is None else round(ratio, 4),
             },
+            "budget": None if self.spending is None else self.spending.as_json(),
             "seconds": round(self.seconds, 3),
         }
 
@@ -107,7 +111,7 @@ class StepResult:
     """What is known of one step of one item."""
 
     state: str
-    """verdict, unresolved or pending."""
+    """verdict, unresolved, pending, or uncertified: the best answer so far, for want of money for a better one."""
     value: Plain
     """The answer; of an unresolved step the best that was given, or None."""
     fields: Mapping[str, float | None]

@@ -12,6 +12,7 @@ from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import ENDED_STATES, RunState, identity_digest, run_name
 from pipeline.flow.ahead import ahead
+from pipeline.ports.money import MoneyStore
 from pipeline.ports.queue import Queue
 from pipeline.ports.source import Row, Source
 from pipeline.ports.store import Added, ChunkNotice, IngestStore, NewRun, RunRecord, WorkStore
@@ -19,7 +20,7 @@ from pipeline.ports.store import Added, ChunkNotice, IngestStore, NewRun, RunRec
 BATCH_ROWS = 4000
 
 
-class SubmitStore(IngestStore, WorkStore, Protocol):
+class SubmitStore(IngestStore, WorkStore, MoneyStore, Protocol):
     """What submitting needs of a store."""
 
 
@@ -59,7 +60,16 @@ FusedSteps: TypeAlias = Mapping[int, Collection[int]]
 
 
 def new_run(job: Job, source_digest: str, price_book: PriceBook, *, fused: FusedSteps | None = None) -> NewRun:
-    """Freeze a job over a source into what makes a run, the words of its questions included."""
+    """Freeze a job over a source into what makes a run, the words of its questions included.
+
+    Raises ConfigError for a budget that could not be held to, because a tier has no price.
+    """
+    unpriced = [tier.name for tier in job.tiers if tier.price not in price_book.names]
+    if job.budget is not None and unpriced:
+        raise ConfigError(
+            f"[budget] needs a price for every tier, and {', '.join(unpriced)} has none: write price = NAME there, one "
+            f"of {', '.join(price_book.names)}, or put it into a price book of your own (HEADRACE_PRICE_BOOK)"
+        )
     return NewRun(
         name=run_name(job.name, identity_digest(job.name, job.digest, source_digest)),
         job=job,
@@ -67,6 +77,22 @@ def new_run(job: Job, source_digest: str, price_book: PriceBook, *, fused: Fused
         price_book=price_book,
         prompt_digests=prompt_digests(job, fused),
     )
+
+
+def opened_run(new: NewRun, store: SubmitStore) -> tuple[RunRecord, bool]:
+    """Open a run with its job's budget, and return whether it was made just now.
+
+    A run that is there already takes a larger budget over, and goes on if it waited for money; a smaller one is for
+    `headrace budget` to give.
+    """
+    run, made = store.open_run(new)
+    budget = new.job.budget
+    if budget is None:
+        return run, made
+    now = store.spending(run.id)
+    if now is None or budget.usd > now.budget.usd:
+        store.set_budget(run.id, budget)
+    return store.run(run.id), made
 
 
 def submit(
@@ -84,7 +110,7 @@ def submit(
 
     Raises ConfigError when the run was cancelled or failed (`retry` takes it up) or is being read by another process.
     """
-    run, made = store.open_run(new_run(job, source.digest, price_book, fused=fused))
+    run, made = opened_run(new_run(job, source.digest, price_book, fused=fused), store)
     refuse_ended(run)
     if on_run is not None:
         on_run(run)

@@ -1,12 +1,16 @@
 """Judge one chunk: claim → answer → commit (checks the fence) → publish. The ack is the worker's."""
 
+import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import TypeAlias
 
 from pipeline.asking import Asking, askings, frozen_auto
+from pipeline.domain.budget import most_usd
 from pipeline.domain.calibration import uncalibrated
 from pipeline.domain.checks import EntryPoint
 from pipeline.domain.errors import ConservationError, EngineUnavailable, HeadraceError, MessageError
@@ -40,7 +44,7 @@ class Judged:
 
     chunk_id: int
     result: str
-    """committed, refused (an old fence), nothing (not ours to do), or outage."""
+    """committed, refused (an old fence), nothing (not ours to do), no_money, or outage."""
     run: str | None = None
     items: int = 0
     verdicts: int = 0
@@ -124,13 +128,21 @@ class Judge:
         frozen = self._frozen(claimed.run_id)
         if frozen.job.tiers[claimed.tier_no].pool != self.pool:
             raise MessageError(f"chunk {claimed.chunk_id} belongs to another pool than {self.pool}")
-        places, asks = _asks(frozen, claimed)
+        affordable = self._affordable(frozen, claimed)
+        if not affordable:
+            state = self.store.out_of_money(claimed)
+            state = state if state is RunState.CANCELLED else self._settle(claimed.run_id)[0]
+            return Judged(chunk_id=claimed.chunk_id, result="no_money", run=frozen.run.name, run_state=state)
+        places, asks = _asks(frozen, claimed, affordable)
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
             reply = self.engine.answer(asks)
         if len(reply.given) != len(asks):
             raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
         judged, attempts = self._judged(frozen, claimed, _merged(frozen, claimed.tier_no, places, asks, reply), reply)
+        if affordable < len(claimed.item_nos):
+            unasked = zip(claimed.item_nos[affordable:], claimed.step_masks[affordable:], strict=True)
+            judged = dataclasses.replace(judged, remaining=(*judged.remaining, *unasked))
         committed = self.store.commit(judged)
         if not committed.accepted:
             return Judged(chunk_id=claimed.chunk_id, result="refused", run=frozen.run.name)
@@ -153,6 +165,27 @@ class Judge:
             promises=advanced.said,
             withdrawn=watch(self.store, frozen.run) if state is RunState.DONE else (),
         )
+
+    def _affordable(self, frozen: _Frozen, claimed: ClaimedChunk) -> int:
+        """Reserve what the chunk may cost; returns for how many of its items there is money."""
+        tier = frozen.job.tiers[claimed.tier_no]
+        price = frozen.run.price_book.price(tier.price, self.clock.now().date())
+        if frozen.job.budget is None and (price is None or price.usd_per_mtok_in is None):
+            return len(claimed.item_nos)
+        tries = 1 + min(tier.retries, 1)  # one that timed out is asked once more, and both may be charged
+        costs = [
+            sum(
+                (
+                    most_usd(price, (*question.words, text), answer_tokens=tier.max_answer_tokens, tries=tries)
+                    for step_no, asking in frozen.askings(claimed.tier_no).items()
+                    if step_no in steps_of(mask)
+                    for question in asking.questions
+                ),
+                Decimal(0),
+            )
+            for mask, text in zip(claimed.step_masks, claimed.texts, strict=True)
+        ]
+        return self.store.reserve(claimed, costs)
 
     def _frozen(self, run_id: int) -> _Frozen:
         if run_id not in self._runs:
@@ -203,8 +236,8 @@ def _failure(error: Exception) -> str:
     return str(error) if isinstance(error, HeadraceError) else type(error).__name__
 
 
-def _asks(frozen: _Frozen, claimed: ClaimedChunk) -> tuple[list[Place], list[Ask]]:
-    """Lay out a chunk step by step, so that an engine meets all items of one question together.
+def _asks(frozen: _Frozen, claimed: ClaimedChunk, items: int) -> tuple[list[Place], list[Ask]]:
+    """Lay out the first items of a chunk step by step, so that an engine meets all items of one question together.
 
     A step of several questions has as many asks, one after another.
     """
@@ -212,7 +245,8 @@ def _asks(frozen: _Frozen, claimed: ClaimedChunk) -> tuple[list[Place], list[Ask
     places: list[Place] = []
     asks: list[Ask] = []
     for step_no, asking in frozen.askings(claimed.tier_no).items():
-        for item_no, mask, text in zip(claimed.item_nos, claimed.step_masks, claimed.texts, strict=True):
+        chunk = zip(claimed.item_nos, claimed.step_masks, claimed.texts, strict=True)
+        for item_no, mask, text in itertools.islice(chunk, items):
             if step_no in steps_of(mask):
                 places.append((item_no, step_no))
                 asks += [Ask(question=question, text=text, on_long=on_long) for question in asking.questions]

@@ -1,8 +1,9 @@
 """Store: Postgres as the flow sees it. The truth about runs, items, chunks, answers and money lives behind it.
 
-Six faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
-`CertifyStore` (held answers, from drawing to thresholds), `LabelStore` (what people say is right), `LogStore` (events
-of log files) and `ReportStore` (what people read and order). One adapter fulfils all.
+Seven faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
+`MoneyStore` (money reserved before it is spent), `CertifyStore` (held answers, from drawing to thresholds),
+`LabelStore` (what people say is right), `LogStore` (events of log files) and `ReportStore` (what people read and
+order). One adapter fulfils all.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,12 +20,12 @@ from pipeline.domain.certify import Certificate, Drawing, Refusal
 from pipeline.domain.dead import DeadItem
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
-from pipeline.domain.ledger import LedgerEntry
-from pipeline.domain.outcomes import Attempt
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import CostRow, Costs, ResultLine, RunProgress, RunState
+from pipeline.ports.chunks import ChunkNotice, ClaimedChunk, Committed, JudgedChunk
 from pipeline.ports.labels import LabelStore
 from pipeline.ports.logs import LogStore
+from pipeline.ports.money import MoneyStore
 from pipeline.ports.promises import Concluded, DrawnAnswer, HeldAnswers, LabelledAnswer, Window
 
 
@@ -59,17 +60,6 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkNotice:
-    """A chunk that is to be announced on its tier's queue."""
-
-    chunk_id: int
-    run_name: str
-    tier: str
-    pool: str
-    items: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
     """What became of a batch of rows."""
 
@@ -80,42 +70,6 @@ class Added:
     notices: tuple[ChunkNotice, ...]
     conflicts: tuple[RejectedRow, ...] = ()
     """Among `rejected`: items whose key the run knew with another text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedChunk:
-    """A chunk that this worker holds until its lease runs out."""
-
-    chunk_id: int
-    run_id: int
-    tier_no: int
-    generation: int
-    fence: int
-    claims: int
-    """How often it was claimed, this time included."""
-    item_nos: tuple[int, ...]
-    step_masks: tuple[int, ...]
-    texts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedChunk:
-    """All that a claimed chunk became, to be committed at once."""
-
-    claimed: ClaimedChunk
-    policy_version: int
-    attempts: tuple[Attempt, ...]
-    ledger: tuple[LedgerEntry, ...]
-    remaining: tuple[tuple[int, int], ...] = ()
-    """(item_no, step mask) that an outage left unanswered: the chunk goes back to pending with these."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
-    """What a commit did. `accepted` is False when the fence was old: only the ledger was written."""
-
-    accepted: bool
-    notices: tuple[ChunkNotice, ...] = ()
 
 
 class IngestStore(Protocol):
@@ -363,7 +317,7 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(IngestStore, WorkStore, CertifyStore, LabelStore, LogStore, ReportStore, Protocol):
+class Store(IngestStore, WorkStore, MoneyStore, CertifyStore, LabelStore, LogStore, ReportStore, Protocol):
     """All faces."""
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ class OrderPart:
             run = self._tables.run(run_id)
             asked = self._revive(run) + (self._ask_unresolved(run) if unresolved else 0)
             asked += CertifyPart(self._tables).release(run)
+            run.forget_money_pauses()
             if run.state in ENDED_STATES and (asked or run.state is not RunState.DONE):
                 run.work_again()
             return asked
@@ -85,7 +86,7 @@ class OrderPart:
         return asked
 
     def _ask_unresolved(self, run: RunRow) -> int:
-        again = [place for place, outcome in run.outcomes.items() if outcome.unresolved]
+        again = [place for place, outcome in run.outcomes.items() if outcome.unresolved or outcome.uncertified]
         groups: dict[Group, dict[int, int]] = {}
         for item_no, step_no in sorted(again):
             outcome = run.outcomes.pop((item_no, step_no))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from pipeline.adapters.memory.costs import baseline, cost_table
+from pipeline.adapters.memory.money import spending_of
 from pipeline.adapters.memory.rows import AttemptRow, RunRow
 from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.answers import Answer, Malformed, expectation_of, spans_of
@@ -59,6 +60,7 @@ class ReportPart:
                 calls=len(costs),
                 baseline_usd=baseline(run),
                 created_at=run.created_at,
+                spending=spending_of(self._tables, run),
                 seconds=((run.ended_at or self._tables.clock.now()) - run.created_at).total_seconds(),
             )
 
@@ -124,7 +126,8 @@ def _step_result(run: RunRow, item_no: int, step_no: int) -> StepResult:
         return _result(run, rows, state="pending", shown=None, reason=None)
     last = run.attempts[item_no, step_no][outcome.tier_no, outcome.generation]
     if not outcome.unresolved:
-        return _result(run, rows, state="verdict", shown=last, reason=None)
+        state = "uncertified" if outcome.uncertified else "verdict"
+        return _result(run, rows, state=state, shown=last, reason=None)
     well_formed = [row for row in rows if not isinstance(row.attempt.given.answer, Malformed)]
     reason = last.attempt.outcome.reason if isinstance(last.attempt.outcome, Unresolved) else None
     return _result(run, rows, state="unresolved", shown=well_formed[-1] if well_formed else last, reason=reason)

@@ -1,13 +1,14 @@
 """What the store remembers of a run: its rows, mutable, read and written under the lock of `tables.Tables` only."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
 from pipeline.domain.answers import Plain
 from pipeline.domain.audit import Audited
+from pipeline.domain.budget import BROKE, Budget, charge
 from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
@@ -102,6 +103,8 @@ class OutcomeRow:
     tier_no: int
     generation: int
     unresolved: bool
+    uncertified: bool = False
+    """It stands because there was no money for a better one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +176,10 @@ class RunRow:
     pauses: dict[int, Pause] = field(default_factory=dict)
     windows: list[WindowRow] = field(default_factory=list)
     labels: dict[Place, Plain] = field(default_factory=dict)
+    budget: Budget | None = None
+    settled_usd: Decimal = Decimal(0)
+    reserved: dict[tuple[int, int], Decimal] = field(default_factory=dict)
+    """(chunk, fence) → what the claim may cost."""
 
     @property
     def working(self) -> bool:
@@ -204,6 +211,17 @@ class RunRow:
         if not waiting:
             del self.waiting[group]
         return taken
+
+    def settle_call(self, place: tuple[int, int], costs: Sequence[Decimal | None]) -> None:
+        """Settle what a claim had reserved at what its calls cost."""
+        self.settled_usd += charge(costs, reserved_usd=self.reserved.pop(place, Decimal(0)))
+
+    def forget_money_pauses(self) -> bool:
+        """Let what waited for money be tried again; returns whether anything did."""
+        waited = [tier_no for tier_no, pause in self.pauses.items() if pause.reason == BROKE]
+        for tier_no in waited:
+            del self.pauses[tier_no]
+        return bool(waited)
 
     def work_again(self) -> None:
         """Take up a run that had ended."""

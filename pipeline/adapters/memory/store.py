@@ -4,6 +4,7 @@ from pipeline.adapters.memory.certify import CertifyPart
 from pipeline.adapters.memory.ingest import IngestPart
 from pipeline.adapters.memory.labels import LabelPart
 from pipeline.adapters.memory.logs import LogPart
+from pipeline.adapters.memory.money import MoneyPart
 from pipeline.adapters.memory.orders import OrderPart
 from pipeline.adapters.memory.report import ReportPart
 from pipeline.adapters.memory.sweep import SweepPart
@@ -12,7 +13,7 @@ from pipeline.adapters.memory.work import WorkPart
 from pipeline.ports.clock import Clock
 
 
-class MemoryStore(IngestPart, WorkPart, SweepPart, CertifyPart, LabelPart, ReportPart, OrderPart, LogPart):
+class MemoryStore(IngestPart, WorkPart, SweepPart, MoneyPart, CertifyPart, LabelPart, ReportPart, OrderPart, LogPart):
     """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
 
     def __init__(self, clock: Clock) -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
+from pipeline.adapters.memory.money import hold_for_money
 from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, RunRow
 from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.dead import LOST_WORKER
@@ -33,7 +34,7 @@ class SweepPart:
         """Send on what waits for a tier to which nothing more can come, and finish the run if nothing is open."""
         with self._tables.lock:
             run = self._tables.run(run_id)
-            if run.state is not RunState.RUNNING:
+            if run.state is not RunState.RUNNING or hold_for_money(self._tables, run):
                 return run.state, ()
             notices: list[ChunkNotice] = []
             for group in sorted(run.waiting):

@@ -69,10 +69,14 @@ class WorkPart:
         with self._tables.lock:
             run = self._tables.run(judged.claimed.run_id)
             chunk = self._held(judged.claimed)
+            place = (judged.claimed.chunk_id, judged.claimed.fence)
+            costs = [entry.cost_usd for entry in judged.ledger]
             if chunk is None:
+                run.settle_call(place, costs)
                 self._book(run, judged, refused=True)
                 return Committed(accepted=False)
             _refuse_doubles(run, judged)
+            run.settle_call(place, costs)
             self._book(run, judged, refused=False)
             touched = self._record(run, judged)
             if judged.attempts:
@@ -98,6 +102,7 @@ class WorkPart:
             chunk.failure = failure or chunk.failure
             if dead_after is not None:
                 return self._tables.give_up(chunk, dead_after=dead_after)
+            self._tables.run(claimed.run_id).settle_call((claimed.chunk_id, claimed.fence), ())
             chunk.put_back(self._tables.clock.now())
             chunk.claims -= 1
             return False

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from pipeline.adapters.postgres.database import Database
+from pipeline.adapters.postgres.money import settle_call
 from pipeline.adapters.postgres.records import fetch_run
 from pipeline.domain.dead import FEW_OPEN, LOST_WORKER, TRIES_OF_A_HALF, DeadItem
 from pipeline.domain.job import steps_of
@@ -65,6 +66,8 @@ def give_back(database: Database, claimed: ClaimedChunk, *, dead_after: int | No
     with database.begin() as connection:
         if dead_after is not None and connection.execute(_HALVE_OURS, values | _patience(dead_after)).rowcount:
             return False
+        if dead_after is None:  # nothing was answered, and nothing of it is charged
+            settle_call(connection, claimed, ())
         uncounted = {"dead_after": dead_after or 2**31 - 1, "uncounted": int(dead_after is None)}
         return bool(connection.scalar(_GIVE_BACK, values | uncounted) == "dead")
 

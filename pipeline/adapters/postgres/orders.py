@@ -14,18 +14,20 @@ UPDATE chunks SET state = 'pending', published_at = NULL, claims = 0
  WHERE run_id = :run AND state IN ('dead', 'cancelled') RETURNING step_masks
 """)
 _WITHDRAW = sa.text("""
-DELETE FROM verdicts WHERE run_id = :run AND state = 'unresolved' RETURNING item_no, step_no, generation
+DELETE FROM verdicts WHERE run_id = :run AND state IN ('unresolved', 'uncertified')
+RETURNING item_no, step_no, generation
 """)
 _ASK_AGAIN = sa.text("""
 INSERT INTO escalations (run_id, tier_no, generation, item_no, step_no)
 VALUES (:run, :tier, :generation, :item, :step)
 """)
 _STATE = sa.text("UPDATE runs SET state = :state, reason = NULL, finished_at = NULL WHERE id = :run")
+_GO_ON = sa.text("DELETE FROM pauses WHERE run_id = :run AND until = 'infinity'")
 _CANCEL = sa.text("""
 UPDATE chunks SET state = 'cancelled', lease_until = NULL
  WHERE run_id = :run AND state IN ('pending', 'claimed')
 """)
-_CANCELLED = sa.text("UPDATE runs SET state = 'cancelled', reason = NULL, finished_at = now() WHERE id = :run")
+_CANCELLED = sa.text("UPDATE runs SET state = 'cancelled', reason = :reason, finished_at = now() WHERE id = :run")
 
 
 def retry(database: Database, run_id: int, *, unresolved: bool) -> int:
@@ -37,6 +39,7 @@ def retry(database: Database, run_id: int, *, unresolved: bool) -> int:
         if unresolved:
             asked += _ask_unresolved(connection, run_id)
         asked += release(connection, run)
+        connection.execute(_GO_ON, {"run": run_id})
         if run.state in ENDED_STATES and (asked or run.state is not RunState.DONE):
             state = RunState.RUNNING if run.ingested else RunState.INGESTING
             connection.execute(_STATE, {"run": run_id, "state": state.value})
@@ -68,8 +71,11 @@ def cancel(database: Database, run_id: int) -> int:
     """Stop a run; what was answered stays."""
     with database.begin() as connection:
         run = fetch_run(connection, run_id, lock=True)
-        if run.state in FINAL_STATES:
-            return 0
-        stopped = connection.execute(_CANCEL, {"run": run_id}).rowcount
-        connection.execute(_CANCELLED, {"run": run_id})
-        return int(stopped)
+        return 0 if run.state in FINAL_STATES else stop(connection, run_id, reason=None)
+
+
+def stop(connection: sa.Connection, run_id: int, *, reason: str | None) -> int:
+    """Cancel what is open of a run that is locked; returns how many chunks."""
+    stopped = connection.execute(_CANCEL, {"run": run_id}).rowcount
+    connection.execute(_CANCELLED, {"run": run_id, "reason": reason})
+    return int(stopped)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from pipeline.adapters.postgres import records, tables
 from pipeline.adapters.postgres.database import Database
+from pipeline.adapters.postgres.money import spending_of
 from pipeline.domain.errors import ConfigError, RunNotFound
 from pipeline.domain.items import RejectedRow, RejectReason
 from pipeline.domain.ledger import StepUsage, baseline_usd
@@ -104,6 +105,7 @@ def _progress(connection: sa.Connection, run_id: int) -> RunProgress:
         calls=money.calls,
         baseline_usd=_baseline(connection, run, row.created_at.date()),
         created_at=row.created_at,
+        spending=spending_of(connection, run_id),
         seconds=((row.finished_at or row.at) - row.created_at).total_seconds(),
     )
 
@@ -124,7 +126,8 @@ def _steps(connection: sa.Connection, run: RunRecord) -> dict[str, StepCounts]:
         if row.state == "unresolved":
             unresolved[row.step_no] += int(row.n)
         else:
-            verdicts[row.step_no][run.job.tiers[row.tier_no].name] = int(row.n)
+            name = run.job.tiers[row.tier_no].name
+            verdicts[row.step_no][name] = verdicts[row.step_no].get(name, 0) + int(row.n)
     return {
         step.name: StepCounts(
             verdicts={tier.name: verdicts[step_no].get(tier.name, 0) for tier in run.job.tiers},

@@ -20,7 +20,7 @@ SELECT item_no, coalesce(copy_of, item_no) AS original, key, source, line FROM i
 """)
 _ATTEMPTS = sa.text("""
 SELECT a.item_no, a.step_no, a.tier_no, a.outcome, a.reason, a.answer, a.confidence, a.calibrated, a.field_confidences,
-       v.state IS NOT NULL AS final
+       v.state AS final
   FROM attempts a
   LEFT JOIN verdicts v ON (v.run_id, v.item_no, v.step_no, v.tier_no, v.purpose, v.generation)
                         = (a.run_id, a.item_no, a.step_no, a.tier_no, a.purpose, a.generation)
@@ -76,7 +76,7 @@ def step_result(job: Job, attempts: Sequence["sa.Row[Any]"]) -> StepResult:
     shown = final if final.answer is not None else next((a for a in reversed(attempts) if a.answer is not None), final)
     answer = None if shown.answer is None else from_json(shown.answer)
     return StepResult(
-        state="verdict" if final.outcome == "verdict" else "unresolved",
+        state=final.final,
         value=None if answer is None else answer.value,
         expectation=expectation_of(answer),
         spans=spans_of(answer),

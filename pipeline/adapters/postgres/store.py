@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from pipeline.adapters.postgres import (
     log_rows,
     log_search,
     logs,
+    money,
     nights,
     orders,
     records,
@@ -29,6 +31,7 @@ from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.seen import Seen
 from pipeline.domain.answers import Plain
 from pipeline.domain.audit import Audited
+from pipeline.domain.budget import Budget, Spending
 from pipeline.domain.certify import Drawing
 from pipeline.domain.dead import DeadItem
 from pipeline.domain.decisions import Decision
@@ -120,6 +123,22 @@ class PostgresStore:
     def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None) -> bool:
         """See WorkStore."""
         return broken.give_back(self._database, claimed, dead_after=dead_after, failure=failure)
+
+    def set_budget(self, run_id: int, budget: Budget) -> None:
+        """See MoneyStore."""
+        money.set_budget(self._database, run_id, budget)
+
+    def spending(self, run_id: int) -> Spending | None:
+        """See MoneyStore."""
+        return money.spending(self._database, run_id)
+
+    def reserve(self, claimed: ClaimedChunk, costs: Sequence[Decimal]) -> int:
+        """See MoneyStore."""
+        return money.reserve(self._database, claimed, costs)
+
+    def out_of_money(self, claimed: ClaimedChunk) -> RunState:
+        """See MoneyStore."""
+        return money.out_of_money(self._database, claimed)
 
     def dead(self, run_id: int) -> Sequence[DeadItem]:
         """See ReportStore."""

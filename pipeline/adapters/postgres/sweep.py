@@ -9,6 +9,7 @@ from pipeline.adapters.postgres import records, tables
 from pipeline.adapters.postgres.broken import take_back
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
+from pipeline.adapters.postgres.money import held_for_money
 from pipeline.domain.dead import dead_reason
 from pipeline.domain.errors import ConservationError
 from pipeline.domain.runs import WORKING_STATES, RunState
@@ -77,6 +78,8 @@ def settle(database: Database, run_id: int) -> tuple[RunState, tuple[ChunkNotice
         run = records.fetch_run(connection, run_id)
         if run.state not in WORKING_STATES or not run.ingested:
             return run.state, ()
+        if held_for_money(connection, run_id):
+            return RunState.HELD, ()
         if not _is_idle(connection, run_id):
             return run.state, ()
         # Looked at again under the run's lock: two workers may both have seen the last chunk done.

@@ -227,7 +227,7 @@ verdicts = sa.Table(
         ["run_id", "item_no", "step_no", "tier_no", "purpose", "generation"],
         [f"attempts.{name}" for name in ("run_id", "item_no", "step_no", "tier_no", "purpose", "generation")],
     ),
-    sa.CheckConstraint("state IN ('verdict', 'unresolved')", name="state"),
+    sa.CheckConstraint("state IN ('verdict', 'unresolved', 'uncertified')", name="state"),
     sa.CheckConstraint("purpose = 'answer'", name="answers_only"),
 )
 
@@ -264,6 +264,32 @@ pauses = sa.Table(
     sa.Column("times", sa.Integer, nullable=False, server_default="1"),
     _moment("since", now=True),
     _moment("until", nullable=False),
+)
+
+# What a run may spend, and has: one row a run with a budget, locked by whoever reserves or settles.
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    sa.Column("usd", USD, nullable=False),
+    sa.Column("on_exhausted", sa.Text, nullable=False),
+    sa.Column("settled_usd", USD, nullable=False, server_default="0"),
+    sa.Column("reserved_usd", USD, nullable=False, server_default="0"),
+    sa.CheckConstraint("usd > 0 AND settled_usd >= 0 AND reserved_usd >= 0", name="money"),
+    sa.CheckConstraint("on_exhausted IN ('hold', 'accept', 'stop')", name="on_exhausted"),
+)
+
+# Paid calls that were begun and are not settled: what a claim may cost at most.
+reservations = sa.Table(
+    "reservations",
+    metadata,
+    sa.Column("chunk_id", sa.BigInteger, sa.ForeignKey("chunks.id"), primary_key=True, autoincrement=False),
+    sa.Column("fence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("usd", USD, nullable=False),
+    _moment("at", now=True),
+    sa.CheckConstraint("usd >= 0", name="usd_not_negative"),
+    sa.Index("ix_reservations_run_id", "run_id"),
 )
 
 # How far each file of a log was read; see ports.logs.Place.

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from pipeline.adapters.postgres import records, tables
 from pipeline.adapters.postgres.database import Database, copy_rows, storable
 from pipeline.adapters.postgres.gather import gather
+from pipeline.adapters.postgres.money import settle_call
 from pipeline.domain.answers import Malformed, to_json
 from pipeline.domain.ledger import LedgerEntry, apportion
 from pipeline.domain.outcomes import Attempt, Escalation, Unresolved, Verdict
@@ -88,6 +89,7 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
     claimed = judged.claimed
     with database.begin() as connection:
         held = connection.scalar(_HELD, {"id": claimed.chunk_id, "fence": claimed.fence})
+        settle_call(connection, claimed, [entry.cost_usd for entry in judged.ledger])
         if not held:
             _book_refused(connection, judged)
             return Committed(accepted=False)

@@ -1,0 +1,130 @@
+"""Money before it is spent: ports.money.MoneyStore."""
+
+import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
+
+from pipeline.adapters.memory.rows import ChunkRow, ChunkState, OutcomeRow, Pause, RunRow
+from pipeline.adapters.memory.tables import Tables
+from pipeline.domain.answers import Malformed
+from pipeline.domain.budget import BROKE, Budget, Spending, affordable, spent_reason
+from pipeline.domain.job import steps_of
+from pipeline.domain.runs import RunState
+from pipeline.ports.chunks import ClaimedChunk
+
+FOREVER = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+class MoneyPart:
+    """What runs may spend."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these rows."""
+        self._tables = tables
+
+    def set_budget(self, run_id: int, budget: Budget) -> None:
+        """Give a run a budget, or another one; a run that waited for money goes on."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            if run.budget is None:
+                known = (row.entry.cost_usd for row in run.ledger)
+                run.settled_usd = sum((cost for cost in known if cost is not None), Decimal(0))
+            run.budget = budget
+            if run.forget_money_pauses() and run.state is RunState.HELD:
+                run.work_again()
+
+    def spending(self, run_id: int) -> Spending | None:
+        """Return where a run's money stands; None: it has no budget."""
+        with self._tables.lock:
+            return spending_of(self._tables, self._tables.run(run_id))
+
+    def reserve(self, claimed: ClaimedChunk, costs: Sequence[Decimal]) -> int:
+        """Reserve for as many of the first items as there is money for; returns how many."""
+        with self._tables.lock:
+            run = self._tables.run(claimed.run_id)
+            now = spending_of(self._tables, run)
+            free = None if now is None else now.budget.usd - now.settled_usd - now.reserved_usd
+            count = len(costs) if free is None else affordable(costs, free)
+            usd = sum(costs[:count], Decimal(0))
+            if usd:
+                run.reserved[claimed.chunk_id, claimed.fence] = usd
+            return count
+
+    def out_of_money(self, claimed: ClaimedChunk) -> RunState:
+        """Do what the run's budget says with a claimed chunk that there is no money for; returns the run's state."""
+        with self._tables.lock:
+            run, chunk = self._tables.run(claimed.run_id), self._tables.chunks[claimed.chunk_id]
+            now = spending_of(self._tables, run)
+            if now is None or not _at_work(self._tables, (claimed.chunk_id, claimed.fence)):
+                return run.state
+            if now.budget.on_exhausted == "stop":
+                for one in self._tables.open_chunks(run.id):
+                    one.state = ChunkState.CANCELLED
+                run.end(RunState.CANCELLED, self._tables.clock.now(), spent_reason(run.name, now))
+                return run.state
+            if now.budget.on_exhausted == "accept" and self._accepted(run, chunk):
+                return run.state
+            chunk.put_back(self._tables.clock.now())
+            chunk.claims -= 1
+            run.pauses[chunk.tier_no] = Pause(reason=BROKE, until=FOREVER, times=1)
+            return run.state
+
+    @staticmethod
+    def _accepted(run: RunRow, chunk: ChunkRow) -> bool:
+        left: dict[int, int] = {}
+        for item_no, mask in chunk.masks.items():
+            for step_no in steps_of(mask):
+                rows = run.attempts.get((item_no, step_no), {}).values()
+                good = [row for row in rows if not isinstance(row.attempt.given.answer, Malformed)]
+                if not good:
+                    left[item_no] = left.get(item_no, 0) | 1 << step_no
+                    continue
+                best = max(
+                    good,
+                    key=lambda row: (
+                        -1.0 if row.attempt.confidence is None else row.attempt.confidence.value,
+                        row.tier_no,
+                        row.generation,
+                    ),
+                )
+                run.outcomes[item_no, step_no] = OutcomeRow(
+                    tier_no=best.tier_no, generation=best.generation, unresolved=False, uncertified=True
+                )
+        if left:
+            chunk.masks = left
+        else:
+            chunk.state = ChunkState.DONE
+        return not left
+
+
+def hold_for_money(tables: Tables, run: RunRow) -> bool:
+    """Hold a run in which nothing is left to do but what there is no money for; returns whether it is held now."""
+    broke = {tier_no for tier_no, pause in run.pauses.items() if pause.until == FOREVER}
+    open_chunks = list(tables.open_chunks(run.id))
+    if run.state is not RunState.RUNNING or not broke or {tier_no for tier_no, _ in run.waiting} - broke:
+        return False
+    if any(chunk.state is ChunkState.CLAIMED or chunk.tier_no not in broke for chunk in open_chunks):
+        return False
+    now = spending_of(tables, run)
+    run.state, run.reason = RunState.HELD, BROKE if now is None else spent_reason(run.name, now)
+    return True
+
+
+def spending_of(tables: Tables, run: RunRow) -> Spending | None:
+    """Return where a run's money stands; None: it has no budget."""
+    if run.budget is None:
+        return None
+    lost = [usd for place, usd in run.reserved.items() if not _at_work(tables, place)]
+    return Spending(
+        budget=run.budget,
+        settled_usd=run.settled_usd,
+        reserved_usd=sum(run.reserved.values(), Decimal(0)),
+        lost_usd=sum(lost, Decimal(0)),
+        lost_calls=len(lost),
+    )
+
+
+def _at_work(tables: Tables, place: tuple[int, int]) -> bool:
+    chunk_id, fence = place
+    chunk = tables.chunks[chunk_id]
+    return chunk.state is ChunkState.CLAIMED and chunk.fence == fence

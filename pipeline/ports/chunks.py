@@ -1,0 +1,53 @@
+"""Chunks, as they go from the store to a worker and back."""
+
+from dataclasses import dataclass
+
+from pipeline.domain.ledger import LedgerEntry
+from pipeline.domain.outcomes import Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkNotice:
+    """A chunk that is to be announced on its tier's queue."""
+
+    chunk_id: int
+    run_name: str
+    tier: str
+    pool: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedChunk:
+    """A chunk that this worker holds until its lease runs out."""
+
+    chunk_id: int
+    run_id: int
+    tier_no: int
+    generation: int
+    fence: int
+    claims: int
+    """How often it was claimed, this time included."""
+    item_nos: tuple[int, ...]
+    step_masks: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedChunk:
+    """All that a claimed chunk became, to be committed at once."""
+
+    claimed: ClaimedChunk
+    policy_version: int
+    attempts: tuple[Attempt, ...]
+    ledger: tuple[LedgerEntry, ...]
+    remaining: tuple[tuple[int, int], ...] = ()
+    """(item_no, step mask) that an outage left unanswered: the chunk goes back to pending with these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What a commit did. `accepted` is False when the fence was old: only the ledger was written."""
+
+    accepted: bool
+    notices: tuple[ChunkNotice, ...] = ()

@@ -1,0 +1,43 @@
+"""A run never costs more than its budget, and with more money it goes on where it was."""
+
+from decimal import Decimal
+from pathlib import Path
+
+from tests.acceptance.conftest import Shell, lines_of
+
+ITEMS = 120
+SMALL, LARGE = "score=0.10", "score=0.99"
+
+
+def with_budget(shell: Shell, usd: Decimal, on_exhausted: str) -> Path:
+    text = shell.job(small=SMALL, large=LARGE, chunk=8).read_text(encoding="utf-8")
+    return shell.file("budget.toml", f'{text}[budget]\nusd = {usd}\non_exhausted = "{on_exhausted}"\n')
+
+
+def test_a_run_is_held_at_its_budget_and_ends_with_more_at_the_price_of_one_without(shell: Shell) -> None:
+    whole = shell.json("run", shell.job(small=SMALL, large=LARGE, chunk=8), shell.file("a.log", lines_of(ITEMS)))
+    cost = Decimal(str(whole["cost"]["known_usd"]))
+    limit = (cost * Decimal("0.6")).quantize(Decimal(1))
+    # The same texts in another file are another run only if their bytes differ: one blank line more.
+    source = shell.file("b.log", lines_of(ITEMS) + "\n")
+    shell.run("run", with_budget(shell, limit, "hold"), source, code=5)
+    assert "headrace budget" in shell.last_stderr
+    held = shell.json("status", "last")
+    assert held["state"] == "held"
+    assert 0 < held["budget"]["settled_usd"] == held["cost"]["known_usd"] <= limit
+    assert held["budget"]["reserved_usd"] == 0
+    assert any(line["answers"]["mood"]["state"] == "pending" for line in shell.results())
+    shell.run("budget", held["run"], "--usd", "1000000")
+    again = shell.json("run", with_budget(shell, limit, "hold"), source)
+    assert (again["run"], again["state"], again["cost"]["known_usd"]) == (held["run"], "done", float(cost))
+
+
+def test_what_there_is_no_money_for_gets_the_best_answer_so_far_and_says_so(shell: Shell) -> None:
+    source = shell.file("a.log", lines_of(ITEMS))
+    first = shell.json("run", shell.job(small=SMALL, large=LARGE, chunk=8), source)
+    limit = (Decimal(str(first["cost"]["known_usd"])) * Decimal("0.6")).quantize(Decimal(1))
+    done = shell.json("run", with_budget(shell, limit, "accept"), shell.file("b.log", lines_of(ITEMS) + "\n"))
+    assert done["state"] == "done"
+    assert done["cost"]["known_usd"] <= limit
+    states = {(answer["state"], answer["tier"]) for line in shell.results() for answer in line["answers"].values()}
+    assert states == {("verdict", "large"), ("uncertified", "small")}

@@ -1,0 +1,83 @@
+"""What a question may cost, what there is money for, and what is refused beforehand."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pipeline.domain.budget import Budget, affordable, charge, most_usd
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.job import Job
+from pipeline.domain.pricing import Price, PriceBook
+from pipeline.flow.ingest import new_run
+
+BY_TOKEN = Price.model_validate(
+    {"name": "list", "valid_from": "2020-01-01", "usd_per_mtok_in": "1", "usd_per_mtok_out": "2"}
+)
+BY_HOUR = Price.model_validate({"name": "own", "valid_from": "2020-01-01", "usd_per_hour": "1"})
+MONEY = st.decimals(min_value=0, max_value=100, places=6)
+
+
+def test_the_most_that_a_question_may_cost_is_worked_out_from_its_bytes() -> None:
+    assert most_usd(BY_TOKEN, ["ä" * 20, "abcd"], answer_tokens=10, tries=1) == Decimal("0.00032")
+    assert most_usd(BY_TOKEN, ["ä" * 20, "abcd"], answer_tokens=10, tries=2) == Decimal("0.00064")
+
+
+def test_machine_time_is_not_reserved() -> None:
+    assert most_usd(BY_HOUR, ["a"], answer_tokens=10, tries=1) == 0
+    assert most_usd(None, ["a"], answer_tokens=10, tries=1) == 0
+
+
+@given(st.text(), st.integers(0, 4000), st.integers(0, 256), st.integers(0, 300))
+def test_no_call_of_a_text_costs_more_than_that(text: str, tokens: int, framing: int, out: int) -> None:
+    tokens_in = min(tokens, len(text.encode("utf-8", "surrogatepass"))) + framing
+    cost = BY_TOKEN.cost_usd(tokens_in=tokens_in, tokens_cached=None, tokens_out=out, seconds=1.0)
+    assert cost is not None
+    assert cost <= most_usd(BY_TOKEN, [text], answer_tokens=300, tries=1)
+
+
+@given(st.lists(MONEY, max_size=20), MONEY)
+def test_what_is_affordable_never_comes_to_more_than_there_is(costs: list[Decimal], free: Decimal) -> None:
+    count = affordable(costs, free)
+    assert sum(costs[:count]) <= free
+    assert count == len(costs) or free <= 0 or sum(costs[: count + 1]) > free
+
+
+def test_with_nothing_left_not_even_what_costs_nothing_beforehand_is_asked() -> None:
+    assert affordable([Decimal(0)], Decimal(0)) == 0
+    assert affordable([Decimal(0)], Decimal("0.000000000001")) == 1
+
+
+def test_an_unknown_cost_is_charged_at_the_most() -> None:
+    assert charge([Decimal(1), None], reserved_usd=Decimal(5)) == 5
+    assert charge([Decimal(7), None], reserved_usd=Decimal(5)) == 7
+    assert charge([Decimal(1), Decimal(2)], reserved_usd=Decimal(5)) == 3
+
+
+@pytest.mark.parametrize("usd", [0, -1, "much", 1e12])
+def test_a_budget_is_an_amount_above_nothing(usd: object) -> None:
+    with pytest.raises(ValidationError):
+        Budget.model_validate({"usd": usd})
+
+
+def a_job(**more: object) -> Job:
+    tiers = [{"name": name, "engine": "instant", "model": "m", "price": "list"} for name in ("small", "large")]
+    steps = [{"name": "mood", "kind": "sentiment"}]
+    return Job.model_validate({"name": "j", "steps": steps, "tiers": tiers, "budget": {"usd": 0.25}, **more})
+
+
+def test_another_budget_is_the_same_run() -> None:
+    assert a_job().digest == a_job(budget={"usd": 80, "on_exhausted": "stop"}).digest == a_job(budget=None).digest
+
+
+def test_a_budget_without_prices_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ConfigError, match=r"small, large has none.*write price = NAME.*own"):
+        new_run(a_job(), "source", PriceBook(prices=(BY_HOUR,)))
+    assert new_run(a_job(), "source", PriceBook(prices=(BY_TOKEN,))).job.budget == Budget(usd=Decimal("0.25"))
+
+
+def test_no_answer_stands_uncertified_where_something_is_promised() -> None:
+    with pytest.raises(ValidationError, match="on_exhausted"):
+        a_job(budget={"usd": 1, "on_exhausted": "accept"}, target={"agreement": {"default": 0.9}})
