@@ -24,6 +24,7 @@ _MODULES = {
     "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
     "dead_letters": ("dead",),
     "money": ("budget",),
+    "pausing": ("pause", "resume"),
     "certificates": ("certificates",),
     "learning": ("learn",),
     "labels": ("labels",),

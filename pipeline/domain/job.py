@@ -5,7 +5,7 @@ import json
 import string
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from pipeline.domain.budget import Budget
 from pipeline.domain.checks import RangeCheck
@@ -53,6 +53,8 @@ class Job(BaseModel):
     """None: thresholds are looked at again when somebody asks for it."""
     budget: Budget | None = None
     """None: it may cost what it costs."""
+    local_only: StrictBool = False
+    """Refuse tiers that send texts to another machine."""
     flush_after_s: float = Field(default=10.0, strict=True, gt=0, le=86_400)
     """Escalations that do not fill a chunk travel on after this time."""
 
@@ -87,6 +89,7 @@ class Job(BaseModel):
                     raise ValueError(msg)
             self._answerable(step)
             self._checks_fit(step)
+        self._stays_local()
         known = {step.name for step in self.steps} | {"default"}
         self._target_fits(known)
         for tier in self.tiers:
@@ -95,6 +98,16 @@ class Job(BaseModel):
                     msg = f"tiers.{tier.name}.accept_at: {name!r} is no step; allowed: {', '.join(sorted(known))}"
                     raise ValueError(msg)
         return self
+
+    def _stays_local(self) -> None:
+        """Refuse a tier that sends texts elsewhere, if the job forbids it."""
+        remote = [tier.name for tier in self.tiers if not tier.is_local]
+        if self.local_only and remote:
+            msg = (
+                f"local_only: tier {remote[0]} sends texts to another machine; leave it out, give it a base_url on this "
+                "one (as in http://127.0.0.1:8000/v1), or take local_only out"
+            )
+            raise ValueError(msg)
 
     def _answerable(self, step: Step) -> None:
         """Refuse a step that a tier of its ladder, or all tiers, cannot answer."""

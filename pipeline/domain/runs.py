@@ -33,6 +33,8 @@ class RunState(StrEnum):
     """A chunk could not be finished; the reason says why and `retry` takes it up again."""
 
 
+PAUSED_BY_HAND = "paused by hand; go on with: headrace resume"
+"""How the reason of a held run begins that nothing but its owner holds."""
 FINAL_STATES = frozenset({RunState.DONE, RunState.CANCELLED, RunState.FAILED})
 ENDED_STATES = FINAL_STATES | {RunState.HELD}
 """Nothing more happens by itself."""

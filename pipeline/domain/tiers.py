@@ -1,9 +1,11 @@
 """A rung of the ladder: which engine answers, and from which confidence on it is believed."""
 
 import hashlib
+import ipaddress
 import json
 import re
 from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
@@ -127,6 +129,17 @@ class Tier(BaseModel):
     def shares_readings(self) -> bool:
         """Whether a text is read once for questions that begin alike. An endpoint reads it as often as it is sent."""
         return self.engine in {"llama", "instant"}
+
+    @property
+    def is_local(self) -> bool:
+        """Whether texts stay on the machine of the worker."""
+        if self.engine != "openai":
+            return True
+        host = urlsplit(self.base_url or "").hostname or ""
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def fuses(self) -> bool:

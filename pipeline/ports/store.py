@@ -312,6 +312,14 @@ class ReportStore(Protocol):
         """
         ...
 
+    def pause(self, run_id: int) -> bool:
+        """Hold a run that is at work until `resume`; what is being answered is kept. Returns whether it was at work."""
+        ...
+
+    def resume(self, run_id: int) -> bool:
+        """Let a run go on that was paused by hand; returns whether it was."""
+        ...
+
     def cancel(self, run_id: int) -> int:
         """Stop a run: open chunks are cancelled, what was answered stays. Returns how many chunks were open."""
         ...

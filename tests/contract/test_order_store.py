@@ -144,6 +144,41 @@ def test_one_dead_letter_is_asked_again_and_another_is_left(rig: Rig) -> None:
     assert (rig.store.dead(run.id), rig.store.requeue(run.id)) == ([], 0)
 
 
+def test_a_paused_run_begins_nothing_keeps_what_is_being_answered_and_goes_on(rig: Rig) -> None:
+    run = rig.filled("ab", make_job(tiers=[tier("small", chunk_items=1)]))
+    first, second = rig.waiting()
+    claimed = rig.claim(first.chunk_id)
+    assert rig.store.pause(run.id)
+    assert not rig.store.pause(run.id)
+    assert rig.store.run(run.id).state is RunState.HELD
+    assert rig.store.claim(second.chunk_id, worker="w2", lease_s=LONG_S) is None
+    assert rig.waiting() == []
+    assert rig.store.commit(judge(claimed)).accepted
+    assert rig.store.settle(run.id)[0] is RunState.HELD
+    assert rig.store.resume(run.id)
+    assert not rig.store.resume(run.id)
+    assert rig.finish(run) is RunState.DONE
+
+
+def test_a_run_paused_while_its_source_is_read_is_read_on_and_waits(rig: Rig) -> None:
+    run = rig.open(make_job(tiers=[tier("small", chunk_items=1)]))
+    rig.store.add_rows(run.id, items("a"), at=0, keyed=False)
+    assert rig.store.pause(run.id)
+    rig.store.add_rows(run.id, items("b", first=1), at=1, keyed=False)
+    rig.store.finish_ingest(run.id)
+    assert rig.store.run(run.id).state is RunState.HELD
+    rig.store.resume(run.id)
+    assert rig.store.run(run.id).state is RunState.RUNNING
+    assert rig.finish(run) is RunState.DONE
+
+
+def test_what_holds_a_run_for_another_reason_is_not_resumed(rig: Rig) -> None:
+    run = rig.filled("a")
+    rig.store.cancel(run.id)
+    assert not rig.store.resume(run.id)
+    assert not rig.store.pause(run.id)
+
+
 def test_retry_of_a_done_run_changes_nothing(rig: Rig) -> None:
     run = rig.filled("a")
     rig.finish(run, resolve_nothing)

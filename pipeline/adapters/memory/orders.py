@@ -7,7 +7,7 @@ from pipeline.adapters.memory.rows import ChunkState, Group, RunRow
 from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.dead import LOST_WORKER, DeadItem
 from pipeline.domain.job import steps_of
-from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, RunState
+from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, PAUSED_BY_HAND, RunState
 
 
 class OrderPart:
@@ -28,6 +28,24 @@ class OrderPart:
                 chunk.state = ChunkState.CANCELLED
             run.end(RunState.CANCELLED, self._tables.clock.now())
             return len(opened)
+
+    def pause(self, run_id: int) -> bool:
+        """Hold a run that is at work; returns whether it was."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            if not run.working:
+                return False
+            run.state, run.reason = RunState.HELD, f"{PAUSED_BY_HAND} {run.name}"
+            return True
+
+    def resume(self, run_id: int) -> bool:
+        """Let a run go on that was paused by hand; returns whether it was."""
+        with self._tables.lock:
+            run = self._tables.run(run_id)
+            if run.state is not RunState.HELD or not (run.reason or "").startswith(PAUSED_BY_HAND):
+                return False
+            run.work_again()
+            return True
 
     def retry(self, run_id: int, *, unresolved: bool) -> int:
         """Put cancelled and dead chunks back to pending and, if asked, ask the unresolved again at their top tier."""

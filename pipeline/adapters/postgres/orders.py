@@ -7,7 +7,7 @@ from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
 from pipeline.adapters.postgres.records import fetch_run
 from pipeline.domain.job import steps_of
-from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, RunState
+from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, PAUSED_BY_HAND, RunState
 
 _REOPEN = sa.text("""
 UPDATE chunks SET state = 'pending', published_at = NULL, claims = 0
@@ -23,6 +23,9 @@ VALUES (:run, :tier, :generation, :item, :step)
 """)
 _STATE = sa.text("UPDATE runs SET state = :state, reason = NULL, finished_at = NULL WHERE id = :run")
 _GO_ON = sa.text("DELETE FROM pauses WHERE run_id = :run AND until = 'infinity'")
+_PAUSE = sa.text("""
+UPDATE runs SET state = 'held', reason = :reason WHERE id = :run AND state IN ('ingesting', 'running')
+""")
 _CANCEL = sa.text("""
 UPDATE chunks SET state = 'cancelled', lease_until = NULL
  WHERE run_id = :run AND state IN ('pending', 'claimed')
@@ -65,6 +68,25 @@ def _ask_unresolved(connection: sa.Connection, run_id: int) -> int:
     for tier_no, generation in sorted({(row["tier"], row["generation"]) for row in rows}):
         gather(connection, run, tier_no, generation, partial=True)
     return len(rows)
+
+
+def pause(database: Database, run_id: int) -> bool:
+    """Hold a run that is at work; returns whether it was."""
+    with database.begin() as connection:
+        run = fetch_run(connection, run_id, lock=True)
+        reason = f"{PAUSED_BY_HAND} {run.name}"
+        return bool(connection.execute(_PAUSE, {"run": run_id, "reason": reason}).rowcount)
+
+
+def resume(database: Database, run_id: int) -> bool:
+    """Let a run go on that was paused by hand; returns whether it was."""
+    with database.begin() as connection:
+        run = fetch_run(connection, run_id, lock=True)
+        if run.state is not RunState.HELD or not (run.reason or "").startswith(PAUSED_BY_HAND):
+            return False
+        state = RunState.RUNNING if run.ingested else RunState.INGESTING
+        connection.execute(_STATE, {"run": run_id, "state": state.value})
+        return True
 
 
 def cancel(database: Database, run_id: int) -> int:

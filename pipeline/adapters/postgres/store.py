@@ -140,6 +140,14 @@ class PostgresStore:
         """See MoneyStore."""
         return money.out_of_money(self._database, claimed)
 
+    def pause(self, run_id: int) -> bool:
+        """See ReportStore."""
+        return orders.pause(self._database, run_id)
+
+    def resume(self, run_id: int) -> bool:
+        """See ReportStore."""
+        return orders.resume(self._database, run_id)
+
     def dead(self, run_id: int) -> Sequence[DeadItem]:
         """See ReportStore."""
         return broken.dead(self._database, run_id)
