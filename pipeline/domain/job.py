@@ -104,8 +104,8 @@ class Job(BaseModel):
         remote = [tier.name for tier in self.tiers if not tier.is_local]
         if self.local_only and remote:
             msg = (
-                f"local_only: tier {remote[0]} sends texts to another machine; leave it out, give it a base_url on this "
-                "one (as in http://127.0.0.1:8000/v1), or take local_only out"
+                f"local_only: tier {remote[0]} sends texts to another machine; leave it out, give it a base_url on "
+                "this one (as in http://127.0.0.1:8000/v1), or take local_only out"
             )
             raise ValueError(msg)
 

@@ -5,9 +5,8 @@ import ipaddress
 import json
 import re
 from typing import Annotated, Literal, TypeAlias
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import AnyUrl, BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from pipeline.domain.steps import Choice, Name, Step
 
@@ -135,8 +134,8 @@ class Tier(BaseModel):
         """Whether texts stay on the machine of the worker."""
         if self.engine != "openai":
             return True
-        host = urlsplit(self.base_url or "").hostname or ""
         try:
+            host = (AnyUrl(self.base_url or "").host or "").strip("[]")
             return host == "localhost" or ipaddress.ip_address(host).is_loopback
         except ValueError:
             return False
