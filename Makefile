@@ -10,7 +10,7 @@ SMOKE := $(BIN)/python -m pipeline.adapters.llama.smoke
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test chaos check format lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
@@ -43,6 +43,10 @@ demo: $(READY) ## Run the sample tickets through real models (fetches 1.6 GB of 
 
 test: $(READY) ## Run all tests
 	@$(BIN)/python -m pytest
+
+chaos: $(READY) ## Do to runs what bad nights do, at random, and compare their tables with quiet ones (an hour)
+	@$(BIN)/python -m tests.chaos --each
+	@$(BIN)/python -m tests.chaos --seeds 20 --items 20000
 
 check: $(READY) ## Lint, types, import contracts
 	@$(BIN)/ruff check .

@@ -5,6 +5,8 @@ from pipeline.domain.errors import ServiceError
 from pipeline.telemetry import logger
 
 _CRASHES_ALLOWED = 4
+"""In a row: so often did none run for long."""
+_LONG_S = 60.0
 _OUR_OWN_WORDS = 2
 """Exit code of a ConfigError, which no restart mends."""
 _MOST_WORDS = 500
@@ -27,7 +29,8 @@ class Watch:
             logger().warning(
                 "child_ended", child=ended.name, exit_code=ended.exit_code, uptime_s=round(ended.uptime_s, 1)
             )
-            self._crashes[ended.name] = self._crashes.get(ended.name, 0) + 1
+            before = 0 if ended.uptime_s >= _LONG_S else self._crashes.get(ended.name, 0)
+            self._crashes[ended.name] = before + 1
             if ended.exit_code == _OUR_OWN_WORDS or self._crashes[ended.name] >= _CRASHES_ALLOWED:
                 raise ServiceError(self._last_words(ended.name))
 
