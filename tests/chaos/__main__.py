@@ -19,6 +19,7 @@ import click
 from tests.acceptance.conftest import Shell
 from tests.chaos.endpoint import serving
 from tests.chaos.faults import FAULTS
+from tests.chaos.scene import LEASE_S
 from tests.chaos.under_fire import through
 
 
@@ -28,6 +29,7 @@ from tests.chaos.under_fire import through
 @click.option("--items", default=3000, show_default=True)
 @click.option("--faults", default=10, show_default=True)
 @click.option("--wait-s", default=0.4, show_default=True, help="How long the small tier takes for 16 items.")
+@click.option("--lease-s", default=LEASE_S, show_default=True, help="As shipped it is 20.")
 @click.option("--only", multiple=True, type=click.Choice(list(FAULTS)), help="These faults, in this order.")
 @click.option("--each", is_flag=True, help="One run for each fault, with that fault three times.")
 @click.option("--json", "as_json", is_flag=True)
@@ -37,6 +39,7 @@ def main(
     items: int,
     faults: int,
     wait_s: float,
+    lease_s: float,
     only: tuple[str, ...],
     *,
     each: bool,
@@ -54,7 +57,7 @@ def main(
             Path(folder).chmod(0o755)  # as root, Postgres runs under another account
             shell = Shell(Path(folder))
             try:
-                one = through(shell, endpoint, plan, seed=seed, items=items, wait_s=wait_s).as_json()
+                one = through(shell, endpoint, plan, seed=seed, items=items, wait_s=wait_s, lease_s=lease_s).as_json()
             finally:
                 shell.end()
         found.append(one)

@@ -12,7 +12,7 @@ import psycopg
 from pipeline.adapters.embedded import open_home
 from pipeline.wiring import store_and_queue
 from tests.chaos.endpoint import MODES
-from tests.chaos.scene import LEASE_S, Scene
+from tests.chaos.scene import Scene
 
 Fault = Callable[[Scene, random.Random], None]
 
@@ -45,7 +45,7 @@ def freeze_worker(scene: Scene, dice: random.Random) -> None:
     """Stop a worker for longer than its lease: it comes back and is thought dead."""
     child = scene.shell.worker_child(_tier(dice))
     child.suspend()
-    time.sleep(2 * LEASE_S)
+    time.sleep(2 * scene.lease_s)
     child.resume()
 
 

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.adapters.embedded import open_home
 from tests.acceptance.conftest import Shell, lines_of
 from tests.chaos.endpoint import Endpoint
 
-LEASE_S = 3
+LEASE_S = 3.0
 JOB = """
 name = "chaos"
 text = "{{text}}"
@@ -50,13 +50,14 @@ class Scene:
     shell: Shell
     endpoint: Endpoint
     items: int
+    lease_s: float = LEASE_S
     up: "subprocess.Popen[bytes] | None" = None
     ended: list[str] = field(default_factory=list)
     """Why `up` ended, each time that nobody had asked for it."""
 
     def begin(self, *, wait_s: float) -> None:
         """Start everything and put the items in."""
-        self.shell.extra.update(CHAOS_KEY="any", HEADRACE_LEASE_S=str(LEASE_S), HEADRACE_SWEEP_EVERY_S="1")
+        self.shell.extra.update(CHAOS_KEY="any", HEADRACE_LEASE_S=str(self.lease_s), HEADRACE_SWEEP_EVERY_S="1")
         self.job = self.shell.file("job.toml", JOB.format(url=self.endpoint.base_url, wait_s=wait_s))
         self.start()
         source = self.shell.file("in.log", lines_of(self.items))
@@ -125,6 +126,23 @@ class Scene:
                 return time.monotonic() - started_s
             time.sleep(0.1)
         message = f"nothing was answered for {patience_s} s: {self.shell.output(self.up)[-3000:] if self.up else ''}"
+        raise AssertionError(message)
+
+    def claimed(self) -> list[int]:
+        """Return the chunks that are being answered."""
+        return [int(row[0]) for row in self.rows("SELECT id FROM chunks WHERE state = 'claimed'")]
+
+    def answered(self, chunks: Sequence[int], *, patience_s: float) -> float:
+        """Wait until these chunks are done; returns after how many seconds."""
+        started_s = time.monotonic()
+        wanted = ", ".join(map(str, chunks)) or "0"
+        while time.monotonic() < started_s + patience_s:
+            self.look_after()
+            with contextlib.suppress(psycopg.Error, AssertionError):
+                if not self.rows(f"SELECT id FROM chunks WHERE state <> 'done' AND id IN ({wanted})"):  # noqa: S608 — numbers
+                    return time.monotonic() - started_s
+            time.sleep(0.1)
+        message = f"chunks {wanted} were not answered for {patience_s} s"
         raise AssertionError(message)
 
     def finish(self, *, patience_s: float) -> None:
