@@ -6,8 +6,7 @@ from typing import cast
 
 import pytest
 
-from pipeline.adapters.embedded import Supervisor
-from pipeline.adapters.embedded.supervisor import ChildExit
+from pipeline.adapters.embedded import ChildExit, Supervisor
 from pipeline.domain.errors import ServiceError
 from pipeline.wiring.watch import Watch
 
