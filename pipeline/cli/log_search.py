@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from pipeline.wiring.log_kinds import kinds_of
 
 LOG = click.argument("log", metavar="LOG")
 MOST_LINES = 100_000_000
+_LOOKED_AT = 200
+"""Events by which the fields of a log are told."""
 _COLUMNS = {
     "file": "string",
     "line": "int64",
@@ -107,6 +109,16 @@ def search(
             some = True
         if not some:
             kinds_of(store, log)  # says so where there is no such log
+            _hint(store, log, wanted.fields)
+
+
+def _hint(store: LogStore, log: str, asked: Mapping[str, str]) -> None:
+    """Say which fields there are, where one was asked for that no recent event has."""
+    recent = store.latest(log, Wanted(), limit=_LOOKED_AT) or list(store.find(log, Wanted(), limit=_LOOKED_AT))
+    known = sorted({name for one in recent for name in one.event.header})
+    for name in asked:
+        if name not in known:
+            err.print(f"no recent event of {log} has a field {name}; they have: {', '.join(known)}", markup=False)
 
 
 def _found(

@@ -76,6 +76,8 @@ def test_a_log_is_loaded_night_after_night_and_searched(shell: Shell) -> None:
     assert "combo" not in shown
     assert "bye\n    trace" in shown
     assert shell.run("logs", "search", "web", "--field", "pid=39").count("\n") == 1
+    assert shell.run("logs", "search", "web", "--field", "colour=red") == ""
+    assert "no recent event of web has a field colour; they have:" in shell.last_stderr
     with file.open("a", encoding="utf-8") as more:
         more.write("".join(f"Jun 15 15:16:{n:02} combo app[1]: disk {n} is full\n" for n in range(30)))
     shell.run("logs", "load", "web", file)
