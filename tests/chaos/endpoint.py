@@ -98,11 +98,9 @@ def serving() -> Iterator[Endpoint]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the inherited name
             pass
 
-    class Quiet(ThreadingHTTPServer):
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Say nothing of workers that are killed while they are answered."""
-
-    with Quiet(("127.0.0.1", 0), Answering) as server:
+    # Says nothing of workers that are killed while they are answered.
+    quiet: type[ThreadingHTTPServer] = type("Quiet", (ThreadingHTTPServer,), {"handle_error": lambda *_: None})
+    with quiet(("127.0.0.1", 0), Answering) as server:
         endpoint.base_url = f"http://127.0.0.1:{server.server_port}/v1"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
