@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.domain.cells import harmless
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.runs import ResultLine, StepResult
@@ -90,7 +91,9 @@ def _write_csv(lines: Iterable[ResultLine], job: Job, file: TextIO) -> None:
     writer.writeheader()
     for line in lines:
         row = flat(line, job)
-        writer.writerow({name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()})
+        writer.writerow(
+            {name: harmless(json.dumps(value) if isinstance(value, list) else value) for name, value in row.items()}
+        )
 
 
 def _write_parquet(lines: Iterable[ResultLine], job: Job, path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.domain.answers import Plain
+from pipeline.domain.cells import original
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.fields import FieldSpec, parse_object
 from pipeline.domain.items import Item
@@ -44,7 +45,7 @@ def gold_rows(job: Job, rows: Iterable[Mapping[str, str | None]], name: str) -> 
             raise ConfigError(f"{place}: the column `{KEY}` is empty or missing; keep it as it was exported")
         answers = {step.name: found[0] for step in job.steps if (found := _answer(step, row, place))}
         if answers:
-            yield GoldLine(key=str(row[KEY]), answers=answers, group=row.get(GROUP) or UNGROUPED)
+            yield GoldLine(key=original(str(row[KEY])), answers=answers, group=row.get(GROUP) or UNGROUPED)
 
 
 def _columns_of(step: Step) -> Sequence[str]:
@@ -55,7 +56,7 @@ def _columns_of(step: Step) -> Sequence[str]:
 
 def _answer(step: Step, row: Mapping[str, str | None], place: str) -> tuple[Any] | None:
     """Return the answer of one step in a tuple; None where nothing is filled in."""
-    cells = {name: (row.get(name) or "").strip() for name in _columns_of(step)}
+    cells = {name: original((row.get(name) or "").strip()) for name in _columns_of(step)}
     if not any(cells.values()):
         return None
     if isinstance(step, ExtractStep):

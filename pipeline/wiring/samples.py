@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.asking import asked_apart
+from pipeline.domain.cells import harmless
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.items import Item
 from pipeline.domain.job import PEOPLE_TIER, Job
@@ -140,7 +141,7 @@ def write_to_label(job: Job, texts: Iterable[tuple[str, str]], path: Path) -> in
             for key, text in texts:
                 count += 1
                 if path.suffix.lower() == TABLE:
-                    writer.writerow([key, text, *("" for _ in columns(job))])
+                    writer.writerow([harmless(key), harmless(text), *("" for _ in columns(job))])
                 else:
                     file.write(json.dumps({KEY: key, TEXT: text}, ensure_ascii=False) + "\n")
     except FileExistsError:
