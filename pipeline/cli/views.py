@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.progress import money
-from pipeline.domain.budget import Spending
+from pipeline.domain.budget import Spending, dollars
 from pipeline.domain.ledger import saved_ratio
 from pipeline.domain.runs import Costs, RunProgress
 from pipeline.flow.scoring import UNGROUPED, Accuracy, Score, Tally
@@ -50,10 +50,10 @@ def _caption(now: RunProgress) -> str:
 
 def budget_line(now: Spending) -> str:
     """Return where a run's money stands, in words."""
-    lost = f" (${now.lost_usd:.4f} of it by workers that were lost)" if now.lost_calls else ""
+    lost = f" ({dollars(now.lost_usd)} of it by workers that were lost)" if now.lost_calls else ""
     return (
-        f"budget ${now.budget.usd}, then {now.budget.on_exhausted}: ${now.settled_usd:.4f} settled, "
-        f"${now.reserved_usd:.4f} reserved{lost}"
+        f"budget {dollars(now.budget.usd)}, then {now.budget.on_exhausted}: {dollars(now.settled_usd)} settled, "
+        f"{dollars(now.reserved_usd)} reserved{lost}"
     )
 
 

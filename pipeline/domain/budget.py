@@ -15,6 +15,7 @@ BROKE = "the budget is spent"
 _FRAME_TOKENS = 256
 """More than what a chat template and an endpoint's own words around a question come to."""
 _MILLION = Decimal(1_000_000)
+_CENT = Decimal("0.01")
 
 
 class Budget(BaseModel):
@@ -85,9 +86,15 @@ def charge(costs: Sequence[Decimal | None], *, reserved_usd: Decimal) -> Decimal
     return known if None not in costs else max(known, reserved_usd)
 
 
+def dollars(amount: Decimal) -> str:
+    """Return an amount for people: to a hundredth of a cent, less than a cent to two digits."""
+    small = 0 < amount < _CENT
+    return f"${amount:.2g}" if small else f"${amount:,.4f}".removesuffix("00")
+
+
 def spent_reason(run_name: str, spending: Spending) -> str:
     """Return why a run is held for money, and what to do."""
     return (
-        f"{BROKE}: ${spending.settled_usd:.4f} of ${spending.budget.usd} is spent and ${spending.reserved_usd:.4f} "
-        f"reserved; go on with: headrace budget {run_name} --usd MORE"
+        f"{BROKE}: {dollars(spending.settled_usd)} of {dollars(spending.budget.usd)} is spent and "
+        f"{dollars(spending.reserved_usd)} reserved; go on with: headrace budget {run_name} --usd MORE"
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.domain.budget import Budget, affordable, charge, most_usd
+from pipeline.domain.budget import Budget, affordable, charge, dollars, most_usd
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import Price, PriceBook
@@ -81,3 +81,11 @@ def test_a_budget_without_prices_is_refused_with_the_way_out() -> None:
 def test_no_answer_stands_uncertified_where_something_is_promised() -> None:
     with pytest.raises(ValidationError, match="on_exhausted"):
         a_job(budget={"usd": 1, "on_exhausted": "accept"}, target={"agreement": {"default": 0.9}})
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("0", "$0.00"), ("50", "$50.00"), ("1234.5", "$1,234.50"), ("0.0123", "$0.0123"), ("0.0000111", "$0.000011")],
+)
+def test_amounts_are_shown_as_people_read_them(amount: str, shown: str) -> None:
+    assert dollars(Decimal(amount)) == shown
