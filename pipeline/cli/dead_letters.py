@@ -14,6 +14,7 @@ from pipeline.domain.errors import ConfigError
 
 
 @commands.group()
+@examples("headrace dead list last", "headrace dead requeue last T-1041")
 def dead() -> None:
     """Look at items that break the workers, and ask them again.
 

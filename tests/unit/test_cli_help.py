@@ -14,6 +14,10 @@ from pipeline.domain.errors import HeadraceError
 EXPECTED = {
     *(
         "bench",
+        "budget",
+        "dead",
+        "pause",
+        "resume",
         "cancel",
         "certificates",
         "costs",
