@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.integration.openai_server import served
 
 _TEXT = re.compile(r"service \d+ answered request \d+ slowly")
 LABELS = ("negative", "neutral", "positive")
@@ -98,15 +100,5 @@ def serving() -> Iterator[Endpoint]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the inherited name
             pass
 
-    # Says nothing of workers that are killed while they are answered.
-    quiet: type[ThreadingHTTPServer] = type("Quiet", (ThreadingHTTPServer,), {"handle_error": lambda *_: None})
-    with quiet(("127.0.0.1", 0), Answering) as server:
-        endpoint.base_url = f"http://127.0.0.1:{server.server_port}/v1"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield endpoint
-        finally:
-            ending.set()
-            server.shutdown()
-            thread.join()
+    with served(Answering, ending) as endpoint.base_url:
+        yield endpoint

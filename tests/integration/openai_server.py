@@ -158,12 +158,20 @@ def scripted(*script: Scripted) -> Iterator[ScriptedServer]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the inherited name
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        state.base_url = f"http://127.0.0.1:{server.server_port}/v1"
+    with served(Answering, ending) as state.base_url:
+        yield state
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler], ending: threading.Event) -> Iterator[str]:
+    """Serve on a free port of 127.0.0.1, yielding the endpoint's address; `ending` is set when it is over."""
+    # Says nothing of clients that are killed while they are answered.
+    quiet: type[ThreadingHTTPServer] = type("Quiet", (ThreadingHTTPServer,), {"handle_error": lambda *_: None})
+    with quiet(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield state
+            yield f"http://127.0.0.1:{server.server_port}/v1"
         finally:
             ending.set()
             server.shutdown()
