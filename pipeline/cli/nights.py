@@ -42,7 +42,7 @@ def night(job_file: Path, *, as_json: bool) -> None:
 
     JOB says `log`, `files`, and what is not as by default: `layout`, `at` (as in cron), `timezone`, `against` (nights
     before to compare with), `reports` (a folder for a page and a JSON file a night), and `ask`: a job, asked once of
-    each new kind, whose text may name {template}, {example}, {following}, {level}, {component} and {log};
+    each new kind, whose text may name {template}, {example}, {examples}, {following}, {level}, {component} and {log};
     `ask_values` is the same for values that no rule names, and {value}; `ask_words` for words that may be values, and
     {word}.
     """

@@ -4,7 +4,7 @@ What is to be asked stands in a file until its answers are kept: whatever dies, 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -22,6 +22,7 @@ from pipeline.wiring.log_kinds import Answers, Kind, stored_kinds, subject_of, s
 
 FOLDER = "nights"
 _MOST_FOLLOWING_CHARS = 2000
+_EXAMPLES = 3
 
 About: TypeAlias = Literal["words", "kinds", "values"]
 """What is asked about; in this order, for a word that is a value makes another kind of its own."""
@@ -57,32 +58,41 @@ def _by_rules(store: LogStore, log: str, answered: Answers) -> list[Kind]:
 def _rows(store: LogStore, log: str, kind: Kind, about: About, answered: Answers) -> Iterator[dict[str, Any]]:
     if about == "kinds":
         if not any(pattern in answered for pattern in kind.patterns):
-            yield {**_columns(log, kind, _example(store, log, kind)), "subjects": list(kind.patterns)}
+            yield {**_columns(log, kind, _examples(store, log, kind)), "subjects": list(kind.patterns)}
         return
     doubtful = doubtful_in(kind.template) if about == "words" else []
     if about == "words" and all(subject_of(kind.template, about, place) in answered for place, _ in doubtful):
         return
-    event = _example(store, log, kind)
-    if event is None:
+    events = _examples(store, log, kind)
+    if not events:
         return
-    found = doubtful if about == "words" else unsure_of(kind.template, content_of(event))
+    found = doubtful if about == "words" else unsure_of(kind.template, content_of(events[0]))
     for number, text in found:
         subject = subject_of(kind.template, about, number)
         if subject not in answered:
-            yield {**_columns(log, kind, event), about.removesuffix("s"): text, "subjects": [subject]}
+            yield {**_columns(log, kind, events), about.removesuffix("s"): text, "subjects": [subject]}
 
 
-def _example(store: LogStore, log: str, kind: Kind) -> Event | None:
-    found = next(iter(store.find(log, Wanted(patterns=kind.patterns[:1]), limit=1)), None)
-    return None if found is None else found.event
+def _examples(store: LogStore, log: str, kind: Kind) -> list[Event]:
+    """Return a few events of a kind that differ: of each of its first patterns one, then others of the first."""
+    of = [*kind.patterns[:_EXAMPLES], kind.patterns[0]]
+    limits = [1] * (len(of) - 1) + [_EXAMPLES]
+    found = [
+        one.event
+        for pattern, limit in zip(of, limits, strict=True)
+        for one in store.find(log, Wanted(patterns=[pattern]), limit=limit)
+    ]
+    return list({content_of(event): event for event in reversed(found)}.values())[::-1][:_EXAMPLES]
 
 
-def _columns(log: str, kind: Kind, event: Event | None) -> dict[str, str]:
+def _columns(log: str, kind: Kind, events: Sequence[Event]) -> dict[str, str]:
+    event = events[0] if events else None
     header = {} if event is None else event.header
     return {
         "log": log,
         "template": kind.template,
         "example": "" if event is None else content_of(event),
+        "examples": "\n".join(content_of(one) for one in events),
         "following": "" if event is None else event.following[:_MOST_FOLLOWING_CHARS],
         "level": header.get("level", ""),
         "component": header.get("component", ""),
