@@ -52,6 +52,10 @@ valid_from = 2026-01-01
 usd_per_mtok_in = "1000000"
 usd_per_mtok_out = "1000000"
 [[prices]]
+name = "per-hour"
+valid_from = 2026-01-01
+usd_per_hour = "0.000001"
+[[prices]]
 name = "per-token-large"
 valid_from = 2026-01-01
 usd_per_mtok_in = "10000000"
