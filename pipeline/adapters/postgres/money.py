@@ -83,6 +83,7 @@ _OURS = sa.text("SELECT FROM chunks WHERE id = :chunk AND fence = :fence AND sta
 def set_budget(database: Database, run_id: int, budget: Budget) -> None:
     """Give a run a budget, or another one; a run that waited for money goes on."""
     with database.begin() as connection:
+        fetch_run(connection, run_id, lock=True)  # or it could be held for want of what it is given just now
         said = {"usd": budget.usd, "on_exhausted": budget.on_exhausted}
         so_far = connection.execute(_SO_FAR, {"run": run_id}).one()
         statement = insert(tables.budgets).values(
@@ -171,7 +172,9 @@ def _accepted(connection: sa.Connection, claimed: ClaimedChunk) -> bool:
 
 def held_for_money(connection: sa.Connection, run_id: int) -> bool:
     """Hold a run in which nothing is left to do but what there is no money for; returns whether it is held now."""
-    run = fetch_run(connection, run_id)
+    if not connection.scalar(_BROKE, {"run": run_id}):
+        return False
+    run = fetch_run(connection, run_id, lock=True)
     if run.state is not RunState.RUNNING or not connection.scalar(_BROKE, {"run": run_id}):
         return False
     now = spending_of(connection, run_id)
