@@ -24,7 +24,8 @@ from typing import Any, Self
 
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
-from pipeline.flow.ingest import announce, new_run, opened_run, refuse_ended
+from pipeline.flow.announcing import announce
+from pipeline.flow.ingest import new_run, opened_run, refuse_ended
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import RunRecord, Store
 from pipeline.settings import load_settings
@@ -95,7 +96,8 @@ class Producer:
 
     def _stored(self, parsed: Sequence[Item | RejectedRow]) -> Produced:
         added = self._store.add_new(self._run.id, parsed)
-        announce(self._queue, self._store, added.notices)
+        if added.notices:
+            announce(self._queue, self._store, self._run.id)
         conflicts = tuple(row for row in parsed if isinstance(row, RejectedRow))
         known = len(parsed) - added.items - added.rejected
         return Produced(items=added.items, known=known, rejected=conflicts + added.conflicts)
@@ -107,8 +109,8 @@ class Producer:
     def finish(self) -> RunRecord:
         """Say that nothing more comes for now: the run ends as done when all is answered."""
         self._store.finish_ingest(self._run.id)
-        _, notices = self._store.settle(self._run.id)
-        announce(self._queue, self._store, notices)
+        self._store.settle(self._run.id)
+        announce(self._queue, self._store, self._run.id)
         return self._store.run(self._run.id)
 
     def close(self) -> None:

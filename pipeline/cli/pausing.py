@@ -5,7 +5,7 @@ import click
 from pipeline.cli.main import commands
 from pipeline.cli.terminal import examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
-from pipeline.flow.ingest import announce
+from pipeline.flow.announcing import announce
 from pipeline.settings import load_settings
 from pipeline.wiring import store_and_queue
 from pipeline.wiring.servers import Role, servers
@@ -41,8 +41,8 @@ def _order(run: str, *, going_on: bool, as_json: bool) -> None:
         record = store.find_run(run)
         done = store.resume(record.id) if going_on else store.pause(record.id)
         if going_on and done:  # its last answers may have come while it was held
-            _, notices = store.settle(record.id)
-            announce(queue, store, notices)
+            store.settle(record.id)
+            announce(queue, store, record.id)
         now = store.run(record.id)
     if not done:
         how = f": {now.reason}" if now.reason else ""

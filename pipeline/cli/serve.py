@@ -121,10 +121,12 @@ def sweep_command(every: float | None, as_json: bool) -> None:  # noqa: FBT001
             swept = sweep(tools.store, tools.queue)
             report_sweep(swept)
             if as_json:
-                print_json({"flushed": swept.flushed, "republished": swept.republished, "lost": swept.lost})
+                counts = ("flushed", "taken_back", "announced", "lost")
+                print_json({name: getattr(swept, name) for name in counts})
             elif every is None:
                 out.print(
-                    f"announced again: {swept.republished:,} unpublished or abandoned, {swept.lost:,} lost by Redis"
+                    f"announced: {swept.announced:,} that were due, {swept.taken_back:,} taken back from dead workers, "
+                    f"{swept.lost:,} lost by Redis"
                 )
             if every is None:
                 return

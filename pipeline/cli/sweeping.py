@@ -74,8 +74,8 @@ class Reviewer:
 
 def report_sweep(swept: Swept) -> None:
     """Log what a sweep did, if anything."""
-    if swept.republished or swept.lost:
-        telemetry.logger().info("swept", republished=swept.republished, lost=swept.lost)
+    if swept.taken_back or swept.lost:
+        telemetry.logger().info("swept", taken_back=swept.taken_back, lost=swept.lost)
     for withdrawal in swept.withdrawn:
         telemetry.logger().error("certificate_withdrawn", said=withdrawal)
     for promise in swept.promises:

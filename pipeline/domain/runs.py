@@ -41,6 +41,13 @@ ENDED_STATES = FINAL_STATES | {RunState.HELD}
 WORKING_STATES = frozenset({RunState.INGESTING, RunState.RUNNING})
 
 
+def shown_state(state: RunState, reason: str | None, paused: Mapping[str, str]) -> tuple[RunState, str | None]:
+    """Return the state and the reason that people are shown; `paused` is tier → why it is."""
+    if state is not RunState.RUNNING or not paused:
+        return state, reason
+    return RunState.PAUSED, "; ".join(f"tier {tier}: {why}" for tier, why in paused.items())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCounts:
     """Outcomes of one step, copies of identical texts counted with them."""

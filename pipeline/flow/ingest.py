@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from pipeline.asking import prompt_digests
-from pipeline.domain.errors import ConfigError, QueueUnavailable
+from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import ENDED_STATES, RunState, identity_digest, run_name
 from pipeline.flow.ahead import ahead
+from pipeline.flow.announcing import announce
 from pipeline.ports.money import MoneyStore
 from pipeline.ports.queue import Queue
 from pipeline.ports.source import Row, Source
-from pipeline.ports.store import Added, ChunkNotice, IngestStore, NewRun, RunRecord, WorkStore
+from pipeline.ports.store import Added, IngestStore, NewRun, RunRecord, WorkStore
 
 BATCH_ROWS = 4000
 
@@ -36,23 +37,11 @@ class Submitted:
     duplicates: int
     rejected: int
     unannounced: int
-    """Chunks that could not be announced because Redis was down; a sweep announces them."""
+    """Chunks that were due and could not be announced, Redis being down; a sweep announces them."""
 
 
 IngestProgress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all) after every batch."""
-
-
-def announce(queue: Queue, store: WorkStore, notices: tuple[ChunkNotice, ...]) -> int:
-    """Publish chunks that stand committed; returns how many could not be, which a sweep makes good."""
-    if not notices:
-        return 0
-    try:
-        queue.publish(notices)
-    except QueueUnavailable:
-        return len(notices)
-    store.mark_published([notice.chunk_id for notice in notices])
-    return 0
 
 
 FusedSteps: TypeAlias = Mapping[int, Collection[int]]
@@ -135,12 +124,12 @@ def _read(
             items += added.items
             duplicates += added.duplicates
             rejected += added.rejected
-            unannounced += announce(queue, store, added.notices)
+            unannounced = announce(queue, store, run.id) if added.notices else unannounced
             if progress is not None:
                 progress(source.bytes_read(), source.size_bytes)
     store.finish_ingest(run.id)
-    _, notices = store.settle(run.id)
-    unannounced += announce(queue, store, notices)
+    store.settle(run.id)
+    unannounced = announce(queue, store, run.id)
     return Submitted(
         run=store.run(run.id),
         made=made,

@@ -19,8 +19,8 @@ from pipeline.domain.ledger import enter
 from pipeline.domain.outcomes import Attempt, Escalation, Given, Held, Unresolved, Verdict
 from pipeline.domain.policy import PolicyVersion, believe, decide, policy_of
 from pipeline.domain.runs import RunState
+from pipeline.flow.announcing import FEW_AHEAD, ahead_of, announce
 from pipeline.flow.certify import Advanced, PromiseStore, advance, watch
-from pipeline.flow.ingest import announce
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.ports.queue import Queue
@@ -105,6 +105,12 @@ class Judge:
     keep_lease: LeaseKeeper
     entry_points_of: Callable[[Job], Mapping[str, EntryPoint]]
     _runs: dict[int, _Frozen] = field(default_factory=dict)
+    _chunk_s: float | None = None
+    """How long the last chunk took."""
+
+    @property
+    def _ahead(self) -> int:
+        return FEW_AHEAD if self._chunk_s is None else ahead_of(self._chunk_s)
 
     def judge(self, chunk_id: int) -> Judged:
         """Do one chunk from claim to publish.
@@ -116,6 +122,8 @@ class Judge:
         if claimed is None:
             return Judged(chunk_id=chunk_id, result="nothing")
         try:
+            if 2 * claimed.announced <= self._ahead:  # so that other workers have some while we are at this one
+                announce(self.queue, self.store, claimed.run_id, ahead=self._ahead)
             return self._judge(claimed)
         except EngineUnavailable as error:
             return self._pause(claimed, str(error), error.retry_after_s, give_back=True)
@@ -146,7 +154,9 @@ class Judge:
         committed = self.store.commit(judged)
         if not committed.accepted:
             return Judged(chunk_id=claimed.chunk_id, result="refused", run=frozen.run.name)
-        announce(self.queue, self.store, committed.notices)
+        self._chunk_s = self.clock.monotonic_s() - started_s
+        if committed.notices or committed.resumed:
+            announce(self.queue, self.store, claimed.run_id, ahead=self._ahead)
         if reply.outage is not None:
             return self._pause(claimed, reply.outage, reply.retry_after_s, give_back=False)
         state, advanced = self._settle(claimed.run_id)
@@ -223,9 +233,9 @@ class Judge:
 
     def _settle(self, run_id: int) -> tuple[RunState, Advanced]:
         state, notices = self.store.settle(run_id)
-        announce(self.queue, self.store, notices)
         advanced = advance(self.store, self._frozen(run_id).run) if state is RunState.RUNNING else Advanced()
-        announce(self.queue, self.store, advanced.notices)
+        if notices or advanced.notices:
+            announce(self.queue, self.store, run_id, ahead=self._ahead)
         if advanced.said and not advanced.notices:  # all that was held stands: this may have been the end
             state, _ = self.store.settle(run_id)
         return state, advanced

@@ -1,21 +1,20 @@
 """Sweep: announce again what nobody will do otherwise, and nothing else.
 
-That is what stands unpublished, what a dead worker holds, and what was published but is neither claimed nor on the
-queue any more: Redis lost it, or a worker was killed between taking the message and claiming the chunk. A healthy
+That is what is due and nobody announced, what a dead worker holds, and what was announced but is neither claimed nor on
+the queue any more: Redis lost it, or a worker was killed between taking the message and claiming the chunk. A healthy
 backlog is left alone.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.domain.errors import ConservationError
+from pipeline.domain.errors import ConservationError, QueueUnavailable
 from pipeline.domain.runs import RunState
+from pipeline.flow.announcing import FEW_AHEAD
 from pipeline.flow.certify import PromiseStore, advance, watch
 from pipeline.flow.judge import MAX_CLAIMS
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import ChunkNotice, WorkStore
 
-GRACE_S = 5.0
 LOST_AFTER_S = 20.0
 
 
@@ -25,8 +24,10 @@ class Swept:
 
     flushed: int
     """Chunks made of escalations that waited too long, or that nothing can follow."""
-    republished: int
-    """Chunks that stood unpublished or were held by a dead worker."""
+    taken_back: int
+    """Chunks that a dead worker held."""
+    announced: int
+    """Chunks that were due: those above among them, and what a worker or Redis was lost before announcing."""
     lost: int
     """Chunks whose message Redis lost, or a worker that was killed before it claimed them."""
     broken_runs: tuple[str, ...] = ()
@@ -37,43 +38,42 @@ class Swept:
     """Certificates that their audits have broken."""
 
 
-def sweep(store: PromiseStore, queue: Queue, *, grace_s: float = GRACE_S, lost_after_s: float = LOST_AFTER_S) -> Swept:
+def sweep(store: PromiseStore, queue: Queue, *, lost_after_s: float = LOST_AFTER_S) -> Swept:
     """Mend what is broken now, safely from any number of places; raises QueueUnavailable or StoreUnavailable."""
-    flushed: list[ChunkNotice] = []
+    flushed = 0
     broken: list[str] = []
     said: list[str] = []
     withdrawn: list[str] = []
     for run in store.active_runs():
-        flushed += store.flush(run.id, older_than_s=run.job.flush_after_s)
+        flushed += len(store.flush(run.id, older_than_s=run.job.flush_after_s))
         try:
             state, notices = store.settle(run.id)
         except ConservationError:
             broken.append(run.name)
             continue
-        flushed += notices
         withdrawn += watch(store, run) if state is RunState.DONE else ()
         advanced = advance(store, run)
-        flushed += advanced.notices
+        flushed += len(notices) + len(advanced.notices)
         said += advanced.said
-    publish(store, queue, flushed)
-    due = store.unpublished(grace_s=grace_s, dead_after=MAX_CLAIMS)
-    publish(store, queue, due)
+    taken_back = store.take_back(dead_after=MAX_CLAIMS)
+    due = store.due(ahead=FEW_AHEAD)
+    try:
+        queue.publish(due)
+    except QueueUnavailable:
+        store.not_announced([notice.chunk_id for notice in due])
+        raise
     lost = [notice for pool in store.pools() for notice in _lost(store, queue, pool, lost_after_s)]
-    publish(store, queue, lost)
+    queue.publish(lost)
+    store.mark_published([notice.chunk_id for notice in lost])
     return Swept(
-        flushed=len(flushed),
-        republished=len(due),
+        flushed=flushed,
+        taken_back=taken_back,
+        announced=len(due),
         lost=len(lost),
         broken_runs=tuple(broken),
         promises=tuple(said),
         withdrawn=tuple(withdrawn),
     )
-
-
-def publish(store: WorkStore, queue: Queue, notices: Sequence[ChunkNotice]) -> None:
-    """Publish and remember it; raises QueueUnavailable."""
-    queue.publish(notices)
-    store.mark_published([notice.chunk_id for notice in notices])
 
 
 def _lost(store: WorkStore, queue: Queue, pool: str, lost_after_s: float) -> list[ChunkNotice]:

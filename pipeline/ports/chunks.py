@@ -31,6 +31,8 @@ class ClaimedChunk:
     item_nos: tuple[int, ...]
     step_masks: tuple[int, ...]
     texts: tuple[str, ...]
+    announced: int = 0
+    """Others of its run and tier that stand announced and that nobody has claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +53,5 @@ class Committed:
 
     accepted: bool
     notices: tuple[ChunkNotice, ...] = ()
+    resumed: bool = False
+    """These answers ended a pause of their pool."""

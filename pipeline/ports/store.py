@@ -118,8 +118,8 @@ class WorkStore(Protocol):
     def claim(self, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
         """Take a chunk that is pending or whose lease ran out, and read its texts.
 
-        Returns None when there is nothing to do: done, claimed by another, its run not at work, or its tier paused (the
-        chunk then counts as unpublished).
+        Returns None when there is nothing to do: done, claimed by another, its run not at work, or its pool paused (the
+        chunk then counts as unannounced).
         """
         ...
 
@@ -147,9 +147,9 @@ class WorkStore(Protocol):
         ...
 
     def pause_tier(self, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float) -> float:
-        """Pause a tier of a run: `first_s`, and twice as long each time in a row; returns for how many seconds.
+        """Pause the pool of a tier, for all runs: `first_s`, and twice as long each time in a row; returns the seconds.
 
-        A commit with answers of that tier ends the pause and the row.
+        A commit with answers of that pool, of any run, ends the pause and the row.
         """
         ...
 
@@ -169,14 +169,24 @@ class WorkStore(Protocol):
         """Make chunks, full or not, of the escalations that have waited this long."""
         ...
 
-    def unpublished(self, *, grace_s: float, dead_after: int, limit: int = 10_000) -> Sequence[ChunkNotice]:
-        """Return chunks that stand unpublished longer than `grace_s`, or whose lease ran out; of paused tiers none.
+    def take_back(self, *, dead_after: int) -> int:
+        """Put chunks whose lease ran out back to pending and unannounced; returns how many.
 
-        A chunk whose lease ran out goes back to pending; after `dead_after` claims it is halved, or dead, instead, as
-        in `give_back`.
-
-        A tier whose pause is over yields one chunk, as a probe.
+        After `dead_after` claims they are halved, or dead, instead, as in `give_back`.
         """
+        ...
+
+    def due(self, *, ahead: int, run_id: int | None = None) -> Sequence[ChunkNotice]:
+        """Take the chunks that are next to be announced, of one run or of all at work, and mark them as announced.
+
+        Of each tier of a run as many as make `ahead` that stand announced and unclaimed, the oldest first: runs that
+        share workers take turns, and the queue stays short. Of a paused pool none; of one whose pause is over a single
+        chunk, as a probe, while nothing else of it is under way.
+        """
+        ...
+
+    def not_announced(self, chunk_ids: Sequence[int]) -> None:
+        """Forget that these chunks were announced: they could not be."""
         ...
 
     def published_pending(self, *, pool: str, older_than_s: float) -> Sequence[ChunkNotice]:

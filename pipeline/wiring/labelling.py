@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.flow.announcing import announce
 from pipeline.flow.certify import advance
 from pipeline.flow.labelling import labels_of
-from pipeline.flow.sweep import publish
 from pipeline.ports.labels import Which
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import RunRecord, Store
@@ -38,6 +38,6 @@ def import_labels(store: Store, queue: Queue, run: RunRecord, path: Path) -> Imp
     done = store.keep_labels(run.id, new)
     store.settle(run.id)
     advanced = advance(store, store.run(run.id))
-    publish(store, queue, advanced.notices)
     store.settle(run.id)
+    announce(queue, store, run.id)
     return Imported(labels=done.kept, unknown_keys=done.unknown_keys, said=advanced.said)

@@ -21,6 +21,8 @@ TOPIC: Mapping[str, Any] = {"name": "topic", "kind": "classify", "labels": ["bil
 DETAILS: Mapping[str, Any] = {"name": "details", "kind": "extract", "fields": {"order": {"type": "string"}}}
 LONG_S = 3600.0
 """Longer than any test."""
+MANY = 10_000
+"""More chunks than any test makes."""
 PATIENT = 1000
 """More claims than any test makes."""
 VERSION = "list@2020-01-01"
@@ -168,8 +170,11 @@ class Rig:
         return self.store.run(run.id)
 
     def waiting(self) -> list[ChunkNotice]:
-        """Return all chunks that stand unpublished."""
-        return list(self.store.unpublished(grace_s=0, dead_after=PATIENT))
+        """Return all chunks that are due, and leave them so."""
+        self.store.take_back(dead_after=PATIENT)
+        notices = list(self.store.due(ahead=MANY))
+        self.store.not_announced([notice.chunk_id for notice in notices])
+        return sorted(notices, key=lambda notice: notice.chunk_id)
 
     def claim(self, chunk_id: int, *, lease_s: float = LONG_S, worker: str = "w1") -> ClaimedChunk:
         """Claim a chunk that must be there to be claimed."""
@@ -178,7 +183,7 @@ class Rig:
         return claimed
 
     def claim_first(self, *, lease_s: float = LONG_S) -> ClaimedChunk:
-        """Claim the first chunk that stands unpublished."""
+        """Claim the first chunk that is due."""
         return self.claim(self.waiting()[0].chunk_id, lease_s=lease_s)
 
     def judge_next(self, decide: Decide = accept, *, entry: LedgerEntry | None = None) -> Committed:

@@ -1,13 +1,18 @@
 """What keeps a run going: settling, flushing, announcing again, pauses and probes."""
 
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
 import pytest
 
 from pipeline.domain.outcomes import LOW_CONFIDENCE, Escalation, Outcome, Verdict
 from pipeline.domain.runs import RunState
+from pipeline.ports.store import ChunkNotice, RunRecord
 from tests.contract.store_cases import (
     LONG_S,
+    MANY,
     MOOD,
-    PATIENT,
     TOPIC,
     Rig,
     accept,
@@ -27,6 +32,11 @@ def one_up(item_no: int, step_no: int, tier_no: int) -> Outcome:  # noqa: ARG001
 
 def pause(rig: Rig, run_id: int, tier_no: int = 0, *, for_s: float = LONG_S) -> None:
     rig.store.pause_tier(run_id, tier_no, reason="the endpoint does not answer", first_s=for_s, longest_s=for_s)
+
+
+def due(rig: Rig, *, dead_after: int) -> Sequence[ChunkNotice]:
+    rig.store.take_back(dead_after=dead_after)
+    return rig.store.due(ahead=MANY)
 
 
 def test_what_waits_goes_on_when_nothing_more_can_come(rig: Rig) -> None:
@@ -117,18 +127,59 @@ def test_a_flush_keeps_to_the_size_of_a_chunk(rig: Rig) -> None:
     assert sizes == [2]
 
 
-def test_a_fresh_chunk_is_not_unpublished_before_its_grace(rig: Rig) -> None:
-    rig.filled("a")
-    assert list(rig.store.unpublished(grace_s=LONG_S, dead_after=PATIENT)) == []
-    assert len(rig.waiting()) == 1
+def many(rig: Rig, count: int = 5) -> RunRecord:
+    """Return a run of so many chunks of one item each."""
+    return rig.filled([f"text {number}" for number in range(count)], make_job(tiers=[tier("small", chunk_items=1)]))
 
 
-def test_unpublished_is_at_most_as_many_as_asked_for_oldest_first(rig: Rig) -> None:
-    rig.filled("abcde", make_job(tiers=[tier("small", chunk_items=1)]))
+def test_only_so_many_chunks_are_announced_ahead_the_oldest_first(rig: Rig) -> None:
+    many(rig)
     everything = [notice.chunk_id for notice in rig.waiting()]
-    assert len(everything) == 5
-    some = rig.store.unpublished(grace_s=0, dead_after=PATIENT, limit=2)
-    assert [notice.chunk_id for notice in some] == sorted(everything)[:2]
+    assert [notice.chunk_id for notice in rig.store.due(ahead=2)] == everything[:2]
+    assert rig.store.due(ahead=2) == []
+    assert [notice.chunk_id for notice in rig.store.due(ahead=3)] == everything[2:3]
+
+
+def test_a_claim_makes_room_for_the_next_chunk_and_tells_how_many_others_are_announced(rig: Rig) -> None:
+    run = many(rig)
+    first, second, third = rig.store.due(ahead=3)
+    assert rig.claim(first.chunk_id).announced == 2
+    assert rig.claim(second.chunk_id).announced == 1
+    assert [notice.chunk_id > third.chunk_id for notice in rig.store.due(ahead=3, run_id=run.id)] == [True, True]
+
+
+def test_every_run_has_its_own_chunks_announced_so_that_a_small_one_does_not_wait_behind_a_large_one(rig: Rig) -> None:
+    large, small = many(rig, 50), many(rig, 2)
+    due = rig.store.due(ahead=3)
+    assert Counter(notice.run_name for notice in due) == {large.name: 3, small.name: 2}
+
+
+def test_only_the_run_that_is_asked_for_is_announced(rig: Rig) -> None:
+    first, second = many(rig), many(rig)
+    assert {notice.run_name for notice in rig.store.due(ahead=9, run_id=second.id)} == {second.name}
+    assert {notice.run_name for notice in rig.store.due(ahead=9)} == {first.name}
+
+
+def test_what_could_not_be_announced_is_due_again(rig: Rig) -> None:
+    many(rig)
+    due = rig.store.due(ahead=2)
+    rig.store.not_announced([notice.chunk_id for notice in due])
+    assert rig.store.due(ahead=2) == due
+
+
+def test_workers_that_announce_at_once_announce_each_chunk_once(rig: Rig) -> None:
+    many(rig, 40)
+    found: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: found.extend(one.chunk_id for one in rig.store.due(ahead=1000)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found += [one.chunk_id for one in rig.store.due(ahead=1000)]
+    assert len(found) == len(set(found)) == 40
 
 
 def test_a_notice_names_run_tier_pool_and_size(rig: Rig) -> None:
@@ -162,9 +213,9 @@ def test_a_chunk_whose_lease_holds_is_not_announced(rig: Rig) -> None:
 def test_a_chunk_that_killed_its_workers_too_often_is_dead(rig: Rig) -> None:
     run = rig.filled("a")
     for _ in range(2):
-        notice = rig.store.unpublished(grace_s=0, dead_after=2)[0]
+        notice = due(rig, dead_after=2)[0]
         rig.claim(notice.chunk_id, lease_s=0)
-    assert list(rig.store.unpublished(grace_s=0, dead_after=2)) == []
+    assert due(rig, dead_after=2) == []
     assert rig.store.settle(run.id)[0] is RunState.FAILED
     assert rig.store.run(run.id).reason
 
@@ -172,8 +223,9 @@ def test_a_chunk_that_killed_its_workers_too_often_is_dead(rig: Rig) -> None:
 def test_a_chunk_that_killed_its_workers_too_often_is_halved_and_its_halves_are_announced(rig: Rig) -> None:
     run = rig.filled("ab", make_job(tiers=[tier("small", chunk_items=2)]))
     for _ in range(2):
-        rig.claim(rig.store.unpublished(grace_s=0, dead_after=2)[0].chunk_id, lease_s=0)
-    assert len(rig.store.unpublished(grace_s=0, dead_after=2)) == 2
+        rig.claim(due(rig, dead_after=2)[0].chunk_id, lease_s=0)
+    rig.store.take_back(dead_after=2)
+    assert len(rig.waiting()) == 2
     assert rig.finish(run) is RunState.DONE
 
 
@@ -250,10 +302,37 @@ def test_a_pause_of_one_tier_leaves_the_others_at_work(rig: Rig) -> None:
     assert rig.judge_next().accepted
 
 
-def test_a_pause_of_one_run_leaves_the_others_at_work(rig: Rig) -> None:
-    paused, other = rig.filled("a"), rig.filled("b")
+def test_a_pause_holds_for_all_runs_that_ask_the_same_endpoint_and_for_no_other(rig: Rig) -> None:
+    paused, same = rig.filled("a"), rig.filled("b")
+    other = rig.filled("c", make_job(tiers=[tier("another")]))
+    known = next(notice for notice in rig.waiting() if notice.run_name == same.name)
     pause(rig, paused.id)
     assert [notice.run_name for notice in rig.waiting()] == [other.name]
+    assert rig.store.claim(known.chunk_id, worker="w", lease_s=LONG_S) is None
+    shown = {name: rig.store.progress(run.id).state for name, run in (("same", same), ("other", other))}
+    assert shown == {"same": RunState.PAUSED, "other": RunState.RUNNING}
+
+
+def test_an_endpoint_is_probed_by_one_chunk_of_all_runs(rig: Rig) -> None:
+    first, _ = rig.filled("a"), rig.filled("b")
+    pause(rig, first.id, for_s=0)
+    assert len(rig.store.due(ahead=MANY)) == 1
+    assert rig.store.due(ahead=MANY) == []
+
+
+def test_an_answer_to_one_run_ends_the_pause_for_all(rig: Rig) -> None:
+    first, second = rig.filled("a"), rig.filled("b")
+    pause(rig, first.id, for_s=0)
+    committed = rig.store.commit(judge(rig.claim(rig.store.due(ahead=MANY)[0].chunk_id)))
+    assert committed.resumed
+    assert rig.store.progress(second.id).state is RunState.RUNNING
+    assert len(rig.waiting()) == 1
+
+
+def test_a_failing_probe_of_another_run_makes_the_pause_longer(rig: Rig) -> None:
+    first, second = rig.filled("a"), rig.filled("b")
+    lengths = [rig.store.pause_tier(run.id, 0, reason="down", first_s=2, longest_s=10) for run in (first, second)]
+    assert lengths == pytest.approx([2, 4])
 
 
 def test_a_tier_whose_pause_is_over_is_probed_with_one_chunk(rig: Rig) -> None:

@@ -251,7 +251,7 @@ def test_a_sweep_takes_up_what_no_worker_did() -> None:
         judge._settle = lambda _run_id: (RunState.RUNNING, Advanced())  # type: ignore[method-assign, assignment]
     whole.work()
     assert whole.store.windows(whole.run.id)
-    swept = sweep(whole.store, whole.queue, grace_s=0)
+    swept = sweep(whole.store, whole.queue)
     assert any("drawn" in line for line in swept.promises)
 
 

@@ -18,8 +18,9 @@ from pipeline.domain.fusing import NOT_MEASURED, NOT_USABLE, FuseEvidence, StepE
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
+from pipeline.flow.announcing import announce
 from pipeline.flow.bench import Bench, fuse_trials
-from pipeline.flow.ingest import announce, new_run
+from pipeline.flow.ingest import new_run
 from pipeline.flow.judge import Judge
 from pipeline.flow.scoring import GoldLine
 from pipeline.ports.engine import Ask, Reply
@@ -186,7 +187,7 @@ def test_a_chunk_is_asked_as_its_run_was_made() -> None:
     for auto in ((), (0, 1)):
         store, queue, engine = MemoryStore(FakeClock()), MemoryQueue(), Tiring(spoilt="none")
         run, _ = store.open_run(new_run(instant, "0" * 64, PriceBook(), fused={0: auto}))
-        announce(queue, store, store.add_rows(run.id, ITEMS[:3], at=0, keyed=False).notices)
+        store.add_rows(run.id, ITEMS[:3], at=0, keyed=False)
         store.finish_ingest(run.id)
         judge = Judge(
             pool=instant.tiers[0].pool,
@@ -199,8 +200,8 @@ def test_a_chunk_is_asked_as_its_run_was_made() -> None:
             keep_lease=lambda _: contextlib.nullcontext(),
             entry_points_of=lambda _: {},
         )
-        _, notices = store.settle(run.id)
-        announce(queue, store, notices)
+        store.settle(run.id)
+        announce(queue, store)
         (chunk_id,) = queue.chunk_ids(instant.tiers[0].pool, taken_within_s=60)
         judged = judge.judge(chunk_id)
         assert judged.fused == tuple(STEPS[number]["name"] for number in auto)

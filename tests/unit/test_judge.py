@@ -15,7 +15,8 @@ from pipeline.domain.items import Item
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import RunState
-from pipeline.flow.ingest import announce, new_run
+from pipeline.flow.announcing import announce
+from pipeline.flow.ingest import new_run
 from pipeline.flow.judge import MAX_CLAIMS, Judge
 from pipeline.flow.sweep import sweep
 from pipeline.ports.engine import Ask, Engine, Reply
@@ -41,7 +42,7 @@ class Scene:
         self.run, _ = self.store.open_run(new_run(self.job, uuid4().hex, PriceBook()))
         rows = [Item(key=str(n), source="s", line=n, text=f"text {n}") for n in range(10)]
         added = self.store.add_rows(self.run.id, rows, at=0, keyed=False)
-        announce(self.queue, self.store, added.notices)
+        announce(self.queue, self.store, self.run.id)
         self.store.finish_ingest(self.run.id)
         (self.notice,) = added.notices
 
@@ -119,9 +120,9 @@ def test_an_outage_pauses_the_tier_and_decides_nothing() -> None:
     assert (found.result, found.reason) == ("outage", "the endpoint is down")
     progress = scene.store.progress(scene.run.id)
     assert (progress.state, progress.answered, progress.calls) == (RunState.PAUSED, 0, 0)
-    assert sweep(scene.store, scene.queue).republished == 0
+    assert sweep(scene.store, scene.queue).announced == 0
     scene.clock.sleep(8)
-    assert sweep(scene.store, scene.queue).republished == 1
+    assert sweep(scene.store, scene.queue).announced == 1
     assert scene.judge(engine=InstantEngine(model="m")).judge(scene.notice.chunk_id).run_state is RunState.DONE
 
 
@@ -150,10 +151,11 @@ def test_an_engine_that_loses_an_answer_is_found_out_and_nothing_is_recorded() -
 
 def test_a_chunk_that_breaks_its_worker_is_halved_until_each_item_that_does_is_dead() -> None:
     scene, tries = Scene(Faulty(broken)), 0
+    waiting = [scene.notice]
     while scene.store.progress(scene.run.id).state is RunState.RUNNING:
-        waiting = scene.store.unpublished(grace_s=0, dead_after=MAX_CLAIMS) or [scene.notice]
+        waiting += scene.store.due(ahead=1000)
         with pytest.raises(RuntimeError):
-            scene.judge().judge(waiting[0].chunk_id)
+            scene.judge().judge(waiting.pop(0).chunk_id)
         tries += 1
     assert tries == MAX_CLAIMS + TRIES_OF_A_HALF * (2 * 10 - 2)
     dead = scene.store.dead(scene.run.id)
@@ -161,7 +163,7 @@ def test_a_chunk_that_breaks_its_worker_is_halved_until_each_item_that_does_is_d
     assert "10 items" in (scene.store.progress(scene.run.id).reason or "")
     assert scene.store.retry(scene.run.id, unresolved=False) == 20
     whole = scene.judge(engine=InstantEngine(model="m"))
-    states = [whole.judge(one.chunk_id).run_state for one in scene.store.unpublished(grace_s=0, dead_after=MAX_CLAIMS)]
+    states = [whole.judge(one.chunk_id).run_state for one in scene.store.due(ahead=1000)]
     assert states[-1] is RunState.DONE
 
 
@@ -199,7 +201,7 @@ def test_redis_down_after_a_commit_leaves_chunks_for_the_sweep() -> None:
         sweep(scene.store, MemoryQueue(reachable=False))
     scene.clock.sleep(60)
     swept = sweep(scene.store, scene.queue)
-    assert swept.republished == 1
+    assert swept.announced == 1
     assert scene.judge(1, InstantEngine(model="m")).judge(scene.take(1)).run_state is RunState.DONE
 
 
@@ -207,7 +209,7 @@ def test_a_sweep_leaves_a_healthy_backlog_alone_and_announces_what_redis_lost() 
     scene = Scene(InstantEngine(model="m"))
     scene.clock.sleep(3600)
     swept = sweep(scene.store, scene.queue)
-    assert (swept.flushed, swept.republished, swept.lost) == (0, 0, 0)
+    assert (swept.flushed, swept.taken_back, swept.announced, swept.lost) == (0, 0, 0, 0)
     scene.queue.lose(scene.notice.pool)
     assert sweep(scene.store, scene.queue).lost == 1
     assert sweep(scene.store, scene.queue).lost == 0

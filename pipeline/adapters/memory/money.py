@@ -64,9 +64,9 @@ class MoneyPart:
                 return run.state
             if now.budget.on_exhausted == "accept" and self._accepted(run, chunk):
                 return run.state
-            chunk.put_back(self._tables.clock.now())
+            chunk.put_back()
             chunk.claims -= 1
-            run.pauses[chunk.tier_no] = Pause(reason=BROKE, until=FOREVER, times=1)
+            run.pauses[chunk.tier_no] = Pause(pool=None, reason=BROKE, until=FOREVER, times=1)
             return run.state
 
     @staticmethod

@@ -87,7 +87,7 @@ class OrderPart:
             run, asked = self._tables.run(run_id), 0
             for chunk in self._tables.dead_chunks(run_id):
                 if item_nos is None or set(item_nos) & set(chunk.masks):
-                    chunk.put_back(self._tables.clock.now())
+                    chunk.put_back()
                     chunk.claims = 0
                     asked += sum(mask.bit_count() for mask in chunk.masks.values())
             if asked and run.state in ENDED_STATES:
@@ -98,7 +98,7 @@ class OrderPart:
         asked = 0
         for chunk in self._tables.chunks.values():
             if chunk.run_id == run.id and chunk.state in {ChunkState.CANCELLED, ChunkState.DEAD}:
-                chunk.put_back(self._tables.clock.now())
+                chunk.put_back()
                 chunk.claims = 0
                 asked += sum(mask.bit_count() for mask in chunk.masks.values())
         return asked

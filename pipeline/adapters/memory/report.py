@@ -12,7 +12,15 @@ from pipeline.domain.answers import Answer, Malformed, expectation_of, spans_of
 from pipeline.domain.errors import RunNotFound
 from pipeline.domain.items import RejectedRow
 from pipeline.domain.outcomes import Escalation, Unresolved
-from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState, StepCounts, StepResult, shown_label
+from pipeline.domain.runs import (
+    Costs,
+    ResultLine,
+    RunProgress,
+    StepCounts,
+    StepResult,
+    shown_label,
+    shown_state,
+)
 from pipeline.ports.store import RunRecord
 
 _LATEST = "last"
@@ -44,7 +52,9 @@ class ReportPart:
         """Count a run: items, verdicts by step and tier, costs, copies included."""
         with self._tables.lock:
             run = self._tables.run(run_id)
-            state, reason = _shown_state(run)
+            held_up = {tier.name: self._tables.pauses_of(run, number) for number, tier in enumerate(run.job.tiers)}
+            paused = {name: pauses[0].reason for name, pauses in held_up.items() if pauses}
+            state, reason = shown_state(run.state, run.reason, paused)
             costs = [row.entry.cost_usd for row in run.ledger]
             copies = [row.copy_of for row in run.items.values() if row.copy_of is not None]
             return RunProgress(
@@ -90,13 +100,6 @@ class ReportPart:
         with self._tables.lock:
             runs = list(self._tables.runs.values()) if run_id is None else [self._tables.run(run_id)]
             return cost_table(runs, by)
-
-
-def _shown_state(run: RunRow) -> tuple[RunState, str | None]:
-    if run.state is RunState.RUNNING and run.pauses:
-        paused = sorted(run.pauses.items())
-        return RunState.PAUSED, "; ".join(f"tier {run.job.tiers[no].name}: {pause.reason}" for no, pause in paused)
-    return run.state, run.reason
 
 
 def _step_counts(run: RunRow, copies: Mapping[int, int]) -> dict[str, StepCounts]:

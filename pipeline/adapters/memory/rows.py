@@ -43,7 +43,6 @@ class ChunkRow:
     generation: int
     masks: Mapping[int, int]
     """Item number → mask of the steps to ask."""
-    unpublished_since: dt.datetime
     published_at: dt.datetime | None = None
     state: ChunkState = ChunkState.PENDING
     fence: int = 0
@@ -65,15 +64,20 @@ class ChunkRow:
         """Whether it is held by somebody whose lease ran out."""
         return self.state is ChunkState.CLAIMED and self.lease_until is not None and self.lease_until <= now
 
-    def put_back(self, now: dt.datetime, *, dead: bool = False) -> None:
-        """Make it pending, or dead, and unpublished."""
-        self.state = ChunkState.DEAD if dead else ChunkState.PENDING
-        self.unpublish(now)
+    @property
+    def announced(self) -> bool:
+        """Whether it waits for a worker that was told of it."""
+        return self.state is ChunkState.PENDING and self.published_at is not None
 
-    def unpublish(self, now: dt.datetime) -> None:
-        """Forget that it was announced."""
+    @property
+    def due(self) -> bool:
+        """Whether it waits to be announced."""
+        return self.state is ChunkState.PENDING and self.published_at is None
+
+    def put_back(self, *, dead: bool = False) -> None:
+        """Make it pending, or dead, and unannounced."""
+        self.state = ChunkState.DEAD if dead else ChunkState.PENDING
         self.published_at = None
-        self.unpublished_since = now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +130,9 @@ class Waiting:
 
 @dataclass(slots=True, kw_only=True)
 class Pause:
-    """A tier whose endpoint is down."""
+    """A tier whose endpoint is down, for all runs; or one that has no money, for its run."""
 
+    pool: str | None
     reason: str
     until: dt.datetime
     times: int

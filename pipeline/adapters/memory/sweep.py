@@ -21,13 +21,14 @@ class SweepPart:
         self._tables = tables
 
     def pause_tier(self, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float) -> float:
-        """Pause a tier of a run: `first_s`, and twice as long each time in a row; returns for how many seconds."""
+        """Pause the pool of a tier: `first_s`, and twice as long each time in a row; returns for how many seconds."""
         with self._tables.lock:
-            pauses = self._tables.run(run_id).pauses
-            times = pauses[tier_no].times + 1 if tier_no in pauses else 1
+            run = self._tables.run(run_id)
+            times = max((one.times for one in self._tables.pauses_of(run, tier_no) if one.pool), default=0) + 1
             for_s = min(first_s * 2.0 ** min(times - 1, _MOST_DOUBLINGS), longest_s)
             until = self._tables.clock.now() + dt.timedelta(seconds=for_s)
-            pauses[tier_no] = Pause(reason=reason, until=until, times=times)
+            pool = run.job.tiers[tier_no].pool
+            run.pauses[tier_no] = Pause(pool=pool, reason=reason, until=until, times=times)
             return for_s
 
     def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
@@ -61,32 +62,48 @@ class SweepPart:
                     notices += self._send_on(run, group, list(run.waiting[group]))
             return tuple(notices)
 
-    def unpublished(self, *, grace_s: float, dead_after: int, limit: int = 10_000) -> Sequence[ChunkNotice]:
-        """Take back chunks whose lease ran out; return them and those that stand unpublished longer than `grace_s`.
-
-        After `dead_after` claims a chunk is dead instead. Of a paused tier none are returned, of a tier whose pause is
-        over one, as a probe.
-        """
+    def take_back(self, *, dead_after: int) -> int:
+        """Put chunks whose lease ran out back to pending and unannounced; returns how many."""
         with self._tables.lock:
-            now, before = self._tables.clock.now(), self._ago(grace_s)
-            probed: set[Group] = set()
+            now = self._tables.clock.now()
+            late = [chunk for chunk in self._working_chunks() if chunk.expired(now)]
+            for chunk in late:
+                chunk.failure = LOST_WORKER
+                self._tables.give_up(chunk, dead_after=dead_after)
+            return len(late)
+
+    def due(self, *, ahead: int, run_id: int | None = None) -> Sequence[ChunkNotice]:
+        """Take the chunks that are next to be announced, and mark them as announced."""
+        with self._tables.lock:
             found: list[ChunkNotice] = []
-            late = {chunk.id for chunk in self._working_chunks() if chunk.expired(now)}
-            for chunk_id in late:
-                self._tables.chunks[chunk_id].failure = LOST_WORKER
-                self._tables.give_up(self._tables.chunks[chunk_id], dead_after=dead_after)
-            for chunk in self._working_chunks():
-                if chunk.state is not ChunkState.PENDING or chunk.published_at:
-                    continue
-                if chunk.id not in late and chunk.unpublished_since > before:
-                    continue
-                tier = (chunk.run_id, chunk.tier_no)
-                pause = self._tables.runs[chunk.run_id].pauses.get(chunk.tier_no)
-                if pause is not None and (pause.until > now or tier in probed):
-                    continue
-                probed.add(tier)
-                found.append(self._tables.notice(chunk))
-            return found[:limit]
+            for run in [one for one in self._tables.runs.values() if one.working and run_id in {None, one.id}]:
+                for tier_no in range(len(run.job.tiers)):
+                    waiting = [one for one in self._tables.open_chunks(run.id) if one.tier_no == tier_no and one.due]
+                    for chunk in waiting[: self._room(run, tier_no, ahead)]:
+                        chunk.published_at = self._tables.clock.now()
+                        found.append(self._tables.notice(chunk))
+            return found
+
+    def _room(self, run: RunRow, tier_no: int, ahead: int) -> int:
+        """Return how many chunks of a tier may be announced now."""
+        pauses = self._tables.pauses_of(run, tier_no)
+        if not pauses:
+            return max(0, ahead - self._tables.announced(run.id, tier_no))
+        pool = run.job.tiers[tier_no].pool
+        under_way = any(
+            self._tables.notice(chunk).pool == pool and (chunk.state is ChunkState.CLAIMED or chunk.announced)
+            for chunk in self._working_chunks()
+        )
+        over = all(pause.until <= self._tables.clock.now() for pause in pauses)
+        return int(over and not under_way)
+
+    def not_announced(self, chunk_ids: Sequence[int]) -> None:
+        """Forget that these chunks were announced."""
+        with self._tables.lock:
+            for chunk_id in chunk_ids:
+                chunk = self._tables.chunks.get(chunk_id)
+                if chunk is not None and chunk.state is ChunkState.PENDING:
+                    chunk.published_at = None
 
     def published_pending(self, *, pool: str, older_than_s: float) -> Sequence[ChunkNotice]:
         """Return chunks of a pool that were published this long ago and never claimed: on the queue, or lost."""
@@ -95,20 +112,14 @@ class SweepPart:
             notices = [
                 self._tables.notice(chunk)
                 for chunk in self._working_chunks()
-                if chunk.state is ChunkState.PENDING and chunk.published_at and chunk.published_at <= before
+                if chunk.announced and chunk.published_at is not None and chunk.published_at <= before
             ]
             return [notice for notice in notices if notice.pool == pool]
 
     def pools(self) -> Sequence[str]:
         """Return the pools in which active runs have chunks that are published and not claimed."""
         with self._tables.lock:
-            return sorted(
-                {
-                    self._tables.notice(chunk).pool
-                    for chunk in self._working_chunks()
-                    if chunk.state is ChunkState.PENDING and chunk.published_at
-                }
-            )
+            return sorted({self._tables.notice(chunk).pool for chunk in self._working_chunks() if chunk.announced})
 
     def mark_published(self, chunk_ids: Sequence[int]) -> None:
         """Remember that these chunks were announced."""

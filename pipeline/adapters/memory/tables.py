@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, RunRow
+from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, RunRow
 from pipeline.domain.dead import FEW_OPEN, TRIES_OF_A_HALF, dead_reason
 from pipeline.domain.errors import ConservationError, RunNotFound
 from pipeline.domain.outcomes import Held
@@ -41,6 +41,28 @@ class Tables:
         """Return a run's chunks that broke their workers too often."""
         return [one for one in self.chunks.values() if one.run_id == run_id and one.state is ChunkState.DEAD]
 
+    def pauses_of(self, run: RunRow, tier_no: int) -> list[Pause]:
+        """Return what holds a tier of a run up: a pause of its pool, or its own."""
+        pool = run.job.tiers[tier_no].pool
+        own = [pause for number, pause in run.pauses.items() if number == tier_no]
+        others = [pause for one in self.runs.values() if one is not run for pause in one.pauses.values()]
+        return own + [pause for pause in others if pause.pool == pool]
+
+    def end_pauses(self, run: RunRow, tier_no: int) -> bool:
+        """End the pause of a tier and its pool; returns whether there was one."""
+        pool, some = run.job.tiers[tier_no].pool, False
+        for one in self.runs.values():
+            for number, pause in list(one.pauses.items()):
+                if pause.pool == pool or (one is run and number == tier_no):
+                    del one.pauses[number]
+                    some = True
+        return some
+
+    def announced(self, run_id: int, tier_no: int) -> int:
+        """Count the chunks of a tier that stand announced and that nobody has claimed."""
+        here = (chunk for chunk in self.chunks.values() if (chunk.run_id, chunk.tier_no) == (run_id, tier_no))
+        return sum(chunk.announced for chunk in here)
+
     def notice(self, chunk: ChunkRow) -> ChunkNotice:
         """Return what announces a chunk."""
         run = self.runs[chunk.run_id]
@@ -59,7 +81,6 @@ class Tables:
                 tier_no=tier_no,
                 generation=generation,
                 masks=dict(sorted(pairs[start : start + size])),
-                unpublished_since=self.clock.now(),
             )
             self.chunks[chunk.id] = chunk
             notices.append(self.notice(chunk))
@@ -67,14 +88,13 @@ class Tables:
 
     def give_up(self, chunk: ChunkRow, *, dead_after: int) -> bool:
         """Put a chunk back that broke its worker, or its halves; returns whether it is dead now."""
-        now = self.clock.now()
         if chunk.claims < dead_after:
-            chunk.put_back(now)
+            chunk.put_back()
             return False
         here = [one for one in self.chunks.values() if (one.run_id, one.tier_no) == (chunk.run_id, chunk.tier_no)]
         some_done = any(one.state is ChunkState.DONE for one in here)
         if len(chunk.masks) == 1 or not (some_done or sum(one.open for one in here) <= FEW_OPEN):
-            chunk.put_back(now, dead=True)
+            chunk.put_back(dead=True)
             return True
         masks, half = list(chunk.masks.items()), len(chunk.masks) // 2
         claims = max(0, dead_after - TRIES_OF_A_HALF)
@@ -82,7 +102,7 @@ class Tables:
         self.chunks[rest.id] = rest
         chunk.masks, chunk.claims = dict(masks[:half]), claims
         for one in (chunk, rest):
-            one.put_back(now)
+            one.put_back()
         return False
 
     def finish_if_nothing_open(self, run: RunRow) -> None:

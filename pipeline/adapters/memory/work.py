@@ -35,9 +35,8 @@ class WorkPart:
             if chunk is None or not chunk.claimable(now) or not self._tables.runs[chunk.run_id].working:
                 return None
             run = self._tables.runs[chunk.run_id]
-            pause = run.pauses.get(chunk.tier_no)
-            if pause is not None and pause.until > now:
-                chunk.unpublish(now)
+            if any(pause.until > now for pause in self._tables.pauses_of(run, chunk.tier_no)):
+                chunk.put_back()
                 return None
             chunk.state = ChunkState.CLAIMED
             chunk.fence += 1
@@ -53,6 +52,7 @@ class WorkPart:
                 item_nos=tuple(chunk.masks),
                 step_masks=tuple(chunk.masks.values()),
                 texts=tuple(run.items[item_no].item.text for item_no in chunk.masks),
+                announced=self._tables.announced(run.id, chunk.tier_no),
             )
 
     def renew(self, claimed: ClaimedChunk, *, lease_s: float) -> bool:
@@ -79,15 +79,14 @@ class WorkPart:
             run.settle_call(place, costs)
             self._book(run, judged, refused=False)
             touched = self._record(run, judged)
-            if judged.attempts:
-                run.pauses.pop(chunk.tier_no, None)
+            resumed = bool(judged.attempts) and self._tables.end_pauses(run, chunk.tier_no)
             chunk.masks = dict(sorted(judged.remaining))
             if judged.remaining:
-                chunk.put_back(self._tables.clock.now())
+                chunk.put_back()
             else:
                 chunk.state = ChunkState.DONE
             notices = self._full_chunks(run, touched)
-            return Committed(accepted=True, notices=notices if run.working else ())
+            return Committed(accepted=True, notices=notices if run.working else (), resumed=resumed)
 
     def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None) -> bool:
         """Put a claimed chunk back to pending and unpublished, or its halves, or mark it dead after so many claims.
@@ -103,7 +102,7 @@ class WorkPart:
             if dead_after is not None:
                 return self._tables.give_up(chunk, dead_after=dead_after)
             self._tables.run(claimed.run_id).settle_call((claimed.chunk_id, claimed.fence), ())
-            chunk.put_back(self._tables.clock.now())
+            chunk.put_back()
             chunk.claims -= 1
             return False
 

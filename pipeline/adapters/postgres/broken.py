@@ -72,10 +72,10 @@ def give_back(database: Database, claimed: ClaimedChunk, *, dead_after: int | No
         return bool(connection.scalar(_GIVE_BACK, values | uncounted) == "dead")
 
 
-def take_back(connection: sa.Connection, *, dead_after: int) -> None:
-    """Put back what dead workers hold, or its halves."""
-    connection.execute(_HALVE_LATE, {"failure": LOST_WORKER, **_patience(dead_after)})
-    connection.execute(_TAKE_BACK, {"failure": LOST_WORKER, "dead_after": dead_after})
+def take_back(connection: sa.Connection, *, dead_after: int) -> int:
+    """Put back what dead workers hold, or its halves; returns how many chunks."""
+    halved = connection.execute(_HALVE_LATE, {"failure": LOST_WORKER, **_patience(dead_after)}).rowcount
+    return int(halved + connection.execute(_TAKE_BACK, {"failure": LOST_WORKER, "dead_after": dead_after}).rowcount)
 
 
 def _patience(dead_after: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pipeline.adapters.postgres.tables import runs
 from pipeline.domain.errors import RunNotFound
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
-from pipeline.domain.runs import RunState
+from pipeline.domain.runs import WORKING_STATES, RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
 
 
@@ -53,3 +53,10 @@ def notice(run: RunRecord, chunk_id: int, tier_no: int, size: int) -> ChunkNotic
     """Return how a chunk is announced."""
     tier = run.job.tiers[tier_no]
     return ChunkNotice(chunk_id=chunk_id, run_name=run.name, tier=tier.name, pool=tier.pool, items=size)
+
+
+def active(connection: sa.Connection) -> list[RunRecord]:
+    """Return the runs at work."""
+    states = [state.value for state in WORKING_STATES]
+    rows = connection.execute(sa.select(runs).where(runs.c.state.in_(states)).order_by(runs.c.id))
+    return [run_record(row, row.name) for row in rows]

@@ -14,7 +14,7 @@ from pipeline.adapters.postgres.money import spending_of
 from pipeline.domain.errors import ConfigError, RunNotFound
 from pipeline.domain.items import RejectedRow, RejectReason
 from pipeline.domain.ledger import StepUsage, baseline_usd
-from pipeline.domain.runs import CostRow, Costs, RunProgress, RunState, StepCounts
+from pipeline.domain.runs import CostRow, Costs, RunProgress, RunState, StepCounts, shown_state
 from pipeline.ports.store import RunRecord
 
 _PAGE = 2000
@@ -31,7 +31,7 @@ _MONEY = sa.text("""
 SELECT count(*) AS calls, count(*) FILTER (WHERE cost_usd IS NULL) AS unknown, coalesce(sum(cost_usd), 0) AS known
   FROM ledger WHERE run_id = :run
 """)
-_PAUSES = sa.text("SELECT tier_no, reason FROM pauses WHERE run_id = :run ORDER BY tier_no")
+_PAUSES = sa.text("SELECT tier_no, pool, reason FROM pauses WHERE run_id = :run OR pool = ANY(:pools) ORDER BY since")
 _USAGE = sa.text("""
 SELECT step_no,
        sum(tokens_in) FILTER (WHERE is_read) AS tokens_in,
@@ -111,12 +111,12 @@ def _progress(connection: sa.Connection, run_id: int) -> RunProgress:
 
 
 def _shown_state(connection: sa.Connection, run: RunRecord) -> tuple[RunState, str | None]:
-    if run.state is not RunState.RUNNING:
-        return run.state, run.reason
-    paused = connection.execute(_PAUSES, {"run": run.id}).all()
-    if not paused:
-        return run.state, run.reason
-    return RunState.PAUSED, "; ".join(f"tier {run.job.tiers[row.tier_no].name}: {row.reason}" for row in paused)
+    names = {tier.pool: tier.name for tier in run.job.tiers}
+    paused = {
+        names.get(row.pool) or run.job.tiers[row.tier_no].name: row.reason
+        for row in connection.execute(_PAUSES, {"run": run.id, "pools": list(names)})
+    }
+    return shown_state(run.state, run.reason, paused)
 
 
 def _steps(connection: sa.Connection, run: RunRecord) -> dict[str, StepCounts]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.postgres import (
+    announcing,
     broken,
     certify,
     ingest,
@@ -172,21 +173,29 @@ class PostgresStore:
         """See WorkStore."""
         return sweep.flush(self._database, run_id, older_than_s=older_than_s)
 
-    def unpublished(self, *, grace_s: float, dead_after: int, limit: int = 10_000) -> Sequence[ChunkNotice]:
+    def take_back(self, *, dead_after: int) -> int:
         """See WorkStore."""
-        return sweep.unpublished(self._database, grace_s=grace_s, dead_after=dead_after, limit=limit)
+        return sweep.take_back(self._database, dead_after=dead_after)
+
+    def due(self, *, ahead: int, run_id: int | None = None) -> Sequence[ChunkNotice]:
+        """See WorkStore."""
+        return announcing.due(self._database, ahead=ahead, run_id=run_id)
+
+    def not_announced(self, chunk_ids: Sequence[int]) -> None:
+        """See WorkStore."""
+        announcing.not_announced(self._database, chunk_ids)
 
     def published_pending(self, *, pool: str, older_than_s: float) -> Sequence[ChunkNotice]:
         """See WorkStore."""
-        return sweep.published_pending(self._database, pool=pool, older_than_s=older_than_s)
+        return announcing.published_pending(self._database, pool=pool, older_than_s=older_than_s)
 
     def pools(self) -> Sequence[str]:
         """See WorkStore."""
-        return sweep.pools(self._database)
+        return announcing.pools(self._database)
 
     def mark_published(self, chunk_ids: Sequence[int]) -> None:
         """See WorkStore."""
-        sweep.mark_published(self._database, chunk_ids)
+        announcing.mark_published(self._database, chunk_ids)
 
     def windows(self, run_id: int) -> Sequence[Window]:
         """See CertifyStore."""

@@ -1,12 +1,10 @@
-"""What keeps a run going: pauses, flushes, what is to be announced again, and the end of a run."""
+"""What keeps a run going: pauses, flushes, what is taken back, and the end of a run."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
-from pipeline.adapters.postgres import records, tables
-from pipeline.adapters.postgres.broken import take_back
+from pipeline.adapters.postgres import broken, records
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
 from pipeline.adapters.postgres.money import held_for_money
@@ -16,10 +14,13 @@ from pipeline.domain.runs import WORKING_STATES, RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
 
 _PAUSE = sa.text("""
-INSERT INTO pauses (run_id, tier_no, reason, until)
-VALUES (:run, :tier, :reason, now() + make_interval(secs => least(:first_s, :longest_s)))
-ON CONFLICT (run_id, tier_no) DO UPDATE SET reason = excluded.reason, times = pauses.times + 1,
-       until = now() + make_interval(secs => least(:first_s * 2 ^ least(pauses.times, 30), :longest_s))
+WITH before AS (SELECT coalesce(max(times), 0) AS times FROM pauses WHERE pool = :pool)
+INSERT INTO pauses (run_id, tier_no, pool, reason, times, until)
+SELECT :run, :tier, :pool, :reason, times + 1,
+       now() + make_interval(secs => least(:first_s * 2 ^ least(times, 30), :longest_s))
+  FROM before
+ON CONFLICT (run_id, tier_no) DO UPDATE
+   SET pool = excluded.pool, reason = excluded.reason, times = excluded.times, until = excluded.until
 RETURNING extract(epoch FROM until - now())
 """)
 _OPEN = sa.text("""
@@ -37,38 +38,16 @@ _WAITING = sa.text("""
 SELECT tier_no, generation FROM escalations WHERE run_id = :run
  GROUP BY tier_no, generation HAVING min(since) <= now() - make_interval(secs => :age_s) ORDER BY tier_no, generation
 """)
-_UNPUBLISHED = sa.text("""
-SELECT id, run_id, tier_no, size FROM (
-    SELECT c.id, c.run_id, c.tier_no, cardinality(c.item_nos) AS size, p.until,
-           row_number() OVER (PARTITION BY c.run_id, c.tier_no ORDER BY c.id) AS place
-      FROM chunks c JOIN runs r ON r.id = c.run_id
-      LEFT JOIN pauses p ON p.run_id = c.run_id AND p.tier_no = c.tier_no
-     WHERE r.state IN ('ingesting', 'running') AND c.state = 'pending' AND c.published_at IS NULL
-       AND c.created_at <= now() - make_interval(secs => :grace_s)
-) AS due
- WHERE until IS NULL OR (until <= now() AND place = 1)
- ORDER BY id LIMIT :limit
-""")
-_PUBLISHED_PENDING = sa.text("""
-SELECT c.id, c.run_id, c.tier_no, cardinality(c.item_nos) AS size
-  FROM chunks c JOIN runs r ON r.id = c.run_id
- WHERE r.state IN ('ingesting', 'running') AND c.state = 'pending' AND c.pool = :pool
-   AND c.published_at <= now() - make_interval(secs => :age_s)
- ORDER BY c.id
-""")
-_POOLS = sa.text("""
-SELECT DISTINCT c.pool FROM chunks c JOIN runs r ON r.id = c.run_id
- WHERE r.state IN ('ingesting', 'running') AND c.state = 'pending' AND c.published_at IS NOT NULL
-""")
-_MARK = sa.text("UPDATE chunks SET published_at = now() WHERE id = ANY(:ids) AND state = 'pending'")
 
 
 def pause_tier(
     database: Database, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float
 ) -> float:
-    """Pause a tier of a run, twice as long each time in a row; returns for how many seconds."""
+    """Pause a tier's pool, twice as long each time in a row; returns for how many seconds."""
     with database.begin() as connection:
-        values = {"run": run_id, "tier": tier_no, "reason": reason, "first_s": first_s, "longest_s": longest_s}
+        pool = records.fetch_run(connection, run_id).job.tiers[tier_no].pool
+        values = {"run": run_id, "tier": tier_no, "pool": pool, "reason": reason}
+        values |= {"first_s": first_s, "longest_s": longest_s}
         return float(connection.execute(_PAUSE, values).scalar_one())
 
 
@@ -125,12 +104,8 @@ def _verdict_on_run(connection: sa.Connection, run: RunRecord, *, dead: int) -> 
 
 def active_runs(database: Database) -> Sequence[RunRecord]:
     """Return the runs at work."""
-    states = [state.value for state in WORKING_STATES]
     with database.begin() as connection:
-        rows = connection.execute(
-            sa.select(tables.runs).where(tables.runs.c.state.in_(states)).order_by(tables.runs.c.id)
-        )
-        return [records.run_record(row, row.name) for row in rows]
+        return records.active(connection)
 
 
 def flush(database: Database, run_id: int, *, older_than_s: float) -> tuple[ChunkNotice, ...]:
@@ -150,33 +125,7 @@ def _flush(
     return made
 
 
-def unpublished(database: Database, *, grace_s: float, dead_after: int, limit: int) -> Sequence[ChunkNotice]:
-    """Take back what a dead worker holds and return all that is to be announced."""
+def take_back(database: Database, *, dead_after: int) -> int:
+    """Put back what dead workers hold, or its halves; returns how many chunks."""
     with database.begin() as connection:
-        take_back(connection, dead_after=dead_after)
-        return _notices(connection, connection.execute(_UNPUBLISHED, {"grace_s": grace_s, "limit": limit}).all())
-
-
-def published_pending(database: Database, *, pool: str, older_than_s: float) -> Sequence[ChunkNotice]:
-    """Return chunks that were announced this long ago and never claimed."""
-    with database.begin() as connection:
-        found = connection.execute(_PUBLISHED_PENDING, {"pool": pool, "age_s": older_than_s}).all()
-        return _notices(connection, found)
-
-
-def _notices(connection: sa.Connection, rows: Sequence["sa.Row[Any]"]) -> list[ChunkNotice]:
-    runs = {run_id: records.fetch_run(connection, run_id) for run_id in {row.run_id for row in rows}}
-    return [records.notice(runs[row.run_id], row.id, row.tier_no, row.size) for row in rows]
-
-
-def pools(database: Database) -> Sequence[str]:
-    """Return the pools in which chunks are announced and not claimed."""
-    with database.begin() as connection:
-        return [str(pool) for pool in connection.scalars(_POOLS)]
-
-
-def mark_published(database: Database, chunk_ids: Sequence[int]) -> None:
-    """Remember that these chunks were announced."""
-    if chunk_ids:
-        with database.begin() as connection:
-            connection.execute(_MARK, {"ids": list(chunk_ids)})
+        return broken.take_back(connection, dead_after=dead_after)

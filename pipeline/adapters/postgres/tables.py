@@ -14,6 +14,8 @@ metadata = sa.MetaData(naming_convention=NAMING)
 USD = sa.Numeric(24, 12)
 _NOW = sa.text("now()")
 _OPEN = "state IN ('pending', 'claimed')"
+_DUE = "state = 'pending' AND published_at IS NULL"
+_ANNOUNCED = "state = 'pending' AND published_at IS NOT NULL"
 
 
 def _moment(name: str, *, nullable: bool = True, now: bool = False) -> "sa.Column[object]":
@@ -113,6 +115,9 @@ chunks = sa.Table(
     ),
     sa.Index("ix_chunks_open", "run_id", "tier_no", postgresql_where=sa.text(_OPEN)),
     sa.Index("ix_chunks_dead", "run_id", postgresql_where=sa.text("state IN ('dead', 'cancelled')")),
+    sa.Index("ix_chunks_due", "run_id", "tier_no", "id", postgresql_where=sa.text(_DUE)),
+    sa.Index("ix_chunks_announced", "pool", "run_id", "tier_no", postgresql_where=sa.text(_ANNOUNCED)),
+    sa.Index("ix_chunks_claimed", "pool", postgresql_where=sa.text("state = 'claimed'")),
 )
 
 policy_versions = sa.Table(
@@ -260,10 +265,13 @@ pauses = sa.Table(
     metadata,
     sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), primary_key=True),
     sa.Column("tier_no", sa.SmallInteger, primary_key=True, autoincrement=False),
+    # Whose endpoint is down: no run asks it. None: only this run waits, for money.
+    sa.Column("pool", sa.Text),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("times", sa.Integer, nullable=False, server_default="1"),
     _moment("since", now=True),
     _moment("until", nullable=False),
+    sa.Index("ix_pauses_pool", "pool"),
 )
 
 # What a run may spend, and has: one row a run with a budget, locked by whoever reserves or settles.

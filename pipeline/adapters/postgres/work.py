@@ -32,10 +32,15 @@ WITH got AS (
       FROM runs r
      WHERE c.id = :id AND r.id = c.run_id AND r.state IN ('ingesting', 'running')
        AND (c.state = 'pending' OR (c.state = 'claimed' AND c.lease_until < now()))
-       AND NOT EXISTS (SELECT FROM pauses p WHERE p.run_id = c.run_id AND p.tier_no = c.tier_no AND p.until > now())
+       AND NOT EXISTS (SELECT FROM pauses p
+                        WHERE (p.run_id = c.run_id AND p.tier_no = c.tier_no OR p.pool = c.pool) AND p.until > now())
     RETURNING c.*
 )
 SELECT got.*, (
+    SELECT count(*) FROM chunks a
+     WHERE a.pool = got.pool AND a.run_id = got.run_id AND a.tier_no = got.tier_no AND a.id <> got.id
+       AND a.state = 'pending' AND a.published_at IS NOT NULL
+) AS announced, (
     SELECT array_agg(i.text ORDER BY u.place)
       FROM unnest(got.item_nos) WITH ORDINALITY AS u (item_no, place)
       JOIN items i ON i.run_id = got.run_id AND i.item_no = u.item_no
@@ -54,7 +59,10 @@ UPDATE chunks SET state = 'pending', lease_until = NULL, published_at = NULL, cl
        item_nos = :item_nos, step_masks = :masks
  WHERE id = :id
 """)
-_RESUME = sa.text("DELETE FROM pauses WHERE run_id = :run AND tier_no = :tier")
+_RESUME = sa.text("""
+DELETE FROM pauses p USING chunks c
+ WHERE c.id = :id AND (p.run_id = c.run_id AND p.tier_no = c.tier_no OR p.pool = c.pool)
+""")
 
 
 def claim(database: Database, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
@@ -74,6 +82,7 @@ def claim(database: Database, chunk_id: int, *, worker: str, lease_s: float) -> 
             item_nos=tuple(row.item_nos),
             step_masks=tuple(row.step_masks),
             texts=tuple(row.texts),
+            announced=row.announced,
         )
 
 
@@ -96,8 +105,7 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
         copy_rows(connection, tables.ledger, _LEDGER_COLUMNS, _ledger_rows(judged, refused=False))
         copy_rows(connection, tables.attempts, _ATTEMPT_COLUMNS, _attempt_rows(judged))
         copy_rows(connection, tables.verdicts, _VERDICT_COLUMNS, _verdict_rows(judged))
-        if judged.attempts:
-            connection.execute(_RESUME, {"run": claimed.run_id, "tier": claimed.tier_no})
+        resumed = bool(judged.attempts and connection.execute(_RESUME, {"id": claimed.chunk_id}).rowcount)
         waiting = list(_escalation_rows(judged))
         copy_rows(connection, tables.escalations, _ESCALATION_COLUMNS, waiting)
         if judged.remaining:
@@ -105,7 +113,7 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
             connection.execute(_REDUCE, {"id": claimed.chunk_id, "item_nos": list(item_nos), "masks": list(masks)})
         else:
             connection.execute(_DONE, {"id": claimed.chunk_id})
-        return Committed(accepted=True, notices=_full_chunks(connection, claimed, waiting))
+        return Committed(accepted=True, notices=_full_chunks(connection, claimed, waiting), resumed=resumed)
 
 
 def _book_refused(connection: sa.Connection, judged: JudgedChunk) -> None:
