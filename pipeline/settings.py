@@ -37,6 +37,8 @@ class Settings(BaseModel):
     """None picks free ports."""
     lease_s: float = Field(default=20.0, ge=1.0, le=86_400)
     """How long a silent worker keeps its chunk."""
+    stall_after_s: float = Field(default=900.0, ge=1.0, le=86_400)
+    """How long an engine may do nothing at all in the middle of a chunk before its worker is started anew."""
     sweep_every_s: float = Field(default=5.0, gt=0, le=86_400)
     log_level: Literal["debug", "info", "warning", "error"] | None = None
     """None: warning for commands, info for workers."""

@@ -32,14 +32,14 @@ class InstantEngine:
         `score=unknown` gives no score, a name without one 1.0. `wait_s` is how long each call takes, as a model would:
         with it a run lasts long enough to be watched, or stopped on its way. `answer=last` gives the last option, to
         see what becomes of tiers that do not agree. `dies_of=WORD` kills the process where a text has this word, as
-        running out of memory would, to see what becomes of its chunk.
+        running out of memory would, and `hangs_at=WORD` never answers, to see what becomes of the chunk.
         """
         self._model = model
         said = dict(word.split("=", 1) for word in model.split() if "=" in word)
         self._score = _score_in(said)
         self._wait_s = _wait_in(said)
         self._place = _place_in(said)
-        self._deadly = said.get("dies_of")
+        self._deadly, self._endless = said.get("dies_of"), said.get("hangs_at")
 
     def __repr__(self) -> str:
         """Name the model."""
@@ -56,6 +56,8 @@ class InstantEngine:
             return Reply(given=(), calls=())
         if self._deadly is not None and any(self._deadly in ask.text.split() for ask in asks):
             os.kill(os.getpid(), signal.SIGKILL)
+        while self._endless is not None and any(self._endless in ask.text.split() for ask in asks):
+            time.sleep(_LONGEST_WAIT_S)
         started = perf_counter()
         if self._wait_s:
             time.sleep(self._wait_s)

@@ -14,12 +14,11 @@ from pipeline.cli.progress import Display
 from pipeline.cli.sweeping import Reviewer, Sweeper, Tools, open_tools, report_sweep
 from pipeline.cli.terminal import Seconds, err, examples, json_option, out, print_json
 from pipeline.domain.tiers import MAX_THREADS
-from pipeline.flow.sweep import sweep
 from pipeline.settings import Settings, child_environment, load_settings
 from pipeline.wiring import Servers, Stack, store_and_queue
 from pipeline.wiring.inputs import job_from, warn_of_gaps
 from pipeline.wiring.model_files import pull_missing_models
-from pipeline.wiring.parts import system_clock
+from pipeline.wiring.parts import swept, system_clock
 from pipeline.wiring.servers import Role, running_servers, servers
 
 
@@ -118,15 +117,15 @@ def sweep_command(every: float | None, as_json: bool) -> None:  # noqa: FBT001
     settings = load_settings()
     with open_tools(settings, Role.REPORT) as tools:
         while True:
-            swept = sweep(tools.store, tools.queue)
-            report_sweep(swept)
+            done = swept(tools.store, tools.queue)
+            report_sweep(done)
             if as_json:
                 counts = ("flushed", "taken_back", "announced", "lost")
-                print_json({name: getattr(swept, name) for name in counts})
+                print_json({name: getattr(done, name) for name in counts})
             elif every is None:
                 out.print(
-                    f"announced: {swept.announced:,} that were due, {swept.taken_back:,} taken back from dead workers, "
-                    f"{swept.lost:,} lost by Redis"
+                    f"announced: {done.announced:,} that were due, {done.taken_back:,} taken back from dead workers, "
+                    f"{done.lost:,} lost by Redis"
                 )
             if every is None:
                 return

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pipeline import telemetry
 from pipeline.domain.errors import ConfigError, QueueUnavailable, StoreUnavailable
 from pipeline.domain.job import Job
-from pipeline.flow.sweep import Swept, sweep
+from pipeline.flow.sweep import Swept
 from pipeline.ports.queue import Queue
 from pipeline.ports.store import Store
 from pipeline.settings import Settings
 from pipeline.wiring import store_and_queue
-from pipeline.wiring.parts import system_clock
+from pipeline.wiring.parts import swept, system_clock
 from pipeline.wiring.policies import review
 from pipeline.wiring.servers import Role, servers
 
@@ -43,11 +43,11 @@ class Sweeper:
             return
         self._next_s = time.monotonic() + self._tools.settings.sweep_every_s
         try:
-            swept = sweep(self._tools.store, self._tools.queue)
+            done = swept(self._tools.store, self._tools.queue)
         except (QueueUnavailable, StoreUnavailable) as error:
             telemetry.logger().warning("sweep_failed", reason=str(error))
             return
-        report_sweep(swept)
+        report_sweep(done)
 
 
 class Reviewer:
@@ -72,15 +72,15 @@ class Reviewer:
             telemetry.logger().warning("review_proposed", file=str(path))
 
 
-def report_sweep(swept: Swept) -> None:
+def report_sweep(done: Swept) -> None:
     """Log what a sweep did, if anything."""
-    if swept.taken_back or swept.lost:
-        telemetry.logger().info("swept", taken_back=swept.taken_back, lost=swept.lost)
-    for withdrawal in swept.withdrawn:
+    if done.taken_back or done.lost:
+        telemetry.logger().info("swept", taken_back=done.taken_back, lost=done.lost)
+    for withdrawal in done.withdrawn:
         telemetry.logger().error("certificate_withdrawn", said=withdrawal)
-    for promise in swept.promises:
+    for promise in done.promises:
         telemetry.logger().info("promise", said=promise)
-    for run in swept.broken_runs:
+    for run in done.broken_runs:
         telemetry.logger().error("conservation_broken", run=run)
 
 

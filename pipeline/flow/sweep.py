@@ -5,6 +5,7 @@ the queue any more: Redis lost it, or a worker was killed between taking the mes
 backlog is left alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.domain.errors import ConservationError, QueueUnavailable
@@ -38,8 +39,17 @@ class Swept:
     """Certificates that their audits have broken."""
 
 
-def sweep(store: PromiseStore, queue: Queue, *, lost_after_s: float = LOST_AFTER_S) -> Swept:
-    """Mend what is broken now, safely from any number of places; raises QueueUnavailable or StoreUnavailable."""
+def sweep(
+    store: PromiseStore,
+    queue: Queue,
+    *,
+    lost_after_s: float = LOST_AFTER_S,
+    is_gone: Callable[[str], bool] = lambda _worker: False,
+) -> Swept:
+    """Mend what is broken now, safely from any number of places; raises QueueUnavailable or StoreUnavailable.
+
+    `is_gone` tells of a worker that its process surely is no more: what it holds need not wait for the lease.
+    """
     flushed = 0
     broken: list[str] = []
     said: list[str] = []
@@ -55,7 +65,8 @@ def sweep(store: PromiseStore, queue: Queue, *, lost_after_s: float = LOST_AFTER
         advanced = advance(store, run)
         flushed += len(notices) + len(advanced.notices)
         said += advanced.said
-    taken_back = store.take_back(dead_after=MAX_CLAIMS)
+    gone = [worker for worker in store.workers() if is_gone(worker)]
+    taken_back = store.take_back(dead_after=MAX_CLAIMS, gone=gone)
     due = store.due(ahead=FEW_AHEAD)
     try:
         queue.publish(due)

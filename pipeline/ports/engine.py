@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
@@ -61,6 +61,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back memory and connections; a closed engine is not used again."""
+        ...
+
+
+@runtime_checkable
+class BeatingEngine(Protocol):
+    """An engine that shows whether it is getting on with a long batch."""
+
+    @property
+    def beats(self) -> int:
+        """Grows with every part of the work that is done."""
         ...
 
 

@@ -169,8 +169,12 @@ class WorkStore(Protocol):
         """Make chunks, full or not, of the escalations that have waited this long."""
         ...
 
-    def take_back(self, *, dead_after: int) -> int:
-        """Put chunks whose lease ran out back to pending and unannounced; returns how many.
+    def workers(self) -> Sequence[str]:
+        """Return the workers that hold chunks of active runs."""
+        ...
+
+    def take_back(self, *, dead_after: int, gone: Collection[str] = ()) -> int:
+        """Put chunks whose lease ran out, or whose worker is `gone`, back to pending and unannounced; returns how many.
 
         After `dead_after` claims they are halved, or dead, instead, as in `give_back`.
         """

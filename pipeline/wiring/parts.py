@@ -3,21 +3,26 @@
 import contextlib
 import functools
 import os
-import socket
+import signal
 from collections.abc import Iterator
 
 from pipeline.adapters.celery_queue import CeleryQueue
 from pipeline.adapters.entry_points import load_entry_points
 from pipeline.adapters.machine import busy_cpus
 from pipeline.adapters.postgres import PostgresStore
+from pipeline.adapters.processes import is_gone, worker_name
 from pipeline.adapters.system_clock import SystemClock
 from pipeline.adapters.user_files import load_price_book
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.tiers import Tier
 from pipeline.flow.judge import Judge
-from pipeline.flow.lease import renewed
-from pipeline.ports.engine import Engine
+from pipeline.flow.lease import Patience, renewed
+from pipeline.flow.sweep import Swept, sweep
+from pipeline.ports.engine import BeatingEngine, Engine
+from pipeline.ports.queue import Queue
+from pipeline.ports.store import ClaimedChunk, Store
 from pipeline.settings import Settings
+from pipeline.telemetry import logger
 
 _BUSY_CPUS = 0.3
 
@@ -43,9 +48,11 @@ def judge_for(tier: Tier, engine: Engine, settings: Settings, *, redis_url: str,
         store=store,
         queue=CeleryQueue(redis_url),
         clock=SystemClock(),
-        worker=f"{tier.name}@{socket.gethostname()}:{os.getpid()}",
+        worker=worker_name(tier.name),
         lease_s=settings.lease_s,
-        keep_lease=functools.partial(renewed, store, lease_s=settings.lease_s),
+        keep_lease=functools.partial(
+            renewed, store, lease_s=settings.lease_s, patience=_patience(engine, settings.stall_after_s)
+        ),
         entry_points_of=load_entry_points,
     )
 
@@ -59,6 +66,24 @@ def other_work() -> str | None:
         f"{busy:.1f} CPUs are busy with other work: figures come out too low, and not to be compared; end it, or "
         "measure again later"
     )
+
+
+def _patience(engine: Engine, stalled_after_s: float) -> Patience:
+    """End the process of an engine that is stuck: Celery starts another, and its chunk counts as one that broke it."""
+
+    def give_up(claimed: ClaimedChunk) -> None:
+        logger().error("engine_stuck", chunk=claimed.chunk_id, claims=claimed.claims, stalled_s=stalled_after_s)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def beats() -> int:
+        return engine.beats if isinstance(engine, BeatingEngine) else 0
+
+    return Patience(beats=beats, stalled_after_s=stalled_after_s, give_up=give_up)
+
+
+def swept(store: Store, queue: Queue) -> Swept:
+    """Sweep, and take back at once what workers held that are gone from this machine."""
+    return sweep(store, queue, is_gone=is_gone)
 
 
 def system_clock() -> SystemClock:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.acceptance.conftest import Shell, lines_of
 from tests.acceptance.test_secrets import JOB
 from tests.integration.openai_server import Scripted, completion, scripted
@@ -27,10 +29,13 @@ def _state(shell: Shell) -> str:
     return str(runs[0]["state"]) if runs else ""
 
 
-def test_an_item_that_kills_every_worker_is_found_and_all_others_are_answered(shell: Shell) -> None:
-    shell.extra.update(HEADRACE_LEASE_S="1", HEADRACE_SWEEP_EVERY_S="0.5")
+@pytest.mark.parametrize("ends", ["dies_of", "hangs_at"])
+def test_an_item_at_which_every_worker_dies_or_hangs_is_found_and_all_others_are_answered(
+    shell: Shell, ends: str
+) -> None:
+    shell.extra.update(HEADRACE_LEASE_S="1", HEADRACE_SWEEP_EVERY_S="0.5", HEADRACE_STALL_AFTER_S="1")
     source = shell.file("in.log", "plain one\nplain two\nthe poison one\nplain three\nplain four\n")
-    job = shell.job(small="score=0.99 dies_of=poison", chunk=2)
+    job = shell.job(small=f"score=0.99 {ends}=poison", chunk=2)
     shell.run("run", job, source, code=5)
     run = shell.json("status", "last")["run"]
     (dead,) = shell.json("dead", "list", run)["dead"]

@@ -13,6 +13,7 @@ from tests.contract.store_cases import (
     LONG_S,
     MANY,
     MOOD,
+    PATIENT,
     TOPIC,
     Rig,
     accept,
@@ -202,6 +203,21 @@ def test_a_chunk_whose_lease_ran_out_is_announced_again(rig: Rig) -> None:
     assert [notice.chunk_id for notice in rig.waiting()] == [claimed.chunk_id]
     rig.store.mark_published([claimed.chunk_id])
     assert rig.waiting() == []
+
+
+def test_what_a_worker_that_is_gone_holds_is_taken_back_before_its_lease_runs_out(rig: Rig) -> None:
+    run = many(rig, 2)
+    first, second = rig.waiting()
+    lost, kept = rig.claim(first.chunk_id, worker="gone"), rig.claim(second.chunk_id, worker="alive")
+    assert list(rig.store.workers()) == ["alive", "gone"]
+    assert rig.store.take_back(dead_after=PATIENT, gone=["gone", "never heard of"]) == 1
+    assert [notice.chunk_id for notice in rig.waiting()] == [first.chunk_id]
+    again = rig.claim(first.chunk_id, worker="another")
+    assert not rig.store.commit(judge(lost)).accepted
+    assert rig.store.commit(judge(again)).accepted
+    assert rig.store.commit(judge(kept)).accepted
+    assert rig.store.settle(run.id)[0] is RunState.DONE
+    assert list(rig.store.workers()) == []
 
 
 def test_a_chunk_whose_lease_holds_is_not_announced(rig: Rig) -> None:

@@ -19,7 +19,7 @@ from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
 from pipeline.domain.scores import Confidence, RawScore
 from pipeline.domain.steps import Choice
-from pipeline.ports.engine import Ask, Engine, Reply
+from pipeline.ports.engine import Ask, BeatingEngine, Engine, Reply
 
 SHARES_UP_TO = 8
 """With so few labels a head also sees the chances that the model gives them: that costs next to nothing to read."""
@@ -89,6 +89,11 @@ class LearnedEngine:
     def model(self) -> str:
         """The engine's own name: what was learned costs nothing by itself."""
         return self._engine.model
+
+    @property
+    def beats(self) -> int:
+        """Those of the engine."""
+        return self._engine.beats if isinstance(self._engine, BeatingEngine) else 0
 
     def answer(self, asks: Sequence[Ask]) -> Reply:
         """Answer as the engine does, and put what was learned on top.

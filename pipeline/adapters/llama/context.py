@@ -53,6 +53,8 @@ class Context:
     ) -> None:
         """Take the memory; raises ModelError where there is not enough of it. `hidden` listens to every reading."""
         lib = self._lib = llama()
+        self.decoded = 0
+        """Batches read so far."""
         params = lib.llama_context_default_params()
         params.n_ctx = cells
         params.n_batch = params.n_ubatch = batch_tokens
@@ -124,6 +126,7 @@ class Context:
             return
         wanted = self._batch.fill(rows, batch)
         code = self._lib.llama_decode(self._pointer, self._batch.struct)
+        self.decoded += 1
         if code == _NO_SLOT and len(batch) > 1:
             half = len(batch) // 2
             self._decode(rows, batch[:half], take, stuck)

@@ -102,6 +102,11 @@ class LlamaEngine:
         """What answers, as the ledger names it."""
         return self._name
 
+    @property
+    def beats(self) -> int:
+        """How many batches it has read."""
+        return 0 if self._context is None else self._context.decoded
+
     def _load(self, path: Path, gpu_layers: int | None) -> None:
         try:
             with path.open("rb") as file:

@@ -48,6 +48,7 @@ class ChunkRow:
     fence: int = 0
     claims: int = 0
     lease_until: dt.datetime | None = None
+    claimed_by: str | None = None
     failure: str | None = None
     """Why it was given up last."""
 

@@ -1,7 +1,7 @@
 """Pauses, settling, and what a sweep mends: the second half of ports.store.WorkStore."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from pipeline.adapters.memory.money import hold_for_money
 from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, RunRow
@@ -62,11 +62,21 @@ class SweepPart:
                     notices += self._send_on(run, group, list(run.waiting[group]))
             return tuple(notices)
 
-    def take_back(self, *, dead_after: int) -> int:
-        """Put chunks whose lease ran out back to pending and unannounced; returns how many."""
+    def workers(self) -> Sequence[str]:
+        """Return the workers that hold chunks of active runs."""
+        with self._tables.lock:
+            held = (chunk for chunk in self._working_chunks() if chunk.state is ChunkState.CLAIMED)
+            return sorted({chunk.claimed_by for chunk in held if chunk.claimed_by is not None})
+
+    def take_back(self, *, dead_after: int, gone: Collection[str] = ()) -> int:
+        """Put chunks whose lease ran out, or whose worker is gone, back to pending; returns how many."""
         with self._tables.lock:
             now = self._tables.clock.now()
-            late = [chunk for chunk in self._working_chunks() if chunk.expired(now)]
+            late = [
+                chunk
+                for chunk in self._working_chunks()
+                if chunk.expired(now) or (chunk.state is ChunkState.CLAIMED and chunk.claimed_by in gone)
+            ]
             for chunk in late:
                 chunk.failure = LOST_WORKER
                 self._tables.give_up(chunk, dead_after=dead_after)

@@ -27,7 +27,7 @@ class WorkPart:
         with self._tables.lock:
             return self._tables.run(run_id).record()
 
-    def claim(self, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:  # noqa: ARG002 — whoever asks
+    def claim(self, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
         """Take a chunk that is pending or whose lease ran out; None when there is nothing to do."""
         with self._tables.lock:
             now = self._tables.clock.now()
@@ -39,6 +39,7 @@ class WorkPart:
                 chunk.put_back()
                 return None
             chunk.state = ChunkState.CLAIMED
+            chunk.claimed_by = worker
             chunk.fence += 1
             chunk.claims += 1
             chunk.lease_until = now + dt.timedelta(seconds=lease_s)

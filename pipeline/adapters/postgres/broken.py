@@ -12,7 +12,7 @@ from pipeline.domain.job import steps_of
 from pipeline.domain.runs import ENDED_STATES, RunState
 from pipeline.ports.store import ClaimedChunk
 
-_LATE = "c.lease_until < now() AND r.state IN ('ingesting', 'running')"
+_LATE = "(c.lease_until < now() OR c.claimed_by = ANY(:gone)) AND r.state IN ('ingesting', 'running')"
 _OURS = "c.id = :id AND c.fence = :fence"
 # The old chunk keeps the first half: it is claimed anew, with a new fence, so that who holds the old claim is refused.
 _HALVE = """
@@ -39,12 +39,12 @@ UPDATE chunks SET state = CASE WHEN claims >= :dead_after THEN 'dead' ELSE 'pend
        published_at = NULL, claims = claims - :uncounted, failure = coalesce(:failure, failure)
  WHERE id = :id AND fence = :fence AND state = 'claimed' RETURNING state
 """)
-_TAKE_BACK = sa.text("""
+_TAKE_BACK = """
 UPDATE chunks c SET state = CASE WHEN c.claims >= :dead_after THEN 'dead' ELSE 'pending' END, lease_until = NULL,
        published_at = NULL, failure = :failure
-  FROM runs r WHERE r.id = c.run_id AND r.state IN ('ingesting', 'running')
-   AND c.state = 'claimed' AND c.lease_until < now()
-""")
+  FROM runs r WHERE r.id = c.run_id AND c.state = 'claimed' AND {which}
+"""
+_TAKE_BACK_LATE = sa.text(_TAKE_BACK.format(which=_LATE))
 _DEAD = sa.text("""
 SELECT c.id, c.tier_no, c.claims, c.failure, cardinality(c.item_nos) AS size, u.mask, i.item_no, i.key, i.source,
        i.line, i.text
@@ -72,10 +72,11 @@ def give_back(database: Database, claimed: ClaimedChunk, *, dead_after: int | No
         return bool(connection.scalar(_GIVE_BACK, values | uncounted) == "dead")
 
 
-def take_back(connection: sa.Connection, *, dead_after: int) -> int:
+def take_back(connection: sa.Connection, *, dead_after: int, gone: Collection[str]) -> int:
     """Put back what dead workers hold, or its halves; returns how many chunks."""
-    halved = connection.execute(_HALVE_LATE, {"failure": LOST_WORKER, **_patience(dead_after)}).rowcount
-    return int(halved + connection.execute(_TAKE_BACK, {"failure": LOST_WORKER, "dead_after": dead_after}).rowcount)
+    values = {"failure": LOST_WORKER, "gone": list(gone)}
+    halved = connection.execute(_HALVE_LATE, values | _patience(dead_after)).rowcount
+    return int(halved + connection.execute(_TAKE_BACK_LATE, values | {"dead_after": dead_after}).rowcount)
 
 
 def _patience(dead_after: int) -> dict[str, int]:

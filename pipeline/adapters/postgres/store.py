@@ -173,9 +173,13 @@ class PostgresStore:
         """See WorkStore."""
         return sweep.flush(self._database, run_id, older_than_s=older_than_s)
 
-    def take_back(self, *, dead_after: int) -> int:
+    def workers(self) -> Sequence[str]:
         """See WorkStore."""
-        return sweep.take_back(self._database, dead_after=dead_after)
+        return sweep.workers(self._database)
+
+    def take_back(self, *, dead_after: int, gone: Collection[str] = ()) -> int:
+        """See WorkStore."""
+        return sweep.take_back(self._database, dead_after=dead_after, gone=gone)
 
     def due(self, *, ahead: int, run_id: int | None = None) -> Sequence[ChunkNotice]:
         """See WorkStore."""

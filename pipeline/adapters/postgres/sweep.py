@@ -1,6 +1,6 @@
 """What keeps a run going: pauses, flushes, what is taken back, and the end of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -37,6 +37,11 @@ _FINISH = sa.text("UPDATE runs SET state = :state, reason = :reason, finished_at
 _WAITING = sa.text("""
 SELECT tier_no, generation FROM escalations WHERE run_id = :run
  GROUP BY tier_no, generation HAVING min(since) <= now() - make_interval(secs => :age_s) ORDER BY tier_no, generation
+""")
+
+_WORKERS = sa.text("""
+SELECT DISTINCT c.claimed_by FROM chunks c JOIN runs r ON r.id = c.run_id
+ WHERE c.state = 'claimed' AND r.state IN ('ingesting', 'running') ORDER BY 1
 """)
 
 
@@ -125,7 +130,13 @@ def _flush(
     return made
 
 
-def take_back(database: Database, *, dead_after: int) -> int:
+def workers(database: Database) -> Sequence[str]:
+    """Return the workers that hold chunks of active runs."""
+    with database.begin() as connection:
+        return [str(name) for name in connection.scalars(_WORKERS)]
+
+
+def take_back(database: Database, *, dead_after: int, gone: Collection[str]) -> int:
     """Put back what dead workers hold, or its halves; returns how many chunks."""
     with database.begin() as connection:
-        return broken.take_back(connection, dead_after=dead_after)
+        return broken.take_back(connection, dead_after=dead_after, gone=gone)
