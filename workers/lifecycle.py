@@ -14,7 +14,7 @@ from pipeline.domain.job import Job
 from pipeline.domain.tiers import Tier
 from pipeline.flow.judge import Judge
 from pipeline.settings import load_settings
-from pipeline.wiring import engine_for, judge_for
+from pipeline.wiring import judge_for
 from pipeline.wiring.fusing import fuse_decisions, tell_decision
 from pipeline.wiring.inputs import job_from
 
@@ -65,15 +65,14 @@ def load(assignment: Assignment) -> None:
         raise ConfigError("a worker needs HEADRACE_REDIS_URL and HEADRACE_DATABASE_URL")
     job = read_job(assignment.job)
     tier = tier_named(job, assignment.tier)
-    engine = engine_for(tier, settings, threads=assignment.threads)
     _Process.judge = judge_for(
         tier,
-        engine,
         settings,
+        threads=assignment.threads,
         redis_url=settings.redis_url.get_secret_value(),
         database_url=settings.database_url.get_secret_value(),
     )
-    telemetry.logger().info("engine_ready", tier=tier.name, pool=tier.pool, model=engine.model)
+    telemetry.logger().info("engine_ready", tier=tier.name, pool=tier.pool, model=_Process.judge.engine.model)
     decision = fuse_decisions(job, settings).get(job.tiers.index(tier))
     if decision is not None:
         tell_decision(tier.name, decision)

@@ -169,8 +169,10 @@ class Job(BaseModel):
     @property
     def digest(self) -> str:
         """SHA-256 over everything in the job but its budget: another digest is another run."""
-        # Order is kept: labels and fields are asked in the job's order, so another order is another job.
-        canonical = json.dumps(self.model_dump(mode="json", exclude={"budget"}), ensure_ascii=False)
+        # Order is kept: labels and fields are asked in the job's order, so another order is another job. Defaults are
+        # left out: a release with more keys must still know the runs of older ones.
+        said = self.model_dump(mode="json", exclude={"budget"}, exclude_defaults=True)
+        canonical = json.dumps(said, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property

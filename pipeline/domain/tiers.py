@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
+from pipeline.domain.pacing import Limits
 from pipeline.domain.steps import Choice, Name, Step
 
 DEFAULT_ACCEPT_AT = 0.85
@@ -76,6 +77,10 @@ class Tier(BaseModel):
     """openai: set for Azure, with `base_url` as the resource's endpoint."""
     concurrency: int = Field(default=8, strict=True, ge=1, le=512)
     """openai: requests in flight at once."""
+    requests_per_minute: int | None = Field(default=None, strict=True, ge=1, le=10_000_000)
+    """openai: of all workers that ask this model there together; None: no limit of ours."""
+    tokens_per_minute: int | None = Field(default=None, strict=True, ge=1, le=100_000_000_000)
+    """openai: likewise, of prompts (4 characters a token) and the longest answers that they may get."""
     timeout_s: float = Field(default=60.0, strict=True, gt=0, le=86_400)
     retries: int = Field(default=4, strict=True, ge=0, le=20)
 
@@ -141,6 +146,17 @@ class Tier(BaseModel):
             return False
 
     @property
+    def limits(self) -> Limits:
+        """What its endpoint allows."""
+        return Limits(requests_per_minute=self.requests_per_minute, tokens_per_minute=self.tokens_per_minute)
+
+    @property
+    def account(self) -> str:
+        """Name of what the limits are of: a model at an endpoint, under a key."""
+        said = json.dumps([self.base_url, self.model, self.api_key_env])
+        return f"{self.model}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+    @property
     def fuses(self) -> bool:
         """Whether this tier's steps share a reading."""
         return self.shares_readings and self.fuse is True
@@ -153,8 +169,10 @@ class Tier(BaseModel):
     @property
     def pool(self) -> str:
         """Name of the queue and pool of workers: equal for tiers of any job that the same worker can serve."""
+        # What is left at its default is left out: a release with more keys must still serve the chunks of older ones.
         served = self.model_dump(
-            exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long", "fuse"}
+            exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long", "fuse"},
+            exclude_defaults=True,
         )
         digest = hashlib.sha256(json.dumps(served, sort_keys=True).encode()).hexdigest()
         return f"tier.{self.name}.{digest[:8]}"

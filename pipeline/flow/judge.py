@@ -259,7 +259,11 @@ def _asks(frozen: _Frozen, claimed: ClaimedChunk, items: int) -> tuple[list[Plac
         for item_no, mask, text in itertools.islice(chunk, items):
             if step_no in steps_of(mask):
                 places.append((item_no, step_no))
-                asks += [Ask(question=question, text=text, on_long=on_long) for question in asking.questions]
+                place = f"{frozen.run.name}/{item_no}/{step_no}/{claimed.tier_no}/{claimed.generation}"
+                asks += [
+                    Ask(question=question, text=text, on_long=on_long, key=f"{place}/{number}")
+                    for number, question in enumerate(asking.questions)
+                ]
     return places, asks
 
 

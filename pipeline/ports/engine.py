@@ -25,6 +25,9 @@ class Ask:
     for the probability of every option.
     """
 
+    key: str | None = None
+    """Of this question in this run, the same when it is asked again: tells an endpoint that it is a repeat."""
+
     def __repr__(self) -> str:
         """Name the ask without showing customer text."""
         return f"Ask(step={self.question.step!r}, chars={len(self.text)})"

@@ -1,9 +1,9 @@
 """Store: Postgres as the flow sees it. The truth about runs, items, chunks, answers and money lives behind it.
 
-Seven faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
-`MoneyStore` (money reserved before it is spent), `CertifyStore` (held answers, from drawing to thresholds),
-`LabelStore` (what people say is right), `LogStore` (events of log files) and `ReportStore` (what people read and
-order). One adapter fulfils all.
+Eight faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
+`MoneyStore` (money reserved before it is spent), `TurnStore` (rate limits), `CertifyStore` (held answers, from drawing
+to thresholds), `LabelStore` (what people say is right), `LogStore` (events of log files) and `ReportStore` (what people
+read and order). One adapter fulfils all.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,6 +26,7 @@ from pipeline.ports.chunks import ChunkNotice, ClaimedChunk, Committed, JudgedCh
 from pipeline.ports.labels import LabelStore
 from pipeline.ports.logs import LogStore
 from pipeline.ports.money import MoneyStore
+from pipeline.ports.pacing import TurnStore
 from pipeline.ports.promises import Concluded, DrawnAnswer, HeldAnswers, LabelledAnswer, Window
 
 
@@ -339,7 +340,7 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(IngestStore, WorkStore, MoneyStore, CertifyStore, LabelStore, LogStore, ReportStore, Protocol):
+class Store(IngestStore, WorkStore, MoneyStore, TurnStore, CertifyStore, LabelStore, LogStore, ReportStore, Protocol):
     """All faces."""
 
     def close(self) -> None:

@@ -1,5 +1,9 @@
 """From a tier to the engine that answers it."""
 
+import threading
+import time
+from collections.abc import Callable
+
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.instant import InstantEngine
 from pipeline.adapters.llama.templates import refuse_template
@@ -10,6 +14,7 @@ from pipeline.asking import askings
 from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.fusing import MODEL_DIGITS
 from pipeline.domain.job import Job
+from pipeline.domain.pacing import Limits, Turns
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Engine, TimedEngine
 from pipeline.settings import Settings, secret_from
@@ -122,10 +127,13 @@ def llama_engine(
     )
 
 
-def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) -> Engine:
+def engine_for(
+    tier: Tier, settings: Settings, *, threads: int | None = None, pace: Callable[[int], float] | None = None
+) -> Engine:
     """Load a tier's engine; raises ConfigError (a missing model or key) with the way out.
 
-    `threads` is this worker's share of the machine; None is all that the cgroup grants.
+    `threads` is this worker's share of the machine; None is all that the cgroup grants. `pace` gives requests to an
+    endpoint with limits their turns; None: this process keeps the limits by itself.
     """
     match tier.engine:
         case "instant":
@@ -156,4 +164,15 @@ def engine_for(tier: Tier, settings: Settings, *, threads: int | None = None) ->
                 concurrency=tier.concurrency,
                 timeout_s=tier.timeout_s,
                 retries=tier.retries,
+                pace=(pace or _own_pace(tier.limits)) if tier.limits else None,
             )
+
+
+def _own_pace(limits: Limits) -> Callable[[int], float]:
+    turns, lock = Turns(), threading.Lock()
+
+    def pace(tokens: int) -> float:
+        with lock:
+            return turns.take(limits, tokens, now_s=time.monotonic())
+
+    return pace

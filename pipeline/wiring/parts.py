@@ -23,6 +23,7 @@ from pipeline.ports.queue import Queue
 from pipeline.ports.store import ClaimedChunk, Store
 from pipeline.settings import Settings
 from pipeline.telemetry import logger
+from pipeline.wiring.engines import engine_for
 
 _BUSY_CPUS = 0.3
 
@@ -39,9 +40,11 @@ def price_book_for(settings: Settings) -> PriceBook:
     return load_price_book() if settings.price_book is None else load_price_book(settings.price_book)
 
 
-def judge_for(tier: Tier, engine: Engine, settings: Settings, *, redis_url: str, database_url: str) -> Judge:
-    """Put a worker's judge together."""
+def judge_for(tier: Tier, settings: Settings, *, threads: int | None, redis_url: str, database_url: str) -> Judge:
+    """Load a tier's engine and put a worker's judge together; raises as `engine_for`."""
     store = PostgresStore(database_url)
+    pace = functools.partial(store.take_turn, tier.account, tier.limits)
+    engine = engine_for(tier, settings, threads=threads, pace=pace)
     return Judge(
         pool=tier.pool,
         engine=engine,

@@ -1,8 +1,10 @@
 """The openai engine over real HTTP: against a real server with a real model, and against one that fails as told."""
 
 import logging
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
@@ -13,6 +15,7 @@ from pipeline.domain.answers import Defect, Fields, Label, Malformed
 from pipeline.domain.errors import ConfigError, EngineUnavailable
 from pipeline.domain.fields import FieldSpec
 from pipeline.domain.outcomes import Given
+from pipeline.domain.pacing import Limits, Turns
 from pipeline.domain.steps import ClassifyStep, ExtractStep, SentimentStep
 from pipeline.ports.engine import Ask, Reply
 from pipeline.prompts import Question, question_of
@@ -72,6 +75,10 @@ def only(reply: Reply) -> Given:
     (given,) = reply.given
     assert given is not None
     return given
+
+
+def idempotency(headers: Mapping[str, str]) -> str | None:
+    return {name.casefold(): value for name, value in headers.items()}.get("idempotency-key")
 
 
 def defect(given: Given | None) -> Defect | None:
@@ -204,11 +211,79 @@ def test_retries_end_and_the_rest_is_not_started(make: MakeEngine, serve: Serve)
     server = serve(POSITIVE, Scripted(status=500))
     reply = make(base_url=server.base_url, retries=1, concurrency=1).answer([ask() for _ in range(5)])
     assert [given is not None for given in reply.given] == [True, False, False, False, False]
-    assert len(server.received) == 3
+    assert len(server.received) == 4  # with one about a harmless text
     assert reply.outage is not None
     assert "127.0.0.1" in reply.outage
     assert "HTTP 500" in reply.outage
     assert len(reply.calls) == 1
+
+
+def test_a_text_that_breaks_the_endpoint_is_refused_when_another_is_answered(make: MakeEngine, serve: Serve) -> None:
+    broken = Scripted(status=500)
+    server = serve(broken, broken, POSITIVE, broken)
+    reply = make(base_url=server.base_url, retries=1).answer([ask("zebra")])
+    assert (reply.outage, defect(only(reply))) == (None, Defect.REFUSED)
+    assert ["zebra" in str(body) for body in server.received] == [True, True, False, True]
+    assert [call.tokens_in for call in reply.calls] == [0, 20]
+
+
+def test_an_endpoint_that_breaks_over_a_harmless_text_too_is_an_outage(make: MakeEngine, serve: Serve) -> None:
+    server = serve(Scripted(status=500))
+    with pytest.raises(EngineUnavailable, match="HTTP 500"):
+        make(base_url=server.base_url, retries=1).answer([ask()])
+    assert len(server.received) == 3
+
+
+def test_an_endpoint_that_was_mended_in_between_has_its_answer_taken(make: MakeEngine, serve: Serve) -> None:
+    server = serve(Scripted(status=500), POSITIVE)
+    reply = make(base_url=server.base_url).answer([ask()])
+    assert only(reply).answer == Label("positive")
+    assert len(reply.calls) == 2
+
+
+def test_retries_of_all_requests_together_are_limited_and_answers_earn_new_ones(make: MakeEngine, serve: Serve) -> None:
+    server = serve(*[Scripted(status=503, headers={"Retry-After-Ms": "1"}), POSITIVE] * 60)
+    reply = make(base_url=server.base_url, retries=1, concurrency=1).answer([ask() for _ in range(60)])
+    answered = sum(given is not None for given in reply.given)
+    assert 20 < answered < 30
+    assert reply.outage is not None
+
+
+def test_a_repeat_has_the_same_idempotency_key_and_nothing_else_has(make: MakeEngine, serve: Serve) -> None:
+    cut = Scripted(status=503, headers={"Retry-After-Ms": "1"})
+    server = serve(cut, POSITIVE, POSITIVE, POSITIVE)
+    asks = [replace(ask(), key="run/0"), replace(ask(), key="run/1"), replace(ask("another"), key="run/1")]
+    engine = make(base_url=server.base_url, retries=1, concurrency=1)
+    engine.answer(asks)
+    keys = [idempotency(headers) for headers in server.headers]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    make(base_url=server.base_url).answer(asks[:1])
+    assert idempotency(server.headers[-1]) == keys[0]
+    engine.answer([ask()])
+    assert idempotency(server.headers[-1]) is None
+    assert "run" not in str(keys)
+
+
+def test_an_answer_that_broke_the_server_is_asked_again_under_another_key(make: MakeEngine, serve: Serve) -> None:
+    server = serve(Scripted(status=500), POSITIVE)
+    make(base_url=server.base_url, retries=1).answer([replace(ask(), key="run/0")])
+    assert len({idempotency(headers) for headers in server.headers}) == 2
+
+
+def test_requests_wait_for_their_turns(make: MakeEngine, serve: Serve) -> None:
+    server, turns = serve(POSITIVE), Turns()
+    limits, asked = Limits(requests_per_minute=600), []
+
+    def pace(tokens: int) -> float:
+        asked.append(tokens)
+        return turns.take(limits, tokens, now_s=time.monotonic())
+
+    started_s = time.monotonic()
+    make(base_url=server.base_url, concurrency=4, pace=pace).answer([ask() for _ in range(6)])
+    assert time.monotonic() - started_s >= 0.5
+    assert len(asked) == 6
+    assert min(asked) > 48  # the longest answer, and the words of the question
 
 
 def test_a_long_retry_after_is_passed_on_instead_of_waited_for(make: MakeEngine, serve: Serve) -> None:

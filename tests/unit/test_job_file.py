@@ -462,3 +462,15 @@ def test_a_check_that_cannot_be_loaded_is_an_error_that_names_its_step(
     path.write_text(SUPPORT.replace('kind = "sentiment"', PYTHON_CHECK % entry_point))
     with pytest.raises(ConfigError, match=rf"steps\.mood\.checks: {entry_point}: .*{said}"):
         load_entry_points(load_job(path))
+
+
+def test_a_job_keeps_its_digest_from_release_to_release() -> None:
+    """The same command finds its run again after an upgrade, and does not pay for everything twice."""
+    said = {
+        "name": "tickets",
+        "steps": [{"name": "mood", "kind": "sentiment"}],
+        "tiers": [{"name": "small", "engine": "instant", "model": "m"}],
+    }
+    job = Job.model_validate(said)
+    assert job.digest == Job.model_validate({**said, "text": "{text}", "local_only": False}).digest
+    assert job.digest[:16] == "d60a45f031d0a2c2"

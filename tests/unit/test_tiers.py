@@ -82,3 +82,18 @@ def test_tiers_that_need_another_engine_have_a_pool_of_their_own(keys: dict[str,
 
 def test_a_pool_is_named_after_its_tier() -> None:
     assert tier().pool.startswith("tier.small.")
+
+
+def test_a_pool_keeps_its_name_from_release_to_release() -> None:
+    """Chunks that are stored wait for it: another name for the same tier would leave them waiting for ever."""
+    made = tier(model="qwen2.5-coder-0.5b-instruct")
+    assert tier(model="qwen2.5-coder-0.5b-instruct", timeout_s=60.0).pool == made.pool
+    assert made.pool == "tier.small.e4e42b90"
+
+
+def test_limits_are_of_a_model_at_an_endpoint_under_a_key() -> None:
+    def account(**keys: object) -> str:
+        return tier(engine="openai", base_url="http://127.0.0.1:1/v1", **keys).account
+
+    assert account(model="m") == account(model="m", name="large", concurrency=2, requests_per_minute=60)
+    assert len({account(model="m"), account(model="n"), account(model="m", api_key_env="KEY")}) == 3

@@ -6,6 +6,7 @@ from pipeline.adapters.memory.labels import LabelPart
 from pipeline.adapters.memory.logs import LogPart
 from pipeline.adapters.memory.money import MoneyPart
 from pipeline.adapters.memory.orders import OrderPart
+from pipeline.adapters.memory.pacing import PacingPart
 from pipeline.adapters.memory.report import ReportPart
 from pipeline.adapters.memory.sweep import SweepPart
 from pipeline.adapters.memory.tables import Tables
@@ -13,7 +14,9 @@ from pipeline.adapters.memory.work import WorkPart
 from pipeline.ports.clock import Clock
 
 
-class MemoryStore(IngestPart, WorkPart, SweepPart, MoneyPart, CertifyPart, LabelPart, ReportPart, OrderPart, LogPart):
+class MemoryStore(
+    IngestPart, WorkPart, SweepPart, MoneyPart, PacingPart, CertifyPart, LabelPart, ReportPart, OrderPart, LogPart
+):
     """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
 
     def __init__(self, clock: Clock) -> None:

@@ -9,6 +9,7 @@ from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, Ru
 from pipeline.domain.dead import FEW_OPEN, TRIES_OF_A_HALF, dead_reason
 from pipeline.domain.errors import ConservationError, RunNotFound
 from pipeline.domain.outcomes import Held
+from pipeline.domain.pacing import Turns
 from pipeline.domain.runs import RunState
 from pipeline.ports.clock import Clock
 from pipeline.ports.store import ChunkNotice
@@ -25,6 +26,7 @@ class Tables:
         self.run_of_identity: dict[tuple[str, str, str], int] = {}
         self.chunks: dict[int, ChunkRow] = {}
         self.booked_calls: set[object] = set()
+        self.turns: dict[str, Turns] = {}
         self._chunk_ids = itertools.count(1)
 
     def run(self, run_id: int) -> RunRow:

@@ -2,10 +2,12 @@
 
 Why the client library's own retries are switched off (openai 3.54 was read): it retries 408, 409, 429 and every 5xx,
 sleeping through a Retry-After of up to two minutes. But some servers answer 500 to a parameter that they do not know,
-an exhausted quota comes as 429, and once one request has found the endpoint down the others should stop waiting. Here
-a wait is what the endpoint asks for and a little more, else 0.5 s doubled up to 8 s, less a random share of up to a
-half. A wish to wait longer than 30 s is passed on as an outage, for the tier to pause. A time-out is retried once, as
-it has already cost `timeout_s`.
+an exhausted quota comes as 429, and once one request has found the endpoint down the others should stop waiting. See
+`retrying`.
+
+Every request carries an idempotency key made of its place and its words: an endpoint that knows such keys charges once
+for what a worker that died had already asked. A text over which an endpoint breaks (500, again and again) while it
+answers another is refused, so that it does not look like an outage for ever.
 
 Length: an endpoint's tokeniser is not ours, so a text is called too long beforehand only when it surely is: more than
 8 characters for each token of the window (less frame and answer) or of `max_text_tokens`; about 4 are usual. Between
@@ -14,10 +16,10 @@ endpoint still refuses, halved until it fits.
 """
 
 import asyncio
+import hashlib
 import json
-import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -27,6 +29,7 @@ from pipeline.adapters.openai_compatible.completion import Completion, completio
 from pipeline.adapters.openai_compatible.dialect import Dialect, Format
 from pipeline.adapters.openai_compatible.failures import WORLD_ERRORS, Failure, Fault, fault_of
 from pipeline.adapters.openai_compatible.request import body_of, frame_chars, has_patterns
+from pipeline.adapters.openai_compatible.retrying import Retries
 from pipeline.adapters.openai_compatible.scoring import scores_of
 from pipeline.domain.answers import Answer, Defect, Malformed, Usage
 from pipeline.domain.errors import EngineUnavailable
@@ -36,10 +39,11 @@ from pipeline.domain.scores import RawScore
 from pipeline.ports.engine import Ask, Reply
 from pipeline.prompts import Question
 
-LONGEST_WAIT_S: Final = 30.0
 SURELY_CHARS_PER_TOKEN: Final = 8
 USUAL_CHARS_PER_TOKEN: Final = 4
-_FIRST_WAIT_S, _LONGEST_BACKOFF_S = 0.5, 8.0
+IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+Pace: TypeAlias = Callable[[int], float]
+"""Tokens that a request may come to → seconds to wait before it is sent."""
 _LEAST_CHARS = 16
 _PROBE_TEXT = "Hello."
 _TOO_LONG_THERE = "the endpoint says that the text is too long"
@@ -74,15 +78,22 @@ class OpenAIEngine:
         concurrency: int,
         timeout_s: float,
         retries: int,
+        pace: Pace | None = None,
     ) -> None:
-        """Prepare a client without connecting; raises ConfigError when key or address cannot work."""
+        """Prepare a client without connecting; raises ConfigError when key or address cannot work.
+
+        `pace` is asked before every request, in a thread, with the tokens that it may come to, and returns how long to
+        wait.
+        """
         self._model = model
         self._context_tokens = context_tokens
         self._max_text_tokens = max_text_tokens
         self._max_answer_tokens = max_answer_tokens
         self._concurrency = concurrency
         self._timeout_s = timeout_s
-        self._retries = retries
+        self._retries = Retries(each=retries)
+        self._pace = pace
+        self._beats = 0
         self._client = client_of(base_url=base_url, api_key=api_key, azure_api_version=azure_api_version)
         self._dialects: dict[str, Dialect] = {}
         """Question digest → the dialect in which it was last answered: also the proof that the question works here."""
@@ -98,6 +109,11 @@ class OpenAIEngine:
     def model(self) -> str:
         """The model or deployment name that is asked for."""
         return self._model
+
+    @property
+    def beats(self) -> int:
+        """How many requests have ended, one way or the other."""
+        return self._beats
 
     @property
     def _endpoint(self) -> str:
@@ -154,11 +170,13 @@ class OpenAIEngine:
         text = ask.text if len(ask.text) <= limit else ask.text[: limit // 2]
         started = time.monotonic()
         while True:
-            outcome = await self._settled(ask.question, text, batch)
+            outcome = await self._settled(ask, text, batch)
+            if isinstance(outcome, Fault) and outcome.broke and not batch.down.is_set():
+                outcome = await self._broken(ask, text, outcome, batch)
             if isinstance(outcome, _Answered):
                 return replace(outcome, given=replace(outcome.given, truncated=len(text) < len(ask.text)))
             if outcome.failure is Failure.REJECTED:
-                return await self._rejected(ask.question, outcome, batch)
+                return await self._rejected(ask, outcome, batch)
             if outcome.failure is not Failure.TOO_LONG:
                 return outcome
             shorter = min(len(text) // 2, max(0, limit // 2))
@@ -166,19 +184,21 @@ class OpenAIEngine:
                 return self._undecided(Defect.TOO_LONG, _TOO_LONG_THERE, seconds=time.monotonic() - started)
             text = text[:shorter]
 
-    async def _settled(self, question: Question, text: str, batch: "_Batch") -> _Outcome:
+    async def _settled(self, ask: Ask, text: str, batch: "_Batch", *, retried: bool = True) -> _Outcome:
         """Ask in poorer and poorer dialects and with retries, until there is a completion or a fault that lasts."""
+        question = ask.question
         dialect = self._dialects.get(question.digest) or replace(self._latest, format=Format.SCHEMA)
         patterns = has_patterns(question.form)
-        tries = 0
+        tries = broken = 0
         while True:
             body = body_of(question, text, dialect, model=self._model, max_answer_tokens=self._max_answer_tokens)
             started = time.monotonic()
             try:
-                completion = await self._completion(body)
+                completion = await self._completion(body, None if ask.key is None else f"{ask.key}/{broken}")
             except WORLD_ERRORS as error:
                 fault = fault_of(error, now_unix_s=time.time())
             else:
+                self._retries.answered()
                 self._latest = self._dialects[question.digest] = dialect
                 return self._answered(question, completion, seconds=time.monotonic() - started)
             if fault.failure is Failure.PARAMETER and fault.parameter is not None:
@@ -190,25 +210,29 @@ class OpenAIEngine:
             if fault.failure is Failure.FILTERED:
                 seconds = time.monotonic() - started
                 return self._undecided(Defect.REFUSED, "the endpoint's content filter declined", seconds=seconds)
-            if not await self._may_retry(fault, tries, batch):
+            if not retried or not await self._may_retry(fault, tries, batch):
                 return fault
             tries += 1
+            broken += fault.broke  # an endpoint that keeps answers by their key would repeat its failure
 
-    async def _completion(self, body: dict[str, Any]) -> Completion:
-        async with asyncio.timeout(self._timeout_s):  # the client's own limits each read, not the whole
-            response = await self._client.chat.completions.with_raw_response.create(**body)
+    async def _completion(self, body: dict[str, Any], key: str | None) -> Completion:
+        if self._pace is not None:
+            chars = sum(len(message["content"]) for message in body["messages"])
+            tokens = chars // USUAL_CHARS_PER_TOKEN + self._max_answer_tokens
+            await asyncio.sleep(await asyncio.to_thread(self._pace, tokens))
+        headers = None if key is None else {IDEMPOTENCY_HEADER: _once(key, body)}
+        try:
+            async with asyncio.timeout(self._timeout_s):  # the client's own limits each read, not the whole
+                response = await self._client.chat.completions.with_raw_response.create(**body, extra_headers=headers)
+        finally:
+            self._beats += 1
         return completion_of(json.loads(response.content))
 
     async def _may_retry(self, fault: Fault, tries: int, batch: "_Batch") -> bool:
         """Wait before another try; False when there should be none."""
-        allowed = min(self._retries, 1) if fault.timed_out else self._retries
-        if fault.failure is not Failure.TRANSIENT or tries >= allowed or batch.down.is_set():
+        wait_s = None if batch.down.is_set() else self._retries.wait_s(fault, tries)
+        if wait_s is None:
             return False
-        wait_s = min(_FIRST_WAIT_S * 2**tries, _LONGEST_BACKOFF_S) * random.uniform(0.5, 1.0)
-        if fault.retry_after_s is not None:
-            if fault.retry_after_s > LONGEST_WAIT_S:
-                return False
-            wait_s = max(wait_s, fault.retry_after_s * random.uniform(1.0, 1.1))
         try:
             async with asyncio.timeout(wait_s):
                 await batch.down.wait()
@@ -216,14 +240,27 @@ class OpenAIEngine:
             return True
         return False
 
-    async def _rejected(self, question: Question, fault: Fault, batch: "_Batch") -> _Outcome:
+    async def _broken(self, ask: Ask, text: str, fault: Fault, batch: "_Batch") -> _Outcome:
+        """Tell a text over which the endpoint breaks from an endpoint that is broken: that answers no other either."""
+        started = time.monotonic()
+        probe = await self._settled(replace(ask, key=None), _PROBE_TEXT, batch, retried=False)
+        if isinstance(probe, Fault):
+            return fault
+        batch.extra_calls.append(probe.call)
+        again = await self._settled(ask, text, batch, retried=False)
+        if isinstance(again, _Answered) or not again.broke:
+            return again
+        seconds = time.monotonic() - started
+        return self._undecided(Defect.REFUSED, "the endpoint fails over this text and answers others", seconds=seconds)
+
+    async def _rejected(self, ask: Ask, fault: Fault, batch: "_Batch") -> _Outcome:
         """Tell a text that the endpoint rejects from an endpoint that rejects everything.
 
         If the step never worked here, it is asked about a harmless text; should that work, the text was at fault.
         """
         started = time.monotonic()
-        if question.digest not in self._dialects:
-            probe = await self._settled(question, _PROBE_TEXT, batch)
+        if ask.question.digest not in self._dialects:
+            probe = await self._settled(replace(ask, key=None), _PROBE_TEXT, batch)
             if isinstance(probe, Fault):
                 return replace(fault, failure=Failure.DOWN)
             batch.extra_calls.append(probe.call)
@@ -272,6 +309,11 @@ class OpenAIEngine:
         window = SURELY_CHARS_PER_TOKEN * (self._context_tokens - self._max_answer_tokens) - frame_chars(question)
         trusted = window if self._max_text_tokens is None else SURELY_CHARS_PER_TOKEN * self._max_text_tokens
         return max(0, min(window, trusted))
+
+
+def _once(key: str, body: Mapping[str, Any]) -> str:
+    """Return a request's idempotency key: another body, as in another dialect, is another request."""
+    return hashlib.sha256(f"{key} {json.dumps(body, sort_keys=True)}".encode()).hexdigest()
 
 
 class _Batch:

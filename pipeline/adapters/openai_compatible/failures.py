@@ -48,6 +48,8 @@ class Fault:
     parameter: Parameter | None = None
     retry_after_s: float | None = None
     timed_out: bool = False
+    broke: bool = False
+    """The server itself failed over the request (500), as it may over what a text holds."""
 
 
 BY_CLASS: Mapping[type[Exception], tuple[Failure, str]] = {
@@ -82,6 +84,7 @@ _LONGEST_WISH_S = 86_400.0
 _DOWN_BY_STATUS = {402: "asks for payment; check the account's credit"}
 _REDIRECTS = range(300, 400)
 _TOO_LARGE = 413
+_BROKE = 500
 _REQUEST_TIMEOUT = 408
 _WORDED = {400, 413, 422}
 _CONTEXT = re.compile(
@@ -130,6 +133,7 @@ def fault_of(error: Exception, *, now_unix_s: float) -> Fault:
         failure=failure,
         what=f"{special} (HTTP {status})" if special else what,
         retry_after_s=retry_after_s(error.response.headers, now_unix_s=now_unix_s),
+        broke=status == _BROKE and failure is Failure.TRANSIENT,
     )
 
 

@@ -20,6 +20,7 @@ from pipeline.adapters.postgres import (
     money,
     nights,
     orders,
+    pacing,
     records,
     report,
     results,
@@ -39,6 +40,7 @@ from pipeline.domain.decisions import Decision
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.logs.batches import Batch, RowsOf
 from pipeline.domain.logs.nights import Night
+from pipeline.domain.pacing import Limits
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
@@ -172,6 +174,10 @@ class PostgresStore:
     def flush(self, run_id: int, *, older_than_s: float) -> tuple[ChunkNotice, ...]:
         """See WorkStore."""
         return sweep.flush(self._database, run_id, older_than_s=older_than_s)
+
+    def take_turn(self, account: str, limits: Limits, tokens: int) -> float:
+        """See TurnStore."""
+        return pacing.take_turn(self._database, account, limits, tokens)
 
     def workers(self) -> Sequence[str]:
         """See WorkStore."""

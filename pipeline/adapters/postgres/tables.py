@@ -300,6 +300,16 @@ reservations = sa.Table(
     sa.Index("ix_reservations_run_id", "run_id"),
 )
 
+# From when on an endpoint may be asked again; see domain.pacing.
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    _moment("requests_at", now=True),
+    _moment("tokens_at", now=True),
+    _moment("turn_at", now=True),
+)
+
 # How far each file of a log was read; see ports.logs.Place.
 log_files = sa.Table(
     "log_files",
