@@ -7,6 +7,7 @@ The same value has the same number within a text. A placeholder that the text it
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 from pipeline.domain.answers import Answer, Defect, Fields, FieldValue, Malformed
@@ -15,6 +16,8 @@ from pipeline.domain.patterns import PatternError, either
 from pipeline.domain.personal import Kind, personal_in
 from pipeline.domain.steps import Form, Record
 
+_PEEK = 3
+"""Characters behind a value's first word by which it is looked for: many values may begin with the same word."""
 _PLACEHOLDER = re.compile(r"\[[A-Z]{2,6} [0-9]{1,6}\]")
 _NAKED = re.compile(r"\[?([A-Za-z]{2,6})[ _]([0-9]{1,6})\]?")
 _ITS_PATTERN = r"\[[A-Z]{2,6} [0-9]{1,6}\]"
@@ -79,11 +82,15 @@ class _Names:
 
 def _with_repeats(text: str, spans: list[_Place], known: Mapping[str, str]) -> list[_Place]:
     """Return the spans and, between them, every other place where one of the values stands by itself, in order."""
-    lengths: dict[str, set[int]] = {}
+    if not known:
+        return []
+    shapes: dict[str, set[tuple[int, int]]] = {}  # beginning → how much stands before it, and all the rest
     for value in known:
         first = _WORD.search(value)
-        if first is not None and first.start() == 0:
-            lengths.setdefault(first[0], set()).add(len(value))
+        if first is not None:
+            beginning = value[first.start() : first.end() + _PEEK]
+            shapes.setdefault(beginning, set()).add((first.start(), len(value) - first.start()))
+    longest_first = {beginning: sorted(rests, reverse=True) for beginning, rests in shapes.items()}
     found: list[_Place] = []
     waiting = iter((*spans, (len(text), len(text), "")))
     following, at = next(waiting), 0
@@ -94,11 +101,11 @@ def _with_repeats(text: str, spans: list[_Place], known: Mapping[str, str]) -> l
             following = next(waiting)
         if word.start() < at or word.end() > following[0]:
             continue
-        for length in sorted(lengths.get(word[0], ()), reverse=True):
-            end = word.start() + length
-            value = text[word.start() : end]
-            if end <= following[0] and value in known and not text[end : end + 1].isalnum():
-                found.append((word.start(), end, known[value]))
+        beginnings = [text[word.start() : word.end() + more] for more in range(_PEEK, -1, -1)]
+        for before, rest in chain.from_iterable(longest_first.get(one, ()) for one in beginnings):
+            start, end = word.start() - before, word.start() + rest
+            if at <= start and end <= following[0] and text[start:end] in known and not text[end : end + 1].isalnum():
+                found.append((start, end, known[text[start:end]]))
                 at = end
                 break
     return [*found, *(one for one in (following, *waiting) if one[1] > one[0])]
@@ -118,7 +125,7 @@ def _opened(spec: FieldSpec) -> FieldSpec:
         pattern = either(spec.pattern, _ITS_PATTERN)
     except PatternError:  # the two together are too long: the answer is held to the pattern when it is back
         pattern = None
-    return spec.model_copy(update={"pattern": pattern})
+    return FieldSpec.model_validate({**spec.model_dump(), "pattern": pattern})  # a copy would keep what is compiled
 
 
 def restored_answer(answer: Answer | Malformed, form: Form, redaction: Redacted) -> Answer | Malformed:

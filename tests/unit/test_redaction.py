@@ -20,7 +20,11 @@ TEXT = "mia@example.com wrote: mia@example.com or +1 555 014 2368, not leo@examp
 def test_the_same_value_has_the_same_number_and_each_kind_counts_for_itself() -> None:
     gone = redacted(TEXT, KINDS)
     assert gone.text == "[EMAIL 1] wrote: [EMAIL 1] or [PHONE 1], not [EMAIL 2]"
-    assert gone.values == {"[EMAIL 1]": "mia@example.com", "[PHONE 1]": "+1 555 014 2368", "[EMAIL 2]": "leo@example.com"}
+    assert gone.values == {
+        "[EMAIL 1]": "mia@example.com",
+        "[PHONE 1]": "+1 555 014 2368",
+        "[EMAIL 2]": "leo@example.com",
+    }
 
 
 def test_a_value_is_replaced_where_no_rule_would_know_it_again() -> None:
@@ -52,8 +56,33 @@ def test_what_was_redacted_is_not_shown_by_accident() -> None:
 
 
 PIECES = st.sampled_from(
-    ["mia", "leo", "@example.com", "gmailcom", "4821", "5550142368", "-", " ", "(", ")", "+", "ssn ", "219-09-9999"]
-    + ["4111 1111 1111 1111", "::1", "10.0.0.1", "4.11E+15", "\n", "[EMAIL 1]", "[NUMBER 2]", "[", "]", "EMAIL", ". ", "é"]
+    [
+        "mia",
+        "leo",
+        "@example.com",
+        "gmailcom",
+        "4821",
+        "5550142368",
+        "-",
+        " ",
+        "(",
+        ")",
+        "+",
+        "ssn ",
+        "219-09-9999",
+        "4111 1111 1111 1111",
+        "::1",
+        "10.0.0.1",
+        "4.11E+15",
+        "\n",
+        "[EMAIL 1]",
+        "[NUMBER 2]",
+        "[",
+        "]",
+        "EMAIL",
+        ". ",
+        "é",
+    ]
 )
 TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=14).map("".join))
 
@@ -88,7 +117,9 @@ FIELDS = Record(
 
 
 def answered(**values: Any) -> Any:  # noqa: ANN401 — as JSON has it
-    answer = restored_answer(Fields({"mail": None, "all": None, "count": None, **values}), FIELDS, redacted(TEXT, KINDS))
+    answer = restored_answer(
+        Fields({"mail": None, "all": None, "count": None, **values}), FIELDS, redacted(TEXT, KINDS)
+    )
     return answer.detail if isinstance(answer, Malformed) else answer.value
 
 

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterable, Sequence
 
-_WORD = re.compile(r"[^\W\d_]{1,24}|[$\u20ac\u00a3\u20b9%]")
-_REACH = 48
+_WORD = re.compile(r"[^\W\d_]{1,24}|[$\u20ac\u00a3\u20b9%]|[.!?;\n](?=\s|\Z)")
+_REACH = 40
 """Characters beside a number that are looked at."""
 _MOST_WORDS = 4
-_ABBREVIATED = "".join(rf"(?<!\b{word})" for word in ("no", "nr", "num", "ph", "tel", "mob", "acc", "acct", "ext", "p", "t"))
-_SENTENCE_END = re.compile(rf"(?:{_ABBREVIATED}\.|[!?;\n])(?:\s|\Z)", re.IGNORECASE)
+_ENDS = frozenset(".!?;\n")
+_ABBREVIATED = frozenset({"no", "nr", "num", "ph", "tel", "mob", "acc", "acct", "ext"})
 _SSN = "ssn social security sin ss itin"
 _CARD = "card cards cc credit debit visa mastercard amex maestro discover pan cvv"
 _PHONE = (
-    "phone phones telephone tel tele ph mobile mob cell cellphone contact call calls whatsapp fax text sms dial "
+    "phone phones telephone tel tele ph mobile mob cell cellphone contact call calls ring whatsapp fax text sms dial "
     "landline telefon handy"
 )
 _ANY = "last ends end ending digit digits account acct acc ac checking savings saving social password pin passcode"
@@ -47,9 +47,9 @@ _MEANINGS = {
 }
 _UNITS = frozenset(_UNIT.split())
 _CURRENCIES = frozenset(_CURRENCY.split())
-_FILLER = "number numbers no num nr id is was the my your our of a"
+_FILLER = "number numbers no num nr id is are was this that the my your our of a"
 _FILLERS = frozenset(_FILLER.split())
-PERSONAL = frozenset({"any", "phone", "card", "ssn"})
+_PERSONAL = frozenset({"any", "phone", "card", "ssn"})
 _GOING_ON = (
     "a and are as at but can for hi hello i id im is it its just my no not ok okay or please pls respectively right "
     "same sir so sorry thank thanks that thats the then this to was well with yes you"
@@ -60,11 +60,17 @@ _GOES_ON = frozenset(_GOING_ON.split())
 
 def beside(text: str, at: int, *, behind: bool) -> list[str]:
     """Return the words of the sentence beside a place, nearest first."""
-    if behind:
-        said = _SENTENCE_END.split(text[at : at + _REACH], maxsplit=1)[0]
-        return [word.casefold() for word in _WORD.findall(said)][:_MOST_WORDS]
-    said = _SENTENCE_END.split(text[max(0, at - _REACH) : at])[-1]
-    return [word.casefold() for word in _WORD.findall(said)][: -_MOST_WORDS - 1 : -1]
+    near = text[at : at + _REACH] if behind else text[max(0, at - _REACH) : at]
+    said = _WORD.findall(near.casefold())
+    if not behind:
+        said.reverse()
+    words: list[str] = []
+    for number, word in enumerate(said[: 2 * _MOST_WORDS]):
+        if word not in _ENDS:
+            words.append(word)
+        elif behind or word != "." or said[number + 1 : number + 2] == [] or said[number + 1] not in _ABBREVIATED:
+            break
+    return words[:_MOST_WORDS]
 
 
 def meaning(words: Iterable[str]) -> str | None:
@@ -75,6 +81,12 @@ def meaning(words: Iterable[str]) -> str | None:
 def named(before: Iterable[str]) -> bool:
     """Tell whether the word before a number says it is an order's or the like: `order number is …`."""
     return next((_MEANINGS.get(word) == "other" for word in before if word not in _FILLERS), False)
+
+
+def explained(behind: Iterable[str]) -> str | None:
+    """Return what a number is called behind it: `4821 is my SSN`; None where it is not."""
+    called = next((_MEANINGS.get(word) for word in behind if word not in _FILLERS), None)
+    return called if called in _PERSONAL else None
 
 
 def is_paid(before: Sequence[str]) -> bool:

@@ -69,11 +69,11 @@ def _stripped(text: str) -> Iterator[Found]:
     """Yield addresses that have lost their signs."""
     pieces: list[tuple[int, int]] = []
     for match in _WORD.finditer(text):
-        word = match[0].casefold()
         pieces = [*pieces[-_MOST_PIECES:], match.span()]
-        start = _beginning(text, pieces, word)
+        word, more = match[0].casefold(), _MORE.match(text, match.end())
+        whole = word if more is None else word + more[0].casefold()[1:]  # the at sign alone is lost: miakaygmail.com
+        start = _beginning(text, pieces, whole if _PROVIDER_ENDS.fullmatch(whole) else word)
         if start is not None:
-            more = _MORE.match(text, match.end())
             yield Found("email", start, match.end() if more is None else more.end())
 
 

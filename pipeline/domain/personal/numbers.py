@@ -11,10 +11,9 @@ of a few words, which answer a question that is not there to read.
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, TypeAlias
 
-from pipeline.domain.personal.cues import PERSONAL, beside, is_paid, is_unit, meaning, named, stands_alone
+from pipeline.domain.personal.cues import beside, explained, is_paid, is_unit, meaning, named, stands_alone
 from pipeline.domain.personal.found import Found, Kind
 
 _GAP = r"[ \t\u00a0.\-\u2010-\u2013/()]"
@@ -54,43 +53,17 @@ _LONGEST_SHORT = 300
 _Span: TypeAlias = tuple[int, int]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Number:
-    """A number as written: groups of digits, and what stands beside it."""
+    """A number as written, and what stands beside it."""
 
-    text: str
-    start: int
-    end: int
+    written: str
+    digits: str
+    before: list[str]
+    """Words, nearest first; so `behind`."""
+    behind: list[str]
     in_few_words: bool
     """Whether the whole message is short."""
-
-    @cached_property
-    def written(self) -> str:
-        return self.text[self.start : self.end]
-
-    @cached_property
-    def digits(self) -> str:
-        return "".join(_GROUP.findall(self.written))
-
-    @cached_property
-    def before(self) -> list[str]:
-        return beside(self.text, self.start, behind=False)
-
-    @cached_property
-    def behind(self) -> list[str]:
-        return beside(self.text, self.end, behind=True)
-
-    @cached_property
-    def meaning(self) -> str | None:
-        """What the words say it is: those before it first, as most do."""
-        said = meaning(self.before)
-        after = meaning(self.behind)
-        return after if said is None and after in PERSONAL else said
-
-    @property
-    def is_touched(self) -> bool:
-        """Whether a letter stands right beside it, as in a product's name."""
-        return self.text[self.start - 1 : self.start].isalpha() or self.text[self.end : self.end + 1].isalpha()
 
     @property
     def is_formed(self) -> bool:
@@ -111,7 +84,8 @@ def numbers_in(text: str, kinds: Collection[Kind]) -> Iterator[Found]:
     long_enough = (run for run in _RUN.finditer(_masked(text)) if run.end() - run.start() >= _LEAST_CUED)
     for run in long_enough:
         for start, end in _numbers_of(run):
-            kind = _kind_of(_Number(text=text, start=start, end=end, in_few_words=in_few_words), kinds)
+            number = _read(text, start, end, in_few_words=in_few_words)
+            kind = None if number is None else _kind_of(number, kinds)
             if kind is not None:
                 extended = _EXTENSION.match(text, end) if kind == "phone" else None
                 yield Found(kind, start, end if extended is None else extended.end())
@@ -156,10 +130,24 @@ def _opened(text: str, start: int, end: int) -> int:
     return start
 
 
+def _read(text: str, start: int, end: int, *, in_few_words: bool) -> _Number | None:
+    """Return the number there; None where it is too short, or a letter touches it as in a product's name."""
+    written = text[start:end]
+    digits = "".join(_GROUP.findall(written))
+    is_touched = text[start - 1 : start].isalpha() or text[end : end + 1].isalpha()
+    if len(digits) < _LEAST_CUED or (is_touched and len(digits) < _SURELY_APART):
+        return None
+    return _Number(
+        written=written,
+        digits=digits,
+        before=beside(text, start, behind=False),
+        behind=beside(text, end, behind=True),
+        in_few_words=in_few_words,
+    )
+
+
 def _kind_of(number: _Number, kinds: Collection[Kind]) -> "Kind | Literal['number'] | None":
     many = len(number.digits)
-    if many < _LEAST_CUED or (number.is_touched and many < _SURELY_APART):
-        return None
     if many < _LONG:
         return _short(number, many, kinds)
     elsewise = named(number.before) or is_paid(number.before) or is_unit(number.behind)
@@ -170,21 +158,22 @@ def _kind_of(number: _Number, kinds: Collection[Kind]) -> "Kind | Literal['numbe
 
 def _long_kinds(number: _Number, many: int) -> Iterator[Kind]:
     """Yield what a long number may be, the likeliest first."""
+    said = meaning(number.before)
     if _SSN.fullmatch(number.written):
         yield "ssn"
     if number.written[0] != "+" and many in _CARD:
         yield "card"
-    if number.meaning == "ssn" and many <= _SSN_DIGITS:
+    if said == "ssn" and many <= _SSN_DIGITS:
         yield "ssn"
-    if number.meaning == "card":
+    if said == "card" and number.written[0] != "+":
         yield "card"
-    if many == _SSN_DIGITS and number.meaning != "phone" and number.written.isdigit():
+    if many == _SSN_DIGITS and said != "phone" and number.written.isdigit():
         yield "ssn"
     yield "phone"
 
 
 def _short(number: _Number, many: int, kinds: Collection[Kind]) -> "Kind | Literal['number'] | None":
-    said = number.meaning
+    said = meaning(number.before) or explained(number.behind)
     if is_unit(number.behind) or (many < _LEAST and said != "ssn"):
         return None
     if said == "ssn":
