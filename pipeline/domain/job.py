@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, 
 
 from pipeline.domain.budget import Budget
 from pipeline.domain.checks import RangeCheck
+from pipeline.domain.personal import KINDS, Kind
 from pipeline.domain.review import Review
 from pipeline.domain.steps import Choice, ExtractStep, Step
 from pipeline.domain.targets import LabelTarget, Target
@@ -55,6 +56,8 @@ class Job(BaseModel):
     """None: it may cost what it costs."""
     local_only: StrictBool = False
     """Refuse tiers that send texts to another machine."""
+    redact: tuple[Kind, ...] = ()
+    """Personal values that such tiers see placeholders for, as [EMAIL 1]."""
     flush_after_s: float = Field(default=10.0, strict=True, gt=0, le=86_400)
     """Escalations that do not fill a chunk travel on after this time."""
 
@@ -65,6 +68,11 @@ class Job(BaseModel):
             msg = "`text` must name at least one column, as in {subject}"
             raise ValueError(msg)
         return value
+
+    @field_validator("redact")
+    @classmethod
+    def _in_one_order(cls, value: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        return tuple(kind for kind in KINDS if kind in value)  # another order is no other job
 
     @model_validator(mode="after")
     def _consistent(self) -> "Job":
@@ -178,10 +186,15 @@ class Job(BaseModel):
     @property
     def questions_digest(self) -> str:
         """SHA-256 over what is asked: the same where only tiers, thresholds or targets differ."""
-        asked = self.model_dump(mode="json", include={"text", "steps"})
+        included = {"text", "steps", "redact"} if self.redact else {"text", "steps"}
+        asked = self.model_dump(mode="json", include=included)
         for step in asked["steps"]:
             step.pop("ladder", None)
         return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
+
+    def redacted_at(self, tier_no: int) -> tuple[Kind, ...]:
+        """Return which personal values a tier does not see: none are kept from one that texts do not leave here for."""
+        return () if self.tiers[tier_no].is_local else self.redact
 
     def ladder(self, step_no: int) -> tuple[int, ...]:
         """Return the tier numbers that may answer step `step_no`, cheapest first."""

@@ -201,16 +201,28 @@ def parse(pattern: str) -> Node:
     if len(pattern) > MAX_PATTERN_CHARS:
         msg = f"pattern: longer than {MAX_PATTERN_CHARS} characters"
         raise PatternError(msg)
-    inner = pattern.removeprefix("^")
-    body = inner.removesuffix("$")
-    if (len(body) - len(body.rstrip("\\"))) % 2 == 0:  # an odd backslash makes the sign a literal
-        inner = body
+    inner = _without_ends(pattern)
     parser = _Parser(inner)
     node = parser.alternation()
     if parser.at != len(inner):
         what = "a ')' without its '('"
         raise parser.fail(what)
     return node
+
+
+def either(one: str, other: str) -> str:
+    """Return the pattern that matches what one of two does; raises PatternError where it would be too long."""
+    pattern = f"(?:{_without_ends(one)})|(?:{_without_ends(other)})"
+    parse(pattern)
+    return pattern
+
+
+def _without_ends(pattern: str) -> str:
+    """Drop the anchors at the two ends."""
+    inner = pattern.removeprefix("^")
+    body = inner.removesuffix("$")
+    # An odd backslash makes the sign a literal.
+    return body if (len(body) - len(body.rstrip("\\"))) % 2 == 0 else inner
 
 
 def _class_char(char: str) -> str:

@@ -21,6 +21,7 @@ from pipeline.domain.policy import PolicyVersion, believe, decide, policy_of
 from pipeline.domain.runs import RunState
 from pipeline.flow.announcing import FEW_AHEAD, ahead_of, announce
 from pipeline.flow.certify import Advanced, PromiseStore, advance, watch
+from pipeline.flow.redacting import Shield
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.ports.queue import Queue
@@ -71,6 +72,7 @@ class _Frozen:
     entry_points: Mapping[str, EntryPoint]
     _askings: dict[int, Mapping[int, Asking]] = field(default_factory=dict)
     _auto: dict[int, frozenset[int]] = field(default_factory=dict)
+    _shields: dict[int, Shield] = field(default_factory=dict)
 
     @property
     def job(self) -> Job:
@@ -81,6 +83,10 @@ class _Frozen:
             self._auto[tier_no] = frozen_auto(self.job, tier_no, self.run.prompt_digests)
             self._askings[tier_no] = askings(self.job, tier_no, self._auto[tier_no])
         return self._askings[tier_no]
+
+    def shield(self, tier_no: int) -> Shield:
+        """Return what a tier does not see."""
+        return self._shields.setdefault(tier_no, Shield(kinds=self.job.redacted_at(tier_no)))
 
     def fused(self, tier_no: int) -> tuple[str, ...]:
         """Return the names of the steps that share a reading by evidence."""
@@ -144,7 +150,7 @@ class Judge:
         places, asks = _asks(frozen, claimed, affordable)
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
-            reply = self.engine.answer(asks)
+            reply = frozen.shield(claimed.tier_no).over(self.engine).answer(asks)
         if len(reply.given) != len(asks):
             raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
         judged, attempts = self._judged(frozen, claimed, _merged(frozen, claimed.tier_no, places, asks, reply), reply)
@@ -182,18 +188,25 @@ class Judge:
         price = frozen.run.price_book.price(tier.price, self.clock.now().date())
         if frozen.job.budget is None and (price is None or price.usd_per_mtok_in is None):
             return len(claimed.item_nos)
+        shield = frozen.shield(claimed.tier_no)
+        texts = map(shield.text, claimed.texts)
         tries = 1 + min(tier.retries, 1)  # one that timed out is asked once more, and both may be charged
         costs = [
             sum(
                 (
-                    most_usd(price, (*question.words, text), answer_tokens=tier.max_answer_tokens, tries=tries)
+                    most_usd(
+                        price,
+                        (*shield.question(question).words, text),
+                        answer_tokens=tier.max_answer_tokens,
+                        tries=tries,
+                    )
                     for step_no, asking in frozen.askings(claimed.tier_no).items()
                     if step_no in steps_of(mask)
                     for question in asking.questions
                 ),
                 Decimal(0),
             )
-            for mask, text in zip(claimed.step_masks, claimed.texts, strict=True)
+            for mask, text in zip(claimed.step_masks, texts, strict=True)
         ]
         return self.store.reserve(claimed, costs)
 

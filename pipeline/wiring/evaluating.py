@@ -26,6 +26,7 @@ from pipeline.domain.pricing import Price, PriceBook
 from pipeline.domain.tiers import OnLong
 from pipeline.flow.evaluate import StepAnswers, TierAnswers
 from pipeline.flow.evaluation import Evaluation, evaluate_step
+from pipeline.flow.redacting import shielded
 from pipeline.flow.samples import is_right, plain
 from pipeline.flow.scoring import UNGROUPED, GoldLine, same
 from pipeline.ports.clock import Clock
@@ -107,7 +108,7 @@ def ask_all(
             price = prices.price(tier.price, clock.now().date())
             for number, asking in asked.items():
                 asker = _Asker(
-                    engine=engine,
+                    engine=shielded(engine, job, tier_no),
                     asking=asking,
                     on_long=tier.on_long,
                     price=price,

@@ -167,6 +167,7 @@ def test_any_change_of_meaning_changes_the_digest(tmp_path: Path, old: str, new:
         ("default = 0.85", "default = 8.5", "tiers.small.accept_at.default", "accept_at =", "less than or equal to"),
         ('"SOME_KEY"', '"some key"', "tiers.large.api_key_env", "api_key_env = ***", "should match pattern"),
         ('name = "large"', 'name = "small"', "tiers", "[[tiers]]", "every name must be different"),
+        ("key  =", 'redact = ["fone"]\nkey  =', "redact[0]", "redact =", "allowed: email, phone, card, ssn, iban, ip"),
         ("support-tickets", "Support", "name", 'name = "Support"', "(a-z, 0-9 and -)"),
         ("{subject}", "{}", "text", "text =", "plain {column} places"),
         ('kind = "sentiment"', 'kind = "sentiment"\nladder = ["big"]', "steps.mood.ladder", "ladder =", "small, large"),
