@@ -14,6 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("chunks", sa.Column("not_before", sa.DateTime(timezone=True)))
     op.add_column("pauses", sa.Column("pool", sa.Text()))
     op.create_index("ix_pauses_pool", "pauses", ["pool"])
     op.create_table(
@@ -39,3 +40,4 @@ def downgrade() -> None:
     op.drop_table("turns")
     op.drop_index("ix_pauses_pool", "pauses")
     op.drop_column("pauses", "pool")
+    op.drop_column("chunks", "not_before")

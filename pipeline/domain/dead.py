@@ -9,6 +9,7 @@ TRIES_OF_A_HALF: Final = 2
 FEW_OPEN: Final = 16
 """Where nothing of a tier was ever done, more chunks open than these are not halved: what breaks them is no item."""
 LOST_WORKER: Final = "its worker was lost: killed, out of memory, or cut off"
+_LONGEST_WAIT_S = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +53,8 @@ def dead_reason(run_name: str, items: int) -> str:
     """Return why a run with dead letters has failed, and what to do."""
     what = "item breaks" if items == 1 else "items break"
     return f"{items:,} {what} the workers, all others are done; see: headrace dead list {run_name}"
+
+
+def try_again_after_s(claims: int) -> float:
+    """Return how long a chunk waits that broke off, so that a fault of the machine can pass: 0.5, 1, 2, 4, 4 … s."""
+    return min(0.5 * 2.0 ** min(claims - 1, 10), _LONGEST_WAIT_S)

@@ -13,6 +13,7 @@ from pipeline.asking import Asking, askings, frozen_auto
 from pipeline.domain.budget import most_usd
 from pipeline.domain.calibration import uncalibrated
 from pipeline.domain.checks import EntryPoint
+from pipeline.domain.dead import try_again_after_s
 from pipeline.domain.errors import ConservationError, EngineUnavailable, HeadraceError, MessageError
 from pipeline.domain.job import Job, steps_of
 from pipeline.domain.ledger import enter
@@ -134,7 +135,8 @@ class Judge:
         except EngineUnavailable as error:
             return self._pause(claimed, str(error), error.retry_after_s, give_back=True)
         except Exception as error:
-            self.store.give_back(claimed, dead_after=MAX_CLAIMS, failure=_failure(error))
+            wait_s = try_again_after_s(claimed.claims)
+            self.store.give_back(claimed, dead_after=MAX_CLAIMS, failure=_failure(error), wait_s=wait_s)
             self._settle(claimed.run_id)
             raise
 

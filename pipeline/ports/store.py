@@ -136,8 +136,12 @@ class WorkStore(Protocol):
         """
         ...
 
-    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None) -> bool:
-        """Put a claimed chunk back to pending and unpublished; with `dead_after` claims it is halved, or dead, instead.
+    def give_back(
+        self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None, wait_s: float = 0.0
+    ) -> bool:
+        """Put a claimed chunk back to pending and unannounced; with `dead_after` claims it is halved, or dead, instead.
+
+        Its next try waits for `wait_s`, up to a minute: what broke it may be over then.
 
         Halves are tried TRIES_OF_A_HALF times each; a chunk of one item is not halved, and neither is one of a tier
         that has never done any while more than FEW_OPEN are open: then something else is broken than an item.

@@ -16,6 +16,7 @@ from tests.contract.store_cases import (
     DETAILS,
     LONG_S,
     MOOD,
+    PATIENT,
     TOPIC,
     Rig,
     accept,
@@ -152,6 +153,12 @@ def test_an_answer_that_is_there_already_is_refused_and_nothing_is_written(rig: 
         rig.store.commit(judge(again))
     progress = rig.store.progress(run.id)
     assert (progress.answered, progress.calls) == (1, 1)
+
+
+def test_a_chunk_given_back_waits_as_long_as_it_is_told(rig: Rig) -> None:
+    rig.filled("a")
+    rig.store.give_back(rig.claim_first(), dead_after=PATIENT, failure="out of memory", wait_s=30)
+    assert rig.waiting() == []
 
 
 def test_a_chunk_given_back_is_pending_and_unpublished(rig: Rig) -> None:

@@ -153,6 +153,7 @@ def test_a_chunk_that_breaks_its_worker_is_halved_until_each_item_that_does_is_d
     scene, tries = Scene(Faulty(broken)), 0
     waiting = [scene.notice]
     while scene.store.progress(scene.run.id).state is RunState.RUNNING:
+        scene.clock.sleep(5)
         waiting += scene.store.due(ahead=1000)
         with pytest.raises(RuntimeError):
             scene.judge().judge(waiting.pop(0).chunk_id)

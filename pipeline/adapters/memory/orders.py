@@ -88,7 +88,7 @@ class OrderPart:
             for chunk in self._tables.dead_chunks(run_id):
                 if item_nos is None or set(item_nos) & set(chunk.masks):
                     chunk.put_back()
-                    chunk.claims = 0
+                    chunk.claims, chunk.not_before = 0, None
                     asked += sum(mask.bit_count() for mask in chunk.masks.values())
             if asked and run.state in ENDED_STATES:
                 run.work_again()
@@ -99,7 +99,7 @@ class OrderPart:
         for chunk in self._tables.chunks.values():
             if chunk.run_id == run.id and chunk.state in {ChunkState.CANCELLED, ChunkState.DEAD}:
                 chunk.put_back()
-                chunk.claims = 0
+                chunk.claims, chunk.not_before = 0, None
                 asked += sum(mask.bit_count() for mask in chunk.masks.values())
         return asked
 

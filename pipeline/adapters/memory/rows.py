@@ -49,6 +49,7 @@ class ChunkRow:
     claims: int = 0
     lease_until: dt.datetime | None = None
     claimed_by: str | None = None
+    not_before: dt.datetime | None = None
     failure: str | None = None
     """Why it was given up last."""
 

@@ -85,12 +85,13 @@ class SweepPart:
     def due(self, *, ahead: int, run_id: int | None = None) -> Sequence[ChunkNotice]:
         """Take the chunks that are next to be announced, and mark them as announced."""
         with self._tables.lock:
-            found: list[ChunkNotice] = []
+            now, found = self._tables.clock.now(), list[ChunkNotice]()
             for run in [one for one in self._tables.runs.values() if one.working and run_id in {None, one.id}]:
                 for tier_no in range(len(run.job.tiers)):
-                    waiting = [one for one in self._tables.open_chunks(run.id) if one.tier_no == tier_no and one.due]
+                    here = (one for one in self._tables.open_chunks(run.id) if one.tier_no == tier_no and one.due)
+                    waiting = [one for one in here if one.not_before is None or one.not_before <= now]
                     for chunk in waiting[: self._room(run, tier_no, ahead)]:
-                        chunk.published_at = self._tables.clock.now()
+                        chunk.published_at = now
                         found.append(self._tables.notice(chunk))
             return found
 

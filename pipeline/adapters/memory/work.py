@@ -89,7 +89,9 @@ class WorkPart:
             notices = self._full_chunks(run, touched)
             return Committed(accepted=True, notices=notices if run.working else (), resumed=resumed)
 
-    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None) -> bool:
+    def give_back(
+        self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None, wait_s: float = 0.0
+    ) -> bool:
         """Put a claimed chunk back to pending and unpublished, or its halves, or mark it dead after so many claims.
 
         Without `dead_after` the claim does not count. The run goes on with its other chunks; `settle` calls it failed
@@ -100,6 +102,7 @@ class WorkPart:
             if chunk is None:
                 return False
             chunk.failure = failure or chunk.failure
+            chunk.not_before = self._tables.clock.now() + dt.timedelta(seconds=wait_s)
             if dead_after is not None:
                 return self._tables.give_up(chunk, dead_after=dead_after)
             self._tables.run(claimed.run_id).settle_call((claimed.chunk_id, claimed.fence), ())

@@ -12,10 +12,12 @@ from pipeline.domain.runs import WORKING_STATES
 from pipeline.ports.store import ChunkNotice, RunRecord
 
 # Taken and marked in one statement, so that no two workers announce the same chunk. A probe goes to a pool in which
-# nothing else is under way.
+# nothing else is under way. What a clock says that was put back since (a pause from the future, a wait of more than a
+# minute) does not count.
 _DUE = sa.text("""
 WITH pause AS (
-    SELECT max(until) AS until FROM pauses WHERE run_id = :run AND tier_no = :tier OR pool = :pool
+    SELECT max(CASE WHEN since <= now() + interval '1 s' THEN until ELSE '-infinity' END) AS until
+      FROM pauses WHERE run_id = :run AND tier_no = :tier OR pool = :pool
 ), room AS (
     SELECT CASE
         WHEN until IS NULL THEN :ahead - (SELECT count(*) FROM (
@@ -28,7 +30,9 @@ WITH pause AS (
                AND (c.state = 'claimed' OR c.state = 'pending' AND c.published_at IS NOT NULL)) AS int)
         END AS chunks FROM pause
 ), picked AS (
-    SELECT id FROM chunks WHERE run_id = :run AND tier_no = :tier AND state = 'pending' AND published_at IS NULL
+    SELECT id FROM chunks
+     WHERE run_id = :run AND tier_no = :tier AND state = 'pending' AND published_at IS NULL
+       AND (not_before IS NULL OR NOT not_before BETWEEN now() AND now() + interval '1 minute')
      ORDER BY id LIMIT (SELECT chunks FROM room) FOR UPDATE SKIP LOCKED
 )
 UPDATE chunks c SET published_at = now() FROM picked WHERE c.id = picked.id

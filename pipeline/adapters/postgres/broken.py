@@ -36,7 +36,8 @@ _HALVE_LATE = sa.text(_HALVE.format(which=_LATE))
 _HALVE_OURS = sa.text(_HALVE.format(which=_OURS))
 _GIVE_BACK = sa.text("""
 UPDATE chunks SET state = CASE WHEN claims >= :dead_after THEN 'dead' ELSE 'pending' END, lease_until = NULL,
-       published_at = NULL, claims = claims - :uncounted, failure = coalesce(:failure, failure)
+       published_at = NULL, claims = claims - :uncounted, failure = coalesce(:failure, failure),
+       not_before = now() + make_interval(secs => :wait_s)
  WHERE id = :id AND fence = :fence AND state = 'claimed' RETURNING state
 """)
 _TAKE_BACK = """
@@ -53,16 +54,18 @@ SELECT c.id, c.tier_no, c.claims, c.failure, cardinality(c.item_nos) AS size, u.
  WHERE c.run_id = :run AND c.state = 'dead' ORDER BY i.item_no, c.id
 """)
 _REQUEUE = sa.text("""
-UPDATE chunks SET state = 'pending', published_at = NULL, claims = 0
+UPDATE chunks SET state = 'pending', published_at = NULL, not_before = NULL, claims = 0
  WHERE run_id = :run AND state = 'dead' AND (item_nos && CAST(:items AS bigint[]) OR CAST(:items AS bigint[]) IS NULL)
 RETURNING step_masks
 """)
 _WORK_AGAIN = sa.text("UPDATE runs SET state = :state, reason = NULL, finished_at = NULL WHERE id = :run")
 
 
-def give_back(database: Database, claimed: ClaimedChunk, *, dead_after: int | None, failure: str | None) -> bool:
+def give_back(
+    database: Database, claimed: ClaimedChunk, *, dead_after: int | None, failure: str | None, wait_s: float
+) -> bool:
     """Put a claimed chunk back, or its halves; returns whether it is dead now."""
-    values = {"id": claimed.chunk_id, "fence": claimed.fence, "failure": failure}
+    values = {"id": claimed.chunk_id, "fence": claimed.fence, "failure": failure, "wait_s": wait_s}
     with database.begin() as connection:
         if dead_after is not None and connection.execute(_HALVE_OURS, values | _patience(dead_after)).rowcount:
             return False

@@ -45,7 +45,7 @@ UPDATE chunks SET state = 'pending', lease_until = NULL, published_at = NULL, cl
 # Without an end: no probe is sent while nothing can have changed.
 _WAIT = sa.text("""
 INSERT INTO pauses (run_id, tier_no, reason, until) VALUES (:run, :tier, :reason, 'infinity')
-ON CONFLICT (run_id, tier_no) DO UPDATE SET reason = excluded.reason, until = excluded.until
+ON CONFLICT (run_id, tier_no) DO UPDATE SET reason = excluded.reason, until = excluded.until, since = now()
 """)
 _GO_ON = sa.text("DELETE FROM pauses WHERE run_id = :run AND until = 'infinity'")
 _BROKE = sa.text("""

@@ -10,7 +10,7 @@ from pipeline.domain.job import steps_of
 from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, PAUSED_BY_HAND, RunState
 
 _REOPEN = sa.text("""
-UPDATE chunks SET state = 'pending', published_at = NULL, claims = 0
+UPDATE chunks SET state = 'pending', published_at = NULL, not_before = NULL, claims = 0
  WHERE run_id = :run AND state IN ('dead', 'cancelled') RETURNING step_masks
 """)
 _WITHDRAW = sa.text("""

@@ -123,9 +123,11 @@ class PostgresStore:
         """See WorkStore."""
         return work.commit(self._database, judged)
 
-    def give_back(self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None) -> bool:
+    def give_back(
+        self, claimed: ClaimedChunk, *, dead_after: int | None = None, failure: str | None = None, wait_s: float = 0.0
+    ) -> bool:
         """See WorkStore."""
-        return broken.give_back(self._database, claimed, dead_after=dead_after, failure=failure)
+        return broken.give_back(self._database, claimed, dead_after=dead_after, failure=failure, wait_s=wait_s)
 
     def set_budget(self, run_id: int, budget: Budget) -> None:
         """See MoneyStore."""

@@ -20,7 +20,7 @@ SELECT :run, :tier, :pool, :reason, times + 1,
        now() + make_interval(secs => least(:first_s * 2 ^ least(times, 30), :longest_s))
   FROM before
 ON CONFLICT (run_id, tier_no) DO UPDATE
-   SET pool = excluded.pool, reason = excluded.reason, times = excluded.times, until = excluded.until
+   SET pool = excluded.pool, reason = excluded.reason, times = excluded.times, until = excluded.until, since = now()
 RETURNING extract(epoch FROM until - now())
 """)
 _OPEN = sa.text("""

@@ -33,7 +33,8 @@ WITH got AS (
      WHERE c.id = :id AND r.id = c.run_id AND r.state IN ('ingesting', 'running')
        AND (c.state = 'pending' OR (c.state = 'claimed' AND c.lease_until < now()))
        AND NOT EXISTS (SELECT FROM pauses p
-                        WHERE (p.run_id = c.run_id AND p.tier_no = c.tier_no OR p.pool = c.pool) AND p.until > now())
+                        WHERE (p.run_id = c.run_id AND p.tier_no = c.tier_no OR p.pool = c.pool)
+                          AND p.until > now() AND p.since <= now() + interval '1 s')
     RETURNING c.*
 )
 SELECT got.*, (
