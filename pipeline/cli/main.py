@@ -23,6 +23,7 @@ _MODULES = {
     "serve": ("up", "worker", "sweep"),
     "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
     "dead_letters": ("dead",),
+    "forgetting": ("forget",),
     "money": ("budget",),
     "pausing": ("pause", "resume"),
     "certificates": ("certificates",),

@@ -11,7 +11,7 @@ import click
 from pipeline import telemetry
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
-from pipeline.cli.sweeping import Reviewer, Sweeper, Tools, open_tools, report_sweep
+from pipeline.cli.sweeping import Reviewer, Sweeper, TextEraser, Tools, open_tools, report_sweep
 from pipeline.cli.terminal import Seconds, err, examples, json_option, out, print_json
 from pipeline.domain.tiers import MAX_THREADS
 from pipeline.flow.sweep import sweep
@@ -111,21 +111,24 @@ def worker(job_file: Path, tier: str, threads: int | None) -> None:
 @json_option
 @examples("headrace sweep", "headrace sweep --every 15")
 def sweep_command(every: float | None, as_json: bool) -> None:  # noqa: FBT001
-    """Announce again what stands unpublished, what a dead worker held and what Redis lost; nothing else.
+    """Announce again what stands unpublished, what a dead worker held and what Redis lost.
 
+    Erase texts of runs that ended HEADRACE_KEEP_TEXT_DAYS ago (up to 100,000 a sweep); their answers stay.
     With --every, --json prints one document a sweep.
     """
     settings = load_settings()
     with open_tools(settings, Role.REPORT) as tools:
+        erase = TextEraser(tools)
         while True:
             swept = sweep(tools.store, tools.queue)
             report_sweep(swept)
+            texts = erase()
             if as_json:
-                print_json({"flushed": swept.flushed, "republished": swept.republished, "lost": swept.lost})
+                counts = {"flushed": swept.flushed, "republished": swept.republished, "lost": swept.lost}
+                print_json({**counts, "texts_erased": texts})
             elif every is None:
-                out.print(
-                    f"announced again: {swept.republished:,} unpublished or abandoned, {swept.lost:,} lost by Redis"
-                )
+                told = f"announced again: {swept.republished:,} unpublished or abandoned, {swept.lost:,} lost by Redis"
+                out.print(told + (f"; {texts:,} texts erased" if texts else ""), soft_wrap=True)
             if every is None:
                 return
             system_clock().sleep(every)

@@ -21,7 +21,7 @@ class LabelPart:
         with self._tables.lock:
             run = self._tables.run(run_id)
             places = sorted({"drawn": _drawn, "unresolved": _unresolved, "audited": _audited}[which](run))
-            places = [place for place in places if place not in run.labels]
+            places = [place for place in places if place not in run.labels and run.items[place[0]].item.text]
             found = [(run.items[item_no].item, item_no) for item_no in dict.fromkeys(item_no for item_no, _ in places)]
         for item, item_no in found:
             yield ToLabel(

@@ -1,6 +1,7 @@
 """A Store in memory: the same promises as Postgres, for one process and for as long as it lives."""
 
 from pipeline.adapters.memory.certify import CertifyPart
+from pipeline.adapters.memory.forgetting import ForgetPart
 from pipeline.adapters.memory.ingest import IngestPart
 from pipeline.adapters.memory.labels import LabelPart
 from pipeline.adapters.memory.logs import LogPart
@@ -13,7 +14,9 @@ from pipeline.adapters.memory.work import WorkPart
 from pipeline.ports.clock import Clock
 
 
-class MemoryStore(IngestPart, WorkPart, SweepPart, MoneyPart, CertifyPart, LabelPart, ReportPart, OrderPart, LogPart):
+class MemoryStore(
+    IngestPart, WorkPart, SweepPart, MoneyPart, CertifyPart, LabelPart, ReportPart, OrderPart, LogPart, ForgetPart
+):
     """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
 
     def __init__(self, clock: Clock) -> None:

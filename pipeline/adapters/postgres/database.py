@@ -66,6 +66,15 @@ class Database:
             # `from None`: the driver's message may hold a customer's row.
             raise translated(error) from None
 
+    @contextlib.contextmanager
+    def autocommit(self) -> Iterator[sa.Connection]:
+        """Run statements that no transaction may hold; raises our own errors."""
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                yield connection
+        except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
+            raise translated(error) from None
+
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()

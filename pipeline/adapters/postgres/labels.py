@@ -23,12 +23,13 @@ _TO_LABEL = """
 SELECT i.item_no, i.key, i.text, array_agg(DISTINCT p.step_no ORDER BY p.step_no) AS steps
   FROM ({places}) AS p JOIN items i ON i.run_id = :run AND i.item_no = p.item_no
  WHERE i.item_no > :after
+   AND i.text <> ''
    AND NOT EXISTS (SELECT FROM labels l WHERE (l.run_id, l.item_no, l.step_no) = (i.run_id, p.item_no, p.step_no))
  GROUP BY i.item_no, i.key, i.text ORDER BY i.item_no LIMIT :page
 """
 _NUMBERS = sa.text("""
 SELECT DISTINCT ON (key) key, coalesce(copy_of, item_no) AS item_no FROM items
- WHERE run_id = :run AND key = ANY(:keys) ORDER BY key, item_no
+ WHERE run_id = :run AND key = ANY(:keys) AND forgotten_at IS NULL ORDER BY key, item_no
 """)
 _GO_ON = sa.text("""
 UPDATE runs SET state = 'running', reason = NULL WHERE id = :run AND state = 'held'

@@ -41,11 +41,14 @@ runs = sa.Table(
     sa.Column("items", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("duplicates", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rejected", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("forgotten", sa.BigInteger, nullable=False, server_default="0"),
     _moment("created_at", now=True),
     _moment("finished_at"),
+    # Of what had ended by then: a run that is taken up again and ends has texts again.
+    _moment("texts_erased_at"),
     sa.UniqueConstraint("job_name", "job_digest", "source_digest"),
     sa.CheckConstraint("state IN ('ingesting', 'running', 'held', 'done', 'cancelled', 'failed')", name="state"),
-    sa.CheckConstraint("items + rejected = rows_read", name="every_row_counted"),
+    sa.CheckConstraint("items + rejected + forgotten = rows_read", name="every_row_counted"),
     sa.CheckConstraint("duplicates <= items", name="duplicates_are_items"),
     sa.CheckConstraint("state <> 'done' OR (ingested AND finished_at IS NOT NULL)", name="done_is_complete"),
 )
@@ -64,10 +67,17 @@ items = sa.Table(
     sa.Column("key_fingerprint", sa.LargeBinary, nullable=False),
     sa.Column("text", sa.Text),
     sa.Column("copy_of", sa.BigInteger),
+    # A row that was forgotten keeps its place, for what its calls have cost, and nothing else.
+    _moment("forgotten_at"),
     sa.ForeignKeyConstraint(["run_id", "copy_of"], ["items.run_id", "items.item_no"]),
     sa.CheckConstraint("octet_length(fingerprint) = 16 AND octet_length(key_fingerprint) = 16", name="fingerprints"),
     sa.CheckConstraint("copy_of < item_no", name="copies_an_earlier"),
+    # A text that was erased is empty: no item's text is.
     sa.CheckConstraint("(text IS NULL) = (copy_of IS NOT NULL)", name="text_once"),
+    sa.CheckConstraint(
+        "forgotten_at IS NULL OR (key = '' AND source = '' AND line = 0 AND text = '' AND copy_of IS NULL)",
+        name="forgotten_is_empty",
+    ),
     sa.Index("uq_items_text_once", "fingerprint", unique=True, postgresql_where=sa.text("copy_of IS NULL")),
     sa.Index("ix_items_copies", "run_id", "copy_of", postgresql_where=sa.text("copy_of IS NOT NULL")),
     sa.Index("ix_items_key", "key_fingerprint"),
