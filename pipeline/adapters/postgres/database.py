@@ -19,6 +19,11 @@ def translated(error: Exception) -> HeadraceError:
     state = getattr(original, "sqlstate", None)
     if isinstance(original, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return ConfigError("the database's tables are missing or old: run `headrace migrate`")
+    if isinstance(original, psycopg.errors.InsufficientPrivilege):
+        return ConfigError(
+            "the database's user may not do this: join it to the role for this work (`headrace migrate --help`), or "
+            "be the tables' owner"
+        )
     if isinstance(original, psycopg.errors.IntegrityError):
         constraint = original.diag.constraint_name
         return ConservationError(
