@@ -27,7 +27,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Go back; what was forgotten stays so, and is counted among the rejected."""
+    """Go back; what was forgotten stays so, counted among the rejected, and costs by step lose its part."""
+    op.execute(
+        "DELETE FROM attempts a USING items i"
+        " WHERE i.forgotten_at IS NOT NULL AND (a.run_id, a.item_no) = (i.run_id, i.item_no)"
+    )
+    op.execute("DELETE FROM items WHERE forgotten_at IS NOT NULL")
     op.drop_constraint(op.f("ck_runs_every_row_counted"), "runs")
     op.execute("UPDATE runs SET rejected = rejected + forgotten")
     op.create_check_constraint(op.f("ck_runs_every_row_counted"), "runs", "items + rejected = rows_read")

@@ -147,3 +147,32 @@ def test_a_key_is_found_by_its_index(rig: Rig, direct: psycopg.Connection[tuple[
         "EXPLAIN SELECT run_id, item_no, copy_of FROM items WHERE key_fingerprint = %s AND key = 'k0'", (b"0" * 16,)
     ).fetchall()
     assert "ix_items_key" in str(plan)
+
+
+def test_keys_are_forgotten_while_many_work_and_none_comes_back(rig: Rig, database_url: str) -> None:
+    small_chunks = (tier("small", chunk_items=4), tier("large", chunk_items=3))
+    run = rig.filled((str(number) for number in range(240)), make_job(MOOD, DETAILS, tiers=small_chunks))
+    gone = [f"k{number}" for number in range(0, 240, 5)]
+    ended = threading.Event()
+
+    def work() -> int:
+        own, done = Rig(store=PostgresStore(database_url)), 0
+        while not ended.is_set():
+            for notice in own.waiting():
+                claimed = own.store.claim(notice.chunk_id, worker="w", lease_s=60)
+                if claimed is not None and notice.run_name == run.name:
+                    done += own.store.commit(judge(claimed, escalate)).accepted
+            if own.store.settle(run.id)[0] is RunState.DONE:
+                ended.set()
+        own.store.close()
+        return done
+
+    workers = [started(work) for _ in range(3)]
+    found = [rig.store.forget(run.id, key) for key in gone]
+    for thread, _ in workers:
+        thread.join(120)
+    assert all(isinstance(got[0], int) for _, got in workers), [got for _, got in workers]
+    assert sum(one.items for one in found) == len(gone)
+    now = rig.store.progress(run.id)
+    assert (now.state, now.items, now.forgotten, now.answered) == (RunState.DONE, 192, 48, 384)
+    assert not set(gone) & {line.key for line in rig.store.results(run.id)}
