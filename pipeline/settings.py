@@ -40,6 +40,8 @@ class Settings(BaseModel):
     stall_after_s: float = Field(default=900.0, ge=1.0, le=86_400)
     """How long an engine may do nothing at all in the middle of a chunk before its worker is started anew."""
     sweep_every_s: float = Field(default=5.0, gt=0, le=86_400)
+    keep_text_days: int | None = Field(default=None, ge=1, le=36_500)
+    """How long after a run has ended its texts are kept; None: for ever."""
     log_level: Literal["debug", "info", "warning", "error"] | None = None
     """None: warning for commands, info for workers."""
     nights: Json[tuple[str, ...]] = ()

@@ -57,10 +57,12 @@ def list_dead(run: str, *, as_json: bool) -> None:
 @json_option
 @examples("headrace dead show last T-1041")
 def show(run: str, key: str, *, as_json: bool) -> None:
-    """Show one dead letter of a RUN, its text included: what it says may be hostile."""
+    """Show one dead letter of a RUN, its text included: what it says may be hostile. None: its text was erased."""
     with opened_store() as store:
         (one, *_) = _named(store.dead(store.find_run(run).id), [key])
     told = one.as_json(with_text=True)
+    if not one.text:  # it was kept for HEADRACE_KEEP_TEXT_DAYS
+        told["text"] = None
     if as_json:
         print_json(told)
         return

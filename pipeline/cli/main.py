@@ -21,8 +21,10 @@ _INTERRUPTED = 130
 _MODULES = {
     "run": ("run", "submit", "watch"),
     "serve": ("up", "worker", "sweep"),
-    "reports": ("status", "results", "rejects", "costs", "retry", "cancel", "migrate"),
+    "reports": ("status", "results", "rejects", "costs", "retry", "cancel"),
+    "migrating": ("migrate",),
     "dead_letters": ("dead",),
+    "forgetting": ("forget",),
     "money": ("budget",),
     "pausing": ("pause", "resume"),
     "certificates": ("certificates",),

@@ -1,4 +1,4 @@
-"""Commands that read and order: status, results, rejects, costs, retry, cancel, migrate."""
+"""Commands that read and order: status, results, rejects, costs, retry, cancel."""
 
 import contextlib
 import sys
@@ -207,14 +207,3 @@ def cancel(run: str, as_json: bool) -> None:  # noqa: FBT001
         out.print(f"{record.name} is cancelled{already}; {stopped:,} chunks were open", markup=False, soft_wrap=True)
     if state is not RunState.CANCELLED:
         raise NothingToCancel(f"{record.name} is {state.value} already: there is nothing left to cancel")
-
-
-@commands.command()
-@examples("HEADRACE_DATABASE_URL=postgresql://… HEADRACE_REDIS_URL=redis://… headrace migrate")
-def migrate() -> None:
-    """Bring the tables of your own Postgres up to this release, before workers of your own start.
-
-    `run` and `up` do it by themselves, and embedded tables are always brought up to date.
-    """
-    with servers(load_settings(), Role.REPORT, migrated=True):
-        out.print("tables are up to date")

@@ -11,7 +11,7 @@ import click
 from pipeline import telemetry
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
-from pipeline.cli.sweeping import Reviewer, Sweeper, Tools, open_tools, report_sweep
+from pipeline.cli.sweeping import Reviewer, Sweeper, TextEraser, Tools, open_tools, report_sweep
 from pipeline.cli.terminal import Seconds, err, examples, json_option, out, print_json
 from pipeline.domain.tiers import MAX_THREADS
 from pipeline.settings import Settings, child_environment, load_settings
@@ -110,23 +110,27 @@ def worker(job_file: Path, tier: str, threads: int | None) -> None:
 @json_option
 @examples("headrace sweep", "headrace sweep --every 15")
 def sweep_command(every: float | None, as_json: bool) -> None:  # noqa: FBT001
-    """Announce again what stands unpublished, what a dead worker held and what Redis lost; nothing else.
+    """Announce again what stands unpublished, what a dead worker held and what Redis lost.
 
+    Erase texts of runs that ended HEADRACE_KEEP_TEXT_DAYS ago (up to 100,000 a sweep); their answers stay.
     With --every, --json prints one document a sweep.
     """
     settings = load_settings()
     with open_tools(settings, Role.REPORT) as tools:
+        erase = TextEraser(tools)
         while True:
             done = swept(tools.store, tools.queue)
             report_sweep(done)
+            texts = erase()
             if as_json:
-                counts = ("flushed", "taken_back", "announced", "lost")
-                print_json({name: getattr(done, name) for name in counts})
+                counts = {name: getattr(done, name) for name in ("flushed", "taken_back", "announced", "lost")}
+                print_json({**counts, "texts_erased": texts})
             elif every is None:
-                out.print(
+                told = (
                     f"announced: {done.announced:,} that were due, {done.taken_back:,} taken back from dead workers, "
                     f"{done.lost:,} lost by Redis"
                 )
+                out.print(told + (f"; {texts:,} texts erased" if texts else ""), soft_wrap=True)
             if every is None:
                 return
             system_clock().sleep(every)

@@ -18,6 +18,7 @@ from pipeline.wiring.policies import review
 from pipeline.wiring.servers import Role, servers
 
 _LOOK_EVERY_S = 3600.0
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Sweeper:
         """Sweep at the first call."""
         self._tools = tools
         self._next_s = 0.0
+        self._erase = TextEraser(tools)
 
     def __call__(self) -> None:
         """Sweep if it is time."""
@@ -44,10 +46,32 @@ class Sweeper:
         self._next_s = time.monotonic() + self._tools.settings.sweep_every_s
         try:
             done = swept(self._tools.store, self._tools.queue)
+            self._erase()
         except (QueueUnavailable, StoreUnavailable) as error:
             telemetry.logger().warning("sweep_failed", reason=str(error))
             return
         report_sweep(done)
+
+
+class TextEraser:
+    """Erases the texts of runs that ended HEADRACE_KEEP_TEXT_DAYS ago: a part at each call, then looks every hour."""
+
+    def __init__(self, tools: Tools) -> None:
+        """Look at the first call."""
+        self._tools = tools
+        self._next_s = 0.0
+
+    def __call__(self) -> int:
+        """Erase if it is time; returns how many texts. Raises StoreUnavailable."""
+        days = self._tools.settings.keep_text_days
+        if days is None or time.monotonic() < self._next_s:
+            return 0
+        erased = self._tools.store.erase_texts(ended_for_s=days * _DAY_S)
+        if not erased.more:
+            self._next_s = time.monotonic() + _LOOK_EVERY_S
+        if erased.texts or erased.runs:
+            telemetry.logger().info("texts_erased", texts=erased.texts, runs=list(erased.runs))
+        return erased.texts
 
 
 class Reviewer:

@@ -36,8 +36,10 @@ def _caption(now: RunProgress) -> str:
     ratio = saved_ratio(known_usd=now.known_usd, unknown_calls=now.unknown_calls, baseline=now.baseline_usd)
     baseline = "unknown" if now.baseline_usd is None else f"${now.baseline_usd:.4f} (estimate)"
     saved = "unknown" if ratio is None else f"{ratio:.0%}"
+    gone = f"{now.forgotten:,} forgotten; " if now.forgotten else ""
+    rows = f"{now.items:,} items, {now.duplicates:,} of them copies; {now.rejected:,} rows rejected"
     lines = [
-        f"{now.items:,} items, {now.duplicates:,} of them copies; {now.rejected:,} rows rejected; {now.seconds:,.1f} s",
+        f"{rows}; {gone}{now.seconds:,.1f} s",
         f"cost {money(now)}; all at the top tier: {baseline}; saved: {saved}",
         "confidences are uncalibrated",
     ]

@@ -12,6 +12,7 @@ from pipeline.domain.targets import PEOPLE, TOP
 Decision: TypeAlias = Certificate | Refusal
 ON_HOLD = "a promise cannot be kept: see `headrace certificates`; `headrace retry` lets the held answers go up"
 """Why a run waits for a person."""
+_FOR_LABELS = "drawn texts wait for labels"
 NEVER = 1.01
 """A threshold that nothing reaches: JSON knows no infinity."""
 
@@ -19,9 +20,14 @@ NEVER = 1.01
 def on_labels(missing: int, run: str) -> str:
     """Say that a run waits for people's labels, and how to give them."""
     return (
-        f"{missing:,} drawn texts wait for labels: `headrace labels export {run} to-label.csv`, fill it in, and "
+        f"{missing:,} {_FOR_LABELS}: `headrace labels export {run} to-label.csv`, fill it in, and "
         f"`headrace labels import {run} to-label.csv`"
     )
+
+
+def waits_for_labels(reason: str | None) -> bool:
+    """Whether a run is held for `on_labels`."""
+    return _FOR_LABELS in (reason or "")
 
 
 def drawing_json(drawing: Drawing) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class RunProgress:
     """From the start to the end, or to now."""
     spending: Spending | None = None
     """None: it has no budget."""
+    forgotten: int = 0
+    """Valid rows that were forgotten since: not among `items`."""
 
     @property
     def asked(self) -> int:
@@ -100,6 +102,7 @@ class RunProgress:
             "items": self.items,
             "rejected": self.rejected,
             "duplicates": self.duplicates,
+            "forgotten": self.forgotten,
             "steps": {
                 name: {"verdicts": dict(step.verdicts), "unresolved": step.unresolved}
                 for name, step in self.steps.items()

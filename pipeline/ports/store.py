@@ -1,9 +1,9 @@
 """Store: Postgres as the flow sees it. The truth about runs, items, chunks, answers and money lives behind it.
 
-Eight faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
+Nine faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
 `MoneyStore` (money reserved before it is spent), `TurnStore` (rate limits), `CertifyStore` (held answers, from drawing
-to thresholds), `LabelStore` (what people say is right), `LogStore` (events of log files) and `ReportStore` (what people
-read and order). One adapter fulfils all.
+to thresholds), `LabelStore` (what people say is right), `LogStore` (events of log files), `ForgetStore` (what is
+erased) and `ReportStore` (what people read and order). One adapter fulfils all.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import CostRow, Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.chunks import ChunkNotice, ClaimedChunk, Committed, JudgedChunk
+from pipeline.ports.forgetting import ForgetStore
 from pipeline.ports.labels import LabelStore
 from pipeline.ports.logs import LogStore
 from pipeline.ports.money import MoneyStore
@@ -316,7 +317,9 @@ class ReportStore(Protocol):
     def retry(self, run_id: int, *, unresolved: bool) -> int:
         """Put cancelled and dead chunks back to pending and, if asked, ask the unresolved again at their top tier.
 
-        What a refused promise held back goes to the top tier. Returns how many (item, step) are asked again.
+        What a refused promise held back goes to the top tier. Returns how many (item, step) are asked again; unresolved
+        ones whose text is erased stay as they are. Raises ConfigError where erased texts are all there is, or what was
+        stopped cannot be asked without one.
         """
         ...
 
@@ -327,7 +330,7 @@ class ReportStore(Protocol):
     def requeue(self, run_id: int, item_nos: Collection[int] | None = None) -> int:
         """Put dead chunks that hold one of these items (None: all) back to pending, and their run to work.
 
-        Returns how many (item, step) are asked again.
+        Returns how many (item, step) are asked again. Raises ConfigError where the text of one is erased.
         """
         ...
 
@@ -344,7 +347,18 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(IngestStore, WorkStore, MoneyStore, TurnStore, CertifyStore, LabelStore, LogStore, ReportStore, Protocol):
+class Store(
+    IngestStore,
+    WorkStore,
+    MoneyStore,
+    TurnStore,
+    CertifyStore,
+    LabelStore,
+    LogStore,
+    ForgetStore,
+    ReportStore,
+    Protocol,
+):
     """All faces."""
 
     def close(self) -> None:

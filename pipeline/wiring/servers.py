@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pipeline.adapters.embedded import Home, Services, open_home, start_services
-from pipeline.adapters.postgres import migrate
+from pipeline.adapters.postgres import grant_roles, migrate, role_statements
 from pipeline.domain.errors import ConfigError, HomeInUse
 from pipeline.settings import Settings
 from pipeline.telemetry import logger
@@ -61,6 +61,16 @@ def servers(settings: Settings, role: Role, *, migrated: bool = False, joining: 
         if migrated or found.services is not None:
             migrate(found.database_url)
         yield found
+
+
+def make_roles(found: Servers) -> None:
+    """Make the database's roles for producers, workers and readers; raises ConfigError where the user may not."""
+    grant_roles(found.database_url)
+
+
+def roles_script() -> str:
+    """Return what `make_roles` does, for whoever keeps the database."""
+    return "".join(f"{statement};\n" for statement in role_statements())
 
 
 def running_servers(settings: Settings) -> Servers:

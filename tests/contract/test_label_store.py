@@ -73,6 +73,16 @@ def test_a_run_that_waits_for_labels_goes_on_once_there_are_some(rig: Rig) -> No
     assert handed_out(rig, run.id, "drawn") == []
 
 
+def test_labels_do_not_take_up_a_run_that_its_owner_has_paused(rig: Rig) -> None:
+    run, window = at_rest(rig)
+    rig.store.draw(run.id, window, EVERYTHING, [0, 2, 4])
+    answer_all(rig)
+    assert rig.store.pause(run.id)
+    rig.store.keep_labels(run.id, [label("k0")])
+    assert rig.store.run(run.id).state is RunState.HELD
+    assert rig.store.resume(run.id)
+
+
 def test_labels_are_shown_in_place_of_answers_and_of_copies_too(rig: Rig) -> None:
     run = rig.filled(["a", "b", "a"])
     rig.finish(run)

@@ -73,7 +73,7 @@ class Schedule(RuleBasedStateMachine):
     @precondition(ingesting)
     @rule(texts=st.lists(st.sampled_from(TEXTS), max_size=7), bad=st.booleans(), again=st.integers(0, 3))
     def add_rows(self, texts: list[str], bad: bool, again: int) -> None:  # noqa: FBT001 — hypothesis passes names
-        rows: list[Item | RejectedRow] = [item(text, key=text) for text in texts]
+        rows: list[Item | RejectedRow] = [item(text, key=f"{text}{number % 2}") for number, text in enumerate(texts)]
         rows += [rejected()] if bad else []
         behind = min(again, self.rows)
         repeated = [item("not stored again", key=f"r{number}") for number in range(behind)]
@@ -153,10 +153,15 @@ class Schedule(RuleBasedStateMachine):
     def retry(self, unresolved: bool) -> None:  # noqa: FBT001 — hypothesis passes names
         self.each(lambda store, run_id: store.retry(run_id, unresolved=unresolved))
 
+    @rule(text=st.sampled_from(TEXTS), which=st.integers(0, 1), dry_run=st.booleans())
+    def forget(self, text: str, which: int, dry_run: bool) -> None:  # noqa: FBT001 — hypothesis passes names
+        """Forget a key whose text rows with another key may have, whoever is at it."""
+        self.each(lambda store, run_id: store.forget(run_id, f"{text}{which}", dry_run=dry_run))
+
     @invariant()
     def all_agree(self) -> None:
         progress = self.each(_counted)
-        assert progress["items"] + progress["rejected"] == self.rows
+        assert progress["items"] + progress["rejected"] + progress["forgotten"] == self.rows
 
     def teardown(self) -> None:
         if self.state() in FINAL_STATES:

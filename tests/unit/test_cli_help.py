@@ -24,6 +24,7 @@ EXPECTED = {
         "demo",
         "doctor",
         "eval",
+        "forget",
         "labels",
         "learn",
         "logs",

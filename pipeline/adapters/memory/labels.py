@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.adapters.memory.rows import RunRow
 from pipeline.adapters.memory.tables import Tables
+from pipeline.domain.budget import BROKE
 from pipeline.domain.outcomes import AUDITED, Escalation
-from pipeline.domain.runs import RunState
+from pipeline.domain.runs import PAUSED_BY_HAND, RunState
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
 
 
@@ -21,7 +22,7 @@ class LabelPart:
         with self._tables.lock:
             run = self._tables.run(run_id)
             places = sorted({"drawn": _drawn, "unresolved": _unresolved, "audited": _audited}[which](run))
-            places = [place for place in places if place not in run.labels]
+            places = [place for place in places if place not in run.labels and run.items[place[0]].item.text]
             found = [(run.items[item_no].item, item_no) for item_no in dict.fromkeys(item_no for item_no, _ in places)]
         for item, item_no in found:
             yield ToLabel(
@@ -37,7 +38,8 @@ class LabelPart:
                 numbers.setdefault(row.item.key, item_no if row.copy_of is None else row.copy_of)
             kept = [one for one in new if one.key in numbers]
             run.labels.update({(numbers[one.key], one.step_no): one.value for one in kept})
-            if kept and run.state is RunState.HELD and any(row.version is None for row in run.windows):
+            waited = run.state is RunState.HELD and not (run.reason or "").startswith((PAUSED_BY_HAND, BROKE))
+            if kept and waited and any(row.version is None for row in run.windows):
                 run.work_again()
             unknown = dict.fromkeys(one.key for one in new if one.key not in numbers)
             return KeptLabels(kept=len(kept), unknown_keys=tuple(unknown))

@@ -3,9 +3,12 @@
 from collections.abc import Collection, Sequence
 
 from pipeline.adapters.memory.certify import CertifyPart
+from pipeline.adapters.memory.forgetting import refuse_erased
 from pipeline.adapters.memory.rows import ChunkState, Group, RunRow
 from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.dead import LOST_WORKER, DeadItem
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.forgetting import texts_gone
 from pipeline.domain.job import steps_of
 from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, PAUSED_BY_HAND, RunState
 
@@ -51,7 +54,10 @@ class OrderPart:
         """Put cancelled and dead chunks back to pending and, if asked, ask the unresolved again at their top tier."""
         with self._tables.lock:
             run = self._tables.run(run_id)
+            refuse_erased(self._tables, run)
             asked = self._revive(run) + (self._ask_unresolved(run) if unresolved else 0)
+            if unresolved and not asked and any(one.unresolved or one.uncertified for one in run.outcomes.values()):
+                raise ConfigError(texts_gone(run.name))
             asked += CertifyPart(self._tables).release(run)
             run.forget_money_pauses()
             if run.state in ENDED_STATES and (asked or run.state is not RunState.DONE):
@@ -85,6 +91,7 @@ class OrderPart:
         """Put dead chunks that hold one of these items (None: all) back to pending, and their run to work."""
         with self._tables.lock:
             run, asked = self._tables.run(run_id), 0
+            refuse_erased(self._tables, run, item_nos)
             for chunk in self._tables.dead_chunks(run_id):
                 if item_nos is None or set(item_nos) & set(chunk.masks):
                     chunk.put_back()
@@ -104,7 +111,11 @@ class OrderPart:
         return asked
 
     def _ask_unresolved(self, run: RunRow) -> int:
-        again = [place for place, outcome in run.outcomes.items() if outcome.unresolved or outcome.uncertified]
+        again = [
+            place
+            for place, outcome in run.outcomes.items()
+            if (outcome.unresolved or outcome.uncertified) and run.items[place[0]].item.text
+        ]
         groups: dict[Group, dict[int, int]] = {}
         for item_no, step_no in sorted(again):
             outcome = run.outcomes.pop((item_no, step_no))

@@ -63,6 +63,7 @@ class ReportPart:
                 reason=reason,
                 items=len(run.items),
                 rejected=len(run.rejected),
+                forgotten=run.forgotten,
                 duplicates=len(copies),
                 steps=_step_counts(run, Counter(copies)),
                 known_usd=sum((cost for cost in costs if cost is not None), Decimal(0)),

@@ -174,6 +174,10 @@ class RunRow:
     ingest_held: bool = False
     items: dict[int, ItemRow] = field(default_factory=dict)
     rejected: dict[int, RejectedRow] = field(default_factory=dict)
+    forgotten: int = 0
+    """Items that are there no more."""
+    texts_erased_at: dt.datetime | None = None
+    """Since it ended last."""
     first_of_text: dict[bytes, int] = field(default_factory=dict)
     text_of_key: dict[str, bytes] = field(default_factory=dict)
     attempts: dict[Place, dict[Group, AttemptRow]] = field(default_factory=dict)
@@ -233,7 +237,7 @@ class RunRow:
     def work_again(self) -> None:
         """Take up a run that had ended."""
         self.state = RunState.RUNNING if self.ingested else RunState.INGESTING
-        self.reason, self.ended_at = None, None
+        self.reason, self.ended_at, self.texts_erased_at = None, None, None
 
     def end(self, state: RunState, now: dt.datetime, reason: str | None = None) -> None:
         """Finish the run."""

@@ -1,6 +1,7 @@
 """A Store in memory: the same promises as Postgres, for one process and for as long as it lives."""
 
 from pipeline.adapters.memory.certify import CertifyPart
+from pipeline.adapters.memory.forgetting import ForgetPart
 from pipeline.adapters.memory.ingest import IngestPart
 from pipeline.adapters.memory.labels import LabelPart
 from pipeline.adapters.memory.logs import LogPart
@@ -15,7 +16,17 @@ from pipeline.ports.clock import Clock
 
 
 class MemoryStore(
-    IngestPart, WorkPart, SweepPart, MoneyPart, PacingPart, CertifyPart, LabelPart, ReportPart, OrderPart, LogPart
+    IngestPart,
+    WorkPart,
+    SweepPart,
+    MoneyPart,
+    PacingPart,
+    CertifyPart,
+    LabelPart,
+    ReportPart,
+    OrderPart,
+    LogPart,
+    ForgetPart,
 ):
     """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from pipeline.adapters.postgres.database import Database
+from pipeline.adapters.postgres.keeping import refuse_erased
 from pipeline.adapters.postgres.money import settle_call
 from pipeline.adapters.postgres.records import fetch_run
 from pipeline.domain.dead import FEW_OPEN, LOST_WORKER, TRIES_OF_A_HALF, DeadItem
@@ -114,6 +115,7 @@ def requeue(database: Database, run_id: int, item_nos: Collection[int] | None) -
     with database.begin() as connection:
         run = fetch_run(connection, run_id, lock=True)
         wanted = None if item_nos is None else list(item_nos)
+        refuse_erased(connection, run, wanted)
         asked = sum(
             len(steps_of(mask))
             for masks in connection.scalars(_REQUEUE, {"run": run_id, "items": wanted})

@@ -19,6 +19,11 @@ def translated(error: Exception) -> HeadraceError:
     state = getattr(original, "sqlstate", None)
     if isinstance(original, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return ConfigError("the database's tables are missing or old: run `headrace migrate`")
+    if isinstance(original, psycopg.errors.InsufficientPrivilege):
+        return ConfigError(
+            "the database's user may not do this: join it to the role for this work (`headrace migrate --help`), or "
+            "be the tables' owner"
+        )
     if isinstance(original, psycopg.errors.IntegrityError):
         constraint = original.diag.constraint_name
         return ConservationError(
@@ -64,6 +69,15 @@ class Database:
                 yield connection
         except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
             # `from None`: the driver's message may hold a customer's row.
+            raise translated(error) from None
+
+    @contextlib.contextmanager
+    def autocommit(self) -> Iterator[sa.Connection]:
+        """Run statements that no transaction may hold; raises our own errors."""
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                yield connection
+        except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
             raise translated(error) from None
 
     def close(self) -> None:

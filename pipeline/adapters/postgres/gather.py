@@ -26,6 +26,19 @@ SELECT id, cardinality(item_nos) AS size FROM made ORDER BY id
 """)
 
 
+def hold_gathering(connection: sa.Connection, run: RunRecord) -> None:
+    """Wait for whoever gathers in a run, and let nobody else until the transaction ends."""
+    for tier_no in range(len(run.job.tiers)):
+        _lock(connection, run.id, tier_no)
+
+
+def _lock(connection: sa.Connection, run_id: int, tier_no: int) -> None:
+    connection.execute(
+        sa.text("SELECT pg_advisory_xact_lock(:space, hashint8(:place))"),
+        {"space": _GATHER_LOCKS, "place": run_id * 64 + tier_no},
+    )
+
+
 def gather(
     connection: sa.Connection, run: RunRecord, tier_no: int, generation: int, *, partial: bool
 ) -> list[ChunkNotice]:
@@ -33,10 +46,7 @@ def gather(
 
     Two workers that gather at once would take the same rows twice, so the lock holds until the transaction ends.
     """
-    connection.execute(
-        sa.text("SELECT pg_advisory_xact_lock(:space, hashint8(:place))"),
-        {"space": _GATHER_LOCKS, "place": run.id * 64 + tier_no},
-    )
+    _lock(connection, run.id, tier_no)
     tier = run.job.tiers[tier_no]
     rows = connection.execute(
         _GATHER,

@@ -9,7 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from pipeline.adapters.postgres import records, tables
 from pipeline.adapters.postgres.database import Database
 from pipeline.domain.answers import Plain, from_json
+from pipeline.domain.budget import BROKE
 from pipeline.domain.outcomes import AUDITED, DRAWN
+from pipeline.domain.runs import PAUSED_BY_HAND
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
 from pipeline.ports.store import LabelledAnswer, Window
 
@@ -23,15 +25,17 @@ _TO_LABEL = """
 SELECT i.item_no, i.key, i.text, array_agg(DISTINCT p.step_no ORDER BY p.step_no) AS steps
   FROM ({places}) AS p JOIN items i ON i.run_id = :run AND i.item_no = p.item_no
  WHERE i.item_no > :after
+   AND i.text <> ''
    AND NOT EXISTS (SELECT FROM labels l WHERE (l.run_id, l.item_no, l.step_no) = (i.run_id, p.item_no, p.step_no))
  GROUP BY i.item_no, i.key, i.text ORDER BY i.item_no LIMIT :page
 """
 _NUMBERS = sa.text("""
 SELECT DISTINCT ON (key) key, coalesce(copy_of, item_no) AS item_no FROM items
- WHERE run_id = :run AND key = ANY(:keys) ORDER BY key, item_no
+ WHERE run_id = :run AND key = ANY(:keys) AND forgotten_at IS NULL ORDER BY key, item_no
 """)
 _GO_ON = sa.text("""
 UPDATE runs SET state = 'running', reason = NULL WHERE id = :run AND state = 'held'
+   AND NOT starts_with(coalesce(reason, ''), :by_hand) AND NOT starts_with(coalesce(reason, ''), :broke)
    AND EXISTS (SELECT FROM drawings WHERE run_id = :run AND version IS NULL)
 """)
 _SAID = sa.text("SELECT item_no, step_no, said FROM labels WHERE run_id = :run AND item_no = ANY(:items)")
@@ -85,7 +89,7 @@ def keep_labels(database: Database, run_id: int, labels: Sequence[NewLabel]) -> 
                 ),
                 list(rows.values()),
             )
-            connection.execute(_GO_ON, {"run": run_id})
+            connection.execute(_GO_ON, {"run": run_id, "by_hand": PAUSED_BY_HAND, "broke": BROKE})
         kept = sum(one.key in numbers for one in labels)
         return KeptLabels(kept=kept, unknown_keys=tuple(dict.fromkeys(k.key for k in labels if k.key not in numbers)))
 

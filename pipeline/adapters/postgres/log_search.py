@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipeline.adapters.postgres import tables
+from pipeline.adapters.postgres import log_tables
 from pipeline.adapters.postgres.database import Database
 from pipeline.domain.logs.detection import layout_named
 from pipeline.domain.logs.events import Event, pattern_digest
@@ -38,7 +38,7 @@ def find(database: Database, log: str, wanted: Wanted, *, limit: int | None) -> 
 
 def latest(database: Database, log: str, wanted: Wanted, *, limit: int) -> Sequence[StoredEvent]:
     """Return the events with the latest moments, by their moments."""
-    pattern = tables.log_patterns
+    pattern = log_tables.log_patterns
     with database.begin() as connection:
         last = connection.scalar(sa.select(sa.func.max(pattern.c.last_at)).where(pattern.c.log == log))
         if last is None:
@@ -50,7 +50,7 @@ def latest(database: Database, log: str, wanted: Wanted, *, limit: int) -> Seque
             looked_back = None if days is None or early else last - dt.timedelta(days=days)
             since = max((one for one in (wanted.since, looked_back) if one is not None), default=None)
             newest = [one.desc() for one in _order()]
-            query = _events(log, replace(wanted, since=since), layouts).where(tables.log_events.c.at.is_not(None))
+            query = _events(log, replace(wanted, since=since), layouts).where(log_tables.log_events.c.at.is_not(None))
             rows = connection.execute(query.order_by(*newest).limit(limit)).all()
             if len(rows) >= limit or since == wanted.since:
                 break
@@ -58,12 +58,12 @@ def latest(database: Database, log: str, wanted: Wanted, *, limit: int) -> Seque
 
 
 def _layouts(connection: sa.Connection, log: str) -> Sequence[str]:
-    layout = tables.log_files.c.layout
-    return connection.scalars(sa.select(layout).where(tables.log_files.c.log == log).distinct()).all()
+    layout = log_tables.log_files.c.layout
+    return connection.scalars(sa.select(layout).where(log_tables.log_files.c.log == log).distinct()).all()
 
 
 def _events(log: str, wanted: Wanted, layouts: Sequence[str]) -> "sa.Select[Any]":
-    event, pattern, file = tables.log_events, tables.log_patterns, tables.log_files
+    event, pattern, file = log_tables.log_events, log_tables.log_patterns, log_tables.log_files
     return (
         sa.select(event, pattern.c.pattern, file.c.name, file.c.layout)
         .join(pattern, pattern.c.id == event.c.pattern_id)
@@ -74,7 +74,7 @@ def _events(log: str, wanted: Wanted, layouts: Sequence[str]) -> "sa.Select[Any]
 
 def _order() -> "tuple[sa.Column[Any], ...]":
     """Return what events are ordered by; those without a moment come last."""
-    event, file = tables.log_events, tables.log_files
+    event, file = log_tables.log_events, log_tables.log_files
     return event.c.at, file.c.name, event.c.file_id, event.c.line
 
 
@@ -95,7 +95,7 @@ def _stored(row: "sa.Row[Any]") -> StoredEvent:
 
 
 def _conditions(wanted: Wanted, layouts: Sequence[str]) -> Iterator[sa.ColumnElement[bool] | sa.TextClause]:
-    event = tables.log_events
+    event = log_tables.log_events
     if wanted.patterns is not None:
         yield _is_one_of(wanted.patterns)
     if wanted.since is not None:
@@ -123,7 +123,7 @@ def _conditions(wanted: Wanted, layouts: Sequence[str]) -> Iterator[sa.ColumnEle
 
 def _says(field: str, text: str, layouts: Sequence[str]) -> sa.ColumnElement[bool]:
     """Return whether an event's header says so."""
-    event, file = tables.log_events, tables.log_files
+    event, file = log_tables.log_events, log_tables.log_files
     known = [layout for layout in map(layout_named, layouts) if layout is not None]
     places = {layout.name: layout.names.index(field) + 1 for layout in known if field in layout.names}
     return sa.or_(
@@ -134,4 +134,4 @@ def _says(field: str, text: str, layouts: Sequence[str]) -> sa.ColumnElement[boo
 def _is_one_of(patterns: Iterable[str]) -> sa.ColumnElement[bool]:
     # One array, and not a parameter each: a kind may have more patterns than a statement may have parameters.
     digests = sa.literal([pattern_digest(one) for one in patterns], sa.ARRAY(sa.LargeBinary))
-    return tables.log_patterns.c.digest == sa.any_(digests)
+    return log_tables.log_patterns.c.digest == sa.any_(digests)

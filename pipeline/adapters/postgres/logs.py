@@ -9,14 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.adapters.postgres import log_rows, tables
+from pipeline.adapters.postgres import log_rows, log_tables
 from pipeline.adapters.postgres.database import Database, copy_text
 from pipeline.adapters.postgres.ingest import session_lock
 from pipeline.domain.logs.batches import Batch, Seen
 from pipeline.domain.logs.events import pattern_digest
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate
 
-_LOG_LOCKS = 4_841_703
+_LOG_LOCKS = 4_841_706
 _PARTITION_LOCK = 4_841_704
 _COUNT = sa.text("""
 UPDATE log_patterns p SET events = p.events + n.events,
@@ -43,7 +43,7 @@ def log_lock(database: Database, log: str) -> Iterator[bool]:
 
 def files(database: Database, log: str, head: bytes) -> Sequence[LogFile]:
     """Return the files of a log whose first line has this digest, the farthest read first."""
-    table = tables.log_files
+    table = log_tables.log_files
     query = sa.select(table).where(table.c.log == log, table.c.head == head).order_by(table.c.read_bytes.desc())
     with database.begin() as connection:
         return [_file(row) for row in connection.execute(query)]
@@ -66,14 +66,14 @@ def add_events(
         for day in sorted(map(log_rows.day_of, batch.days)):
             _partition(connection, day)
         lines = b"".join([log_rows.completed(rows, ids[pattern], kept.id) for pattern, rows in batch.rows.items()])
-        copy_text(connection, tables.log_events, log_rows.COLUMNS, lines)
+        copy_text(connection, log_tables.log_events, log_rows.COLUMNS, lines)
         return kept
 
 
 def _kept(
     connection: sa.Connection, log: str, file: LogFile | None, *, name: str, layout: str, place: Place
 ) -> LogFile | None:
-    table = tables.log_files
+    table = log_tables.log_files
     values = {
         "name": name,
         "read_bytes": place.offset,
@@ -99,7 +99,7 @@ def _patterns(connection: sa.Connection, log: str, seen: Mapping[str, Seen]) -> 
     """Make new patterns, count the events of each, and return their numbers."""
     if not seen:
         return {}
-    table = tables.log_patterns
+    table = log_tables.log_patterns
     digests = {pattern: pattern_digest(pattern) for pattern in seen}
     by_digest = _numbers(connection, log, digests.values())
     new = [
@@ -127,7 +127,7 @@ def _patterns(connection: sa.Connection, log: str, seen: Mapping[str, Seen]) -> 
 
 
 def _numbers(connection: sa.Connection, log: str, digests: Iterable[bytes]) -> dict[bytes, int]:
-    table = tables.log_patterns
+    table = log_tables.log_patterns
     wanted = sa.literal(list(digests), sa.ARRAY(sa.LargeBinary))
     query = sa.select(table.c.id, table.c.digest).where(table.c.log == log, table.c.digest == sa.any_(wanted))
     return {bytes(row.digest): row.id for row in connection.execute(query)}
@@ -148,7 +148,7 @@ def _partition(connection: sa.Connection, day: dt.date) -> None:
 
 def patterns(database: Database, log: str) -> Sequence[Pattern]:
     """Return the patterns of a log, the commonest first."""
-    table = tables.log_patterns
+    table = log_tables.log_patterns
     query = sa.select(table).where(table.c.log == log, table.c.events > 0)
     with database.begin() as connection:
         rows = connection.execute(query.order_by(table.c.events.desc(), table.c.pattern)).all()
@@ -166,7 +166,7 @@ def patterns(database: Database, log: str) -> Sequence[Pattern]:
 
 def rates(database: Database, log: str, *, since: dt.datetime, until: dt.datetime) -> Sequence[Rate]:
     """Return how often each pattern came in each hour that begins in a time."""
-    hours, pattern = tables.log_hours, tables.log_patterns
+    hours, pattern = log_tables.log_hours, log_tables.log_patterns
     query = (
         sa.select(pattern.c.pattern, hours.c.hour, hours.c.events)
         .join(pattern, pattern.c.id == hours.c.pattern_id)

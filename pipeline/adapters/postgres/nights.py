@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from pipeline.adapters.postgres import tables
+from pipeline.adapters.postgres import log_tables
 from pipeline.adapters.postgres.database import Database
 from pipeline.domain.logs.events import pattern_digest
 from pipeline.domain.logs.nights import Night, night_of
@@ -13,7 +13,7 @@ from pipeline.domain.logs.nights import Night, night_of
 
 def nights(database: Database, log: str, *, limit: int) -> Sequence[Night]:
     """Return the nights of a log that are done, the latest first."""
-    table = tables.log_nights
+    table = log_tables.log_nights
     query = sa.select(table.c.told).where(table.c.log == log).order_by(table.c.due.desc()).limit(limit)
     with database.begin() as connection:
         return [night_of(told) for told in connection.scalars(query)]
@@ -21,7 +21,7 @@ def nights(database: Database, log: str, *, limit: int) -> Sequence[Night]:
 
 def add_night(database: Database, night: Night) -> Night:
     """Keep a night that is done, unless there is one of the same moment."""
-    table = tables.log_nights
+    table = log_tables.log_nights
     new = insert(table).values(log=night.log, due=night.due, told=night.as_json()).on_conflict_do_nothing()
     with database.begin() as connection:
         connection.execute(new)
@@ -31,7 +31,7 @@ def add_night(database: Database, night: Night) -> Night:
 
 def answers(database: Database, log: str, asked_by: str | None) -> Mapping[str, Mapping[str, str]]:
     """Return subject → step → answer."""
-    table = tables.log_answers
+    table = log_tables.log_answers
     query = sa.select(table.c.subject, table.c.told).where(table.c.log == log)
     if asked_by is not None:
         query = query.where(table.c.asked_by == asked_by)
@@ -47,7 +47,7 @@ def add_answers(database: Database, log: str, asked_by: str, said: Mapping[str, 
     ]
     if not rows:
         return
-    table, new = tables.log_answers, insert(tables.log_answers)
+    table, new = log_tables.log_answers, insert(log_tables.log_answers)
     there = {"asked_by": new.excluded.asked_by, "told": new.excluded.told, "at": sa.func.now()}
     with database.begin() as connection:
         connection.execute(new.on_conflict_do_update(index_elements=[table.c.log, table.c.digest], set_=there), rows)

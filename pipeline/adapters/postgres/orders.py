@@ -5,7 +5,10 @@ import sqlalchemy as sa
 from pipeline.adapters.postgres.certify import release
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
+from pipeline.adapters.postgres.keeping import refuse_erased
 from pipeline.adapters.postgres.records import fetch_run
+from pipeline.domain.errors import ConfigError
+from pipeline.domain.forgetting import texts_gone
 from pipeline.domain.job import steps_of
 from pipeline.domain.runs import ENDED_STATES, FINAL_STATES, PAUSED_BY_HAND, RunState
 
@@ -14,8 +17,13 @@ UPDATE chunks SET state = 'pending', published_at = NULL, not_before = NULL, cla
  WHERE run_id = :run AND state IN ('dead', 'cancelled') RETURNING step_masks
 """)
 _WITHDRAW = sa.text("""
-DELETE FROM verdicts WHERE run_id = :run AND state IN ('unresolved', 'uncertified')
-RETURNING item_no, step_no, generation
+DELETE FROM verdicts v USING items i
+ WHERE v.run_id = :run AND v.state IN ('unresolved', 'uncertified') AND i.run_id = v.run_id AND i.item_no = v.item_no
+   AND i.text <> ''
+RETURNING v.item_no, v.step_no, v.generation
+""")
+_UNRESOLVED = sa.text("""
+SELECT EXISTS (SELECT FROM verdicts WHERE run_id = :run AND state IN ('unresolved', 'uncertified'))
 """)
 _ASK_AGAIN = sa.text("""
 INSERT INTO escalations (run_id, tier_no, generation, item_no, step_no)
@@ -37,10 +45,13 @@ def retry(database: Database, run_id: int, *, unresolved: bool) -> int:
     """Take up what was cancelled or dead and, if asked, ask the unresolved again; returns how many (item, step)."""
     with database.begin() as connection:
         run = fetch_run(connection, run_id, lock=True)
+        refuse_erased(connection, run)
         reopened = connection.scalars(_REOPEN, {"run": run_id}).all()
         asked = sum(len(steps_of(mask)) for masks in reopened for mask in masks)
         if unresolved:
             asked += _ask_unresolved(connection, run_id)
+            if not asked and connection.scalar(_UNRESOLVED, {"run": run_id}):
+                raise ConfigError(texts_gone(run.name))
         asked += release(connection, run)
         connection.execute(_GO_ON, {"run": run_id})
         if run.state in ENDED_STATES and (asked or run.state is not RunState.DONE):

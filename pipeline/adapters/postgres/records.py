@@ -43,9 +43,12 @@ def run_record(row: "sa.Row[Any] | None", name: object) -> RunRecord:
 
 
 def fetch_run(connection: sa.Connection, run_id: int, *, lock: bool = False) -> RunRecord:
-    """Read one run, and with `lock` hold its row until the transaction ends."""
+    """Read one run, and with `lock` hold its row until the transaction ends.
+
+    Its key is not locked: workers who commit meanwhile refer to it, and hold chunks that whoever locks may want.
+    """
     query = sa.select(runs).where(runs.c.id == run_id)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
     return run_record(row, run_id)
 
 

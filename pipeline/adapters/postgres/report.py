@@ -98,6 +98,7 @@ def _progress(connection: sa.Connection, run_id: int) -> RunProgress:
         reason=reason,
         items=row._mapping["items"],  # noqa: SLF001 — `items` is also a method of a row's tuple
         rejected=row.rejected,
+        forgotten=row.forgotten,
         duplicates=row.duplicates,
         steps=_steps(connection, run),
         known_usd=money.known,

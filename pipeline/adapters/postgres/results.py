@@ -16,7 +16,7 @@ from pipeline.domain.runs import ResultLine, StepResult, shown_label
 _PAGE = 2000
 _ITEMS = sa.text("""
 SELECT item_no, coalesce(copy_of, item_no) AS original, key, source, line FROM items
- WHERE run_id = :run AND item_no > :after ORDER BY item_no LIMIT :page
+ WHERE run_id = :run AND item_no > :after AND forgotten_at IS NULL ORDER BY item_no LIMIT :page
 """)
 _ATTEMPTS = sa.text("""
 SELECT a.item_no, a.step_no, a.tier_no, a.outcome, a.reason, a.answer, a.confidence, a.calibrated, a.field_confidences,

@@ -12,7 +12,9 @@ from pipeline.adapters.postgres import (
     announcing,
     broken,
     certify,
+    forgetting,
     ingest,
+    keeping,
     labels,
     log_rows,
     log_search,
@@ -37,11 +39,13 @@ from pipeline.domain.budget import Budget, Spending
 from pipeline.domain.certify import Drawing
 from pipeline.domain.dead import DeadItem
 from pipeline.domain.decisions import Decision
+from pipeline.domain.forgetting import ErasedTexts, Forgotten
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.logs.batches import Batch, RowsOf
 from pipeline.domain.logs.nights import Night
 from pipeline.domain.pacing import Limits
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
+from pipeline.ports.forgetting import BATCH_TEXTS
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
 from pipeline.ports.store import (
@@ -347,6 +351,22 @@ class PostgresStore:
     def costs(self, run_id: int | None, *, by: Sequence[str]) -> Costs:
         """See ReportStore."""
         return report.costs(self._database, run_id, by=by)
+
+    def runs_with_key(self, key: str) -> Sequence[int]:
+        """See ForgetStore."""
+        return forgetting.runs_with_key(self._database, key)
+
+    def forget(self, run_id: int, key: str, *, dry_run: bool = False) -> Forgotten:
+        """See ForgetStore."""
+        return forgetting.forget(self._database, run_id, key, dry_run=dry_run)
+
+    def erase_texts(self, *, ended_for_s: float, limit: int = BATCH_TEXTS) -> ErasedTexts:
+        """See ForgetStore."""
+        return keeping.erase_texts(self._database, ended_for_s=ended_for_s, limit=limit)
+
+    def vacuum(self) -> None:
+        """See ForgetStore."""
+        forgetting.vacuum(self._database)
 
     def retry(self, run_id: int, *, unresolved: bool) -> int:
         """See ReportStore."""

@@ -30,7 +30,8 @@ SELECT (SELECT min(tier_no) FROM chunks WHERE run_id = :run AND state IN ('pendi
 """)
 _HOLDING = sa.text("SELECT EXISTS (SELECT FROM attempts WHERE run_id = :run AND outcome = 'held')")
 _COUNTED = sa.text("""
-SELECT (SELECT count(*) FROM items WHERE run_id = :run AND copy_of IS NULL) * :steps AS asked,
+SELECT (SELECT count(*) FROM items WHERE run_id = :run AND copy_of IS NULL AND forgotten_at IS NULL) * :steps
+           AS asked,
        (SELECT count(*) FROM verdicts WHERE run_id = :run) AS answered
 """)
 _FINISH = sa.text("UPDATE runs SET state = :state, reason = :reason, finished_at = now() WHERE id = :run")

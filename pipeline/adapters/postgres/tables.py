@@ -1,27 +1,16 @@
-"""The tables. Constraints make a wrong row impossible where SQL can say what is wrong."""
+"""The tables, but for those of log events. Constraints make a wrong row impossible where SQL can say what is wrong."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-metadata = sa.MetaData(naming_convention=NAMING)
-USD = sa.Numeric(24, 12)
-_NOW = sa.text("now()")
+from pipeline.adapters.postgres import log_tables
+from pipeline.adapters.postgres.schema import USD, metadata, moment
+
+__all__ = ["log_tables", "metadata"]
+
 _OPEN = "state IN ('pending', 'claimed')"
 _DUE = "state = 'pending' AND published_at IS NULL"
 _ANNOUNCED = "state = 'pending' AND published_at IS NOT NULL"
-
-
-def _moment(name: str, *, nullable: bool = True, now: bool = False) -> "sa.Column[object]":
-    return sa.Column(
-        name, sa.DateTime(timezone=True), nullable=nullable and not now, server_default=_NOW if now else None
-    )
 
 
 runs = sa.Table(
@@ -43,11 +32,14 @@ runs = sa.Table(
     sa.Column("items", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("duplicates", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rejected", sa.BigInteger, nullable=False, server_default="0"),
-    _moment("created_at", now=True),
-    _moment("finished_at"),
+    sa.Column("forgotten", sa.BigInteger, nullable=False, server_default="0"),
+    moment("created_at", now=True),
+    moment("finished_at"),
+    # Of what had ended by then: a run that is taken up again and ends has texts again.
+    moment("texts_erased_at"),
     sa.UniqueConstraint("job_name", "job_digest", "source_digest"),
     sa.CheckConstraint("state IN ('ingesting', 'running', 'held', 'done', 'cancelled', 'failed')", name="state"),
-    sa.CheckConstraint("items + rejected = rows_read", name="every_row_counted"),
+    sa.CheckConstraint("items + rejected + forgotten = rows_read", name="every_row_counted"),
     sa.CheckConstraint("duplicates <= items", name="duplicates_are_items"),
     sa.CheckConstraint("state <> 'done' OR (ingested AND finished_at IS NOT NULL)", name="done_is_complete"),
 )
@@ -66,10 +58,17 @@ items = sa.Table(
     sa.Column("key_fingerprint", sa.LargeBinary, nullable=False),
     sa.Column("text", sa.Text),
     sa.Column("copy_of", sa.BigInteger),
+    # A row that was forgotten keeps its place, for what its calls have cost, and nothing else.
+    moment("forgotten_at"),
     sa.ForeignKeyConstraint(["run_id", "copy_of"], ["items.run_id", "items.item_no"]),
     sa.CheckConstraint("octet_length(fingerprint) = 16 AND octet_length(key_fingerprint) = 16", name="fingerprints"),
     sa.CheckConstraint("copy_of < item_no", name="copies_an_earlier"),
+    # A text that was erased is empty: no item's text is.
     sa.CheckConstraint("(text IS NULL) = (copy_of IS NOT NULL)", name="text_once"),
+    sa.CheckConstraint(
+        "forgotten_at IS NULL OR (key = '' AND source = '' AND line = 0 AND text = '' AND copy_of IS NULL)",
+        name="forgotten_is_empty",
+    ),
     sa.Index("uq_items_text_once", "fingerprint", unique=True, postgresql_where=sa.text("copy_of IS NULL")),
     sa.Index("ix_items_copies", "run_id", "copy_of", postgresql_where=sa.text("copy_of IS NOT NULL")),
     sa.Index("ix_items_key", "key_fingerprint"),
@@ -103,12 +102,12 @@ chunks = sa.Table(
     sa.Column("claimed_by", sa.Text),
     # Why it was given up last, without a word of its items.
     sa.Column("failure", sa.Text),
-    _moment("lease_until"),
-    _moment("created_at", now=True),
-    _moment("published_at"),
+    moment("lease_until"),
+    moment("created_at", now=True),
+    moment("published_at"),
     # Broken off: its next try waits a little, since what broke it may pass.
-    _moment("not_before"),
-    _moment("done_at"),
+    moment("not_before"),
+    moment("done_at"),
     sa.CheckConstraint("state IN ('pending', 'claimed', 'done', 'dead', 'cancelled')", name="state"),
     sa.CheckConstraint("(state = 'claimed') = (lease_until IS NOT NULL)", name="claimed_has_lease"),
     sa.CheckConstraint("(state = 'done') = (done_at IS NOT NULL)", name="done_has_time"),
@@ -129,7 +128,7 @@ policy_versions = sa.Table(
     sa.Column("version", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("thresholds", JSON, nullable=False),
     sa.Column("certified", sa.Boolean, nullable=False, server_default=sa.text("false")),
-    _moment("created_at", now=True),
+    moment("created_at", now=True),
 )
 
 # Which items of a window are shown to the reference, fixed before any of its answers is seen, and what came of it.
@@ -147,8 +146,8 @@ drawings = sa.Table(
     sa.Column("decision", JSON),
     sa.Column("version", sa.SmallInteger),
     sa.Column("audit", JSON),
-    _moment("created_at", now=True),
-    _moment("decided_at"),
+    moment("created_at", now=True),
+    moment("decided_at"),
     sa.ForeignKeyConstraint(["run_id", "version"], ["policy_versions.run_id", "policy_versions.version"]),
     sa.CheckConstraint("first_item <= until_item AND items >= 0", name="window"),
     sa.CheckConstraint(
@@ -172,7 +171,7 @@ ledger = sa.Table(
     sa.Column("cost_usd", USD),
     sa.Column("price_version", sa.Text),
     sa.Column("refused", sa.Boolean, nullable=False, server_default=sa.text("false")),
-    _moment("at", now=True),
+    moment("at", now=True),
     sa.CheckConstraint("cost_usd >= 0", name="cost_not_negative"),
     sa.CheckConstraint("seconds >= 0", name="seconds_not_negative"),
     sa.CheckConstraint("cost_usd IS NULL OR price_version IS NOT NULL", name="cost_has_price"),
@@ -246,7 +245,7 @@ labels = sa.Table(
     sa.Column("item_no", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("step_no", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("said", JSON, nullable=False),
-    _moment("at", now=True),
+    moment("at", now=True),
     sa.ForeignKeyConstraint(["run_id", "item_no"], ["items.run_id", "items.item_no"]),
 )
 
@@ -258,7 +257,7 @@ escalations = sa.Table(
     sa.Column("generation", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("item_no", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("step_no", sa.SmallInteger, primary_key=True, autoincrement=False),
-    _moment("since", now=True),
+    moment("since", now=True),
     sa.ForeignKeyConstraint(["run_id", "item_no"], ["items.run_id", "items.item_no"]),
 )
 
@@ -271,8 +270,8 @@ pauses = sa.Table(
     sa.Column("pool", sa.Text),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("times", sa.Integer, nullable=False, server_default="1"),
-    _moment("since", now=True),
-    _moment("until", nullable=False),
+    moment("since", now=True),
+    moment("until", nullable=False),
     sa.Index("ix_pauses_pool", "pool"),
 )
 
@@ -297,7 +296,7 @@ reservations = sa.Table(
     sa.Column("fence", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), nullable=False),
     sa.Column("usd", USD, nullable=False),
-    _moment("at", now=True),
+    moment("at", now=True),
     sa.CheckConstraint("usd >= 0", name="usd_not_negative"),
     sa.Index("ix_reservations_run_id", "run_id"),
 )
@@ -307,87 +306,7 @@ turns = sa.Table(
     "turns",
     metadata,
     sa.Column("account", sa.Text, primary_key=True),
-    _moment("requests_at", now=True),
-    _moment("tokens_at", now=True),
-    _moment("turn_at", now=True),
-)
-
-# How far each file of a log was read; see ports.logs.Place.
-log_files = sa.Table(
-    "log_files",
-    metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
-    sa.Column("log", sa.Text, nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("layout", sa.Text, nullable=False),
-    sa.Column("head", sa.LargeBinary, nullable=False),
-    sa.Column("read_bytes", sa.BigInteger, nullable=False),
-    sa.Column("tail_bytes", sa.Integer, nullable=False),
-    sa.Column("tail", sa.LargeBinary, nullable=False),
-    sa.Column("lines", sa.BigInteger, nullable=False),
-    _moment("read_at", now=True),
-    sa.CheckConstraint("tail_bytes <= read_bytes", name="tail_was_read"),
-    sa.Index("ix_log_files_head", "log", "head"),
-)
-
-# A pattern never changes; which patterns are of one kind is worked out from all of them when it is asked.
-log_patterns = sa.Table(
-    "log_patterns",
-    metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
-    sa.Column("log", sa.Text, nullable=False),
-    sa.Column("digest", sa.LargeBinary, nullable=False),
-    sa.Column("pattern", sa.Text, nullable=False),
-    sa.Column("events", sa.BigInteger, nullable=False, server_default="0"),
-    _moment("first_at"),
-    _moment("last_at"),
-    _moment("first_seen", now=True),
-    sa.UniqueConstraint("log", "digest"),
-)
-
-# How often a pattern came, hour by hour: what reports and rates are made of without reading events.
-log_hours = sa.Table(
-    "log_hours",
-    metadata,
-    sa.Column("pattern_id", sa.BigInteger, sa.ForeignKey("log_patterns.id"), primary_key=True, autoincrement=False),
-    sa.Column("hour", sa.DateTime(timezone=True), primary_key=True),
-    sa.Column("events", sa.BigInteger, nullable=False),
-)
-
-# What was answered of a kind of event, kept at each of its patterns, for these never change; or of a value of a kind.
-log_answers = sa.Table(
-    "log_answers",
-    metadata,
-    sa.Column("log", sa.Text, primary_key=True),
-    sa.Column("digest", sa.LargeBinary, primary_key=True),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("asked_by", sa.Text, nullable=False),
-    sa.Column("told", sa.JSON, nullable=False),
-    _moment("at", now=True),
-)
-
-# A night that is done: what it brought, as people are told.
-log_nights = sa.Table(
-    "log_nights",
-    metadata,
-    sa.Column("log", sa.Text, primary_key=True),
-    sa.Column("due", sa.DateTime(timezone=True), primary_key=True),
-    sa.Column("told", sa.JSON, nullable=False),
-    _moment("at", now=True),
-)
-
-# A partition a day, made when its first event comes. No foreign keys: events are many, and written with their file.
-log_events = sa.Table(
-    "log_events",
-    metadata,
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("file_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("line", sa.BigInteger, primary_key=True, autoincrement=False),
-    _moment("at"),
-    sa.Column("pattern_id", sa.BigInteger, nullable=False),
-    sa.Column("header", ARRAY(sa.Text), nullable=False),
-    sa.Column("said", ARRAY(sa.Text), nullable=False),
-    sa.Column("following", sa.Text, nullable=False, server_default=""),
-    sa.Index("ix_log_events_pattern_id", "pattern_id"),
-    postgresql_partition_by="RANGE (day)",
+    moment("requests_at", now=True),
+    moment("tokens_at", now=True),
+    moment("turn_at", now=True),
 )

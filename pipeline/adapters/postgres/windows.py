@@ -25,6 +25,7 @@ _LATEST = sa.text("SELECT * FROM drawings WHERE run_id = :run AND step_no = :ste
 _ASKED = sa.text("""
 SELECT count(*) FROM items i
  WHERE i.run_id = :run AND i.item_no >= :first AND i.item_no < :until AND i.copy_of IS NULL
+   AND i.forgotten_at IS NULL
    AND NOT EXISTS (SELECT FROM verdicts v WHERE v.run_id = i.run_id AND v.item_no = i.item_no AND v.step_no = :step
                     AND v.state = 'unresolved')
 """)
