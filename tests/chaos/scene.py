@@ -1,19 +1,26 @@
-"""A run under fire: `headrace up` with its servers and workers in a home of its own, and what may be done to them."""
+"""A run under fire: servers of one `headrace up`, workers of another, the network between them, and their undoing."""
 
 import contextlib
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
+import redis
 
 from pipeline.adapters.embedded import open_home
 from tests.acceptance.conftest import Shell, lines_of
 from tests.chaos.endpoint import Endpoint
+from tests.chaos.memory import memory_mib
+from tests.chaos.proxy import proxied
 
 LEASE_S = 3.0
 JOB = """
@@ -43,34 +50,100 @@ retries = 1
 """
 
 
+DISK = "1g"
+"""Of the disk of Postgres, where one can be mounted."""
+
+
 @dataclass
 class Scene:
-    """One run in one home."""
+    """One run. The servers are in one home, the workers in another, and proxies between them."""
 
     shell: Shell
     endpoint: Endpoint
     items: int
     lease_s: float = LEASE_S
+    clock: Path | None = None
+    """A library to load before others into workers, which takes the time from a file (libfaketime)."""
+    servers: "subprocess.Popen[bytes] | None" = None
     up: "subprocess.Popen[bytes] | None" = None
     ended: list[str] = field(default_factory=list)
-    """Why `up` ended, each time that nobody had asked for it."""
+    """Why one of them ended, each time that nobody had asked for it."""
+    has_disk: bool = False
+    _cleanup: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def begin(self, *, wait_s: float) -> None:
         """Start everything and put the items in."""
-        self.shell.extra.update(CHAOS_KEY="any", HEADRACE_LEASE_S=str(self.lease_s), HEADRACE_SWEEP_EVERY_S="1")
+        ports = free_ports(2)
+        self.shell.extra.update(
+            CHAOS_KEY="any",
+            HEADRACE_LEASE_S=str(self.lease_s),
+            HEADRACE_SWEEP_EVERY_S="1",
+            HEADRACE_REDIS_PORT=str(ports[0]),
+            HEADRACE_POSTGRES_PORT=str(ports[1]),
+        )
+        self._mount()
         self.job = self.shell.file("job.toml", JOB.format(url=self.endpoint.base_url, wait_s=wait_s))
+        self.start_servers()
+        self.to_redis, self.to_postgres = (self._cleanup.enter_context(proxied(port)) for port in ports)
+        (self.shell.folder / "workers").mkdir()
+        self.app = Shell(self.shell.folder / "workers", extra=self._app_environment(ports))
         self.start()
         source = self.shell.file("in.log", lines_of(self.items))
         self.run = self.shell.json("submit", self.job, source)["run"]
 
-    def start(self) -> None:
-        """Start `up`, and wait until its servers answer."""
-        self.up = self.shell.start("up", self.job)
-        self.shell.wait_until(lambda: self._alive() and self._database_answers(), "up answers")
+    def _app_environment(self, ports: Sequence[int]) -> dict[str, str]:
+        running = open_home(self.shell.home).running()
+        assert running is not None
+        urls = {
+            "HEADRACE_REDIS_URL": running.redis_url.replace(f":{ports[0]}/", f":{self.to_redis.port}/"),
+            "HEADRACE_DATABASE_URL": running.database_url.replace(f":{ports[1]}/", f":{self.to_postgres.port}/"),
+        }
+        extra = {**self.shell.extra, **urls}
+        if self.clock is not None:
+            self.clock_file.write_text("+0")
+            extra |= {
+                "LD_PRELOAD": str(self.clock),
+                "FAKETIME_TIMESTAMP_FILE": str(self.clock_file),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        return extra
 
-    def _alive(self) -> bool:
-        assert self.up is not None
-        assert self.up.poll() is None, self.shell.output(self.up)[-2000:]
+    @property
+    def clock_file(self) -> Path:
+        return self.shell.folder / "clock"
+
+    @property
+    def disk(self) -> Path:
+        return self.shell.home / "postgres"
+
+    def _mount(self) -> None:
+        """Give Postgres a disk of its own, which can be filled; without the right to mount it has none."""
+        self.disk.mkdir(mode=0o700, parents=True)
+        self.shell.home.chmod(0o700)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "headrace-chaos", str(self.disk)],
+            capture_output=True,
+            check=False,
+        )
+        self.has_disk = done.returncode == 0
+        if self.has_disk:
+            self._cleanup.callback(subprocess.run, ["umount", "-l", str(self.disk)], check=False)
+        else:
+            shutil.rmtree(self.shell.home)
+
+    def start_servers(self) -> None:
+        """Start the servers, and wait until they answer."""
+        self.servers = self.shell.start("up")
+        self.shell.wait_until(lambda: self._alive(self.servers) and self._database_answers(), "the servers answer")
+
+    def start(self) -> None:
+        """Start the workers."""
+        self.up = self.app.start("up", self.job)
+
+    def _alive(self, process: "subprocess.Popen[bytes] | None") -> bool:
+        assert process is not None
+        assert process.poll() is None, self.shell.output(process)[-2000:]
         return True
 
     def _database_answers(self) -> bool:
@@ -81,23 +154,35 @@ class Scene:
         return True
 
     def look_after(self) -> None:
-        """Start `up` again if it has ended, as a service manager would."""
+        """Start again what has ended, as a service manager would."""
+        if self.servers is not None and self.servers.poll() is not None:
+            self.ended.append(f"servers: {_last_line(self.shell.output(self.servers))}")
+            self.start_servers()
         if self.up is not None and self.up.poll() is not None:
-            self.ended.append(self.shell.output(self.up).strip().splitlines()[-1][:200])
+            self.ended.append(f"workers: {_last_line(self.app.output(self.up))}")
             self.start()
 
     @contextlib.contextmanager
     def connected(self) -> "Iterator[psycopg.Connection[Any]]":
-        """Connect to the scene's Postgres."""
+        """Connect to the scene's Postgres, not by the network under fire."""
         running = open_home(self.shell.home).running()
         assert running is not None
         url = running.database_url.replace("postgresql+psycopg://", "postgresql://")
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
             yield connection
 
+    @contextlib.contextmanager
+    def redis(self) -> "Iterator[redis.Redis]":
+        """Connect to the scene's Redis, not by the network under fire."""
+        running = open_home(self.shell.home).running()
+        assert running is not None
+        with redis.Redis.from_url(running.redis_url, socket_timeout=5) as client:
+            yield client
+
     def rows(self, query: str) -> list[Any]:
         with self.connected() as connection:
-            return connection.execute(query.encode()).fetchall()
+            found = connection.execute(query.encode())
+            return found.fetchall() if found.description else []
 
     def verdicts(self) -> int:
         """Return how many questions have their outcome; -1 while Postgres does not answer."""
@@ -125,7 +210,7 @@ class Scene:
             elif now > before or self.state() == "done":
                 return time.monotonic() - started_s
             time.sleep(0.1)
-        message = f"nothing was answered for {patience_s} s: {self.shell.output(self.up)[-3000:] if self.up else ''}"
+        message = f"nothing was answered for {patience_s} s: {self.app.output(self.up)[-3000:] if self.up else ''}"
         raise AssertionError(message)
 
     def claimed(self) -> list[int]:
@@ -175,10 +260,39 @@ class Scene:
         raise AssertionError(message)
 
     def _belongs(self, process: psutil.Process) -> bool:
-        assert self.up is not None
-        return self.up.pid in {parent.pid for parent in process.parents()}
+        assert self.servers is not None
+        return self.servers.pid in {parent.pid for parent in process.parents()}
+
+    def memory_mib(self) -> dict[str, float]:
+        """Return what each of our processes takes, by what it is."""
+        roots = {"servers": self.servers, "workers": self.up}
+        return memory_mib({name: root.pid for name, root in roots.items() if root is not None})
 
     def stop(self) -> None:
-        if self.up is not None and self.up.poll() is None:
-            self.up.send_signal(signal.SIGTERM)  # a background job ignores SIGINT
-            self.up.wait(60)
+        for process in (self.up, self.servers):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)  # a background job ignores SIGINT
+                process.wait(60)
+        self._cleanup.close()
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it wrote nothing"])[-1][:200]
+
+
+def can_mount() -> bool:
+    """Whether a disk can be mounted here."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(["mount", "-t", "tmpfs", "headrace-try", folder], capture_output=True, check=False)
+        if done.returncode == 0:
+            subprocess.run(["umount", "-l", folder], check=False)
+        return done.returncode == 0
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]

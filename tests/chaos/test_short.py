@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.conftest import Shell
 from tests.chaos.endpoint import serving
-from tests.chaos.under_fire import through
+from tests.chaos.under_fire import Weather, through
 
 SCHEDULE = ["Redis loses its data", "whole worker, kill -9", "endpoint: cut stream", "Postgres, kill -9"]
 
@@ -21,6 +21,6 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 def test_a_run_under_fire_ends_with_the_tables_of_a_quiet_one(shell: Shell) -> None:
     with serving() as endpoint:
-        found = through(shell, endpoint, SCHEDULE, seed=7, items=800, wait_s=0.3)
+        found = through(shell, endpoint, SCHEDULE, Weather(items=800, wait_s=0.3), seed=7)
     assert found.account.holds, found
     assert [name for name, *_ in found.recovery_s] == SCHEDULE

@@ -5,7 +5,8 @@ import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.acceptance.conftest import Shell
@@ -28,6 +29,8 @@ class Survived:
     up_ended: tuple[str, ...]
     seconds: float
     account: Account
+    memory_mib: tuple[tuple[float, dict[str, float]], ...] = ()
+    """Seconds since the start, and what each process took."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -38,44 +41,70 @@ class Survived:
             "seconds": self.seconds,
             "holds": self.account.holds,
             **self.account.as_json(),
+            **({"memory_mib": [[at, of] for at, of in self.memory_mib]} if self.memory_mib else {}),
         }
 
 
-def through(
-    shell: Shell,
-    endpoint: Endpoint,
-    names: Sequence[str],
-    *,
-    seed: int,
-    items: int,
-    wait_s: float,
-    lease_s: float = LEASE_S,
-) -> Survived:
+@dataclass(frozen=True, kw_only=True)
+class Weather:
+    """How a run is, apart from its faults."""
+
+    items: int
+    wait_s: float
+    """How long the small tier takes for a chunk."""
+    lease_s: float = LEASE_S
+    clock: Path | None = None
+    every_s: float | None = None
+    """A fault so often; None: one after another."""
+
+
+@dataclass(kw_only=True)
+class _Storm:
+    scene: Scene
+    weather: Weather
+    dice: random.Random
+    seed: int
+    started_s: float = field(default_factory=time.monotonic)
+    done: list[tuple[str, float, float]] = field(default_factory=list)
+    memory: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+
+    def strike(self, name: str) -> None:
+        began_s = time.monotonic()
+        held = self.scene.claimed()
+        FAULTS[name](self.scene, self.dice)
+        again_s = self.scene.recover(patience_s=_PATIENCE_S)
+        all_s = again_s + self.scene.answered(held, patience_s=_PATIENCE_S)
+        self.done.append((name, round(again_s, 1), round(all_s, 1)))
+        print(f"seed {self.seed}: {name}: {self.done[-1][1:]} s", file=sys.stderr, flush=True)
+        if self.weather.every_s is not None:
+            time.sleep(max(0.0, self.weather.every_s / 2 - (time.monotonic() - began_s)))
+            self.memory.append((round(time.monotonic() - self.started_s, 1), self.scene.memory_mib()))
+            print(f"seed {self.seed}: {self.memory[-1]}", file=sys.stderr, flush=True)
+            time.sleep(max(0.0, self.weather.every_s - (time.monotonic() - began_s)))
+
+
+def through(shell: Shell, endpoint: Endpoint, names: Sequence[str], weather: Weather, *, seed: int) -> Survived:
     """Do these faults to a run, one after another, each after some answers, and account for it."""
-    dice, done = random.Random(seed), []
-    scene = Scene(shell, endpoint, items, lease_s)
+    dice = random.Random(seed)
+    scene = Scene(shell, endpoint, weather.items, weather.lease_s, weather.clock)
     try:
-        started_s = time.monotonic()
-        scene.begin(wait_s=wait_s)
+        storm = _Storm(scene=scene, weather=weather, dice=dice, seed=seed)
+        scene.begin(wait_s=weather.wait_s)
         scene.recover(patience_s=_PATIENCE_S)
         for name in names:
             if scene.state() == "done":
                 break
             time.sleep(dice.uniform(0.3, 1.5))
-            held = scene.claimed()
-            FAULTS[name](scene, dice)
-            started_again_s = scene.recover(patience_s=_PATIENCE_S)
-            caught_up_s = started_again_s + scene.answered(held, patience_s=_PATIENCE_S)
-            done.append((name, round(started_again_s, 1), round(caught_up_s, 1)))
-            print(f"seed {seed}: {name}: {done[-1][1:]} s", file=sys.stderr, flush=True)
-        scene.finish(patience_s=600.0)
+            storm.strike(name)
+        scene.finish(patience_s=1200.0)
         return Survived(
             seed=seed,
-            items=items,
-            recovery_s=tuple(done),
+            items=weather.items,
+            recovery_s=tuple(storm.done),
             up_ended=tuple(scene.ended),
-            seconds=round(time.monotonic() - started_s, 1),
+            seconds=round(time.monotonic() - storm.started_s, 1),
             account=account_of(scene),
+            memory_mib=tuple(storm.memory),
         )
     finally:
         with contextlib.suppress(Exception):

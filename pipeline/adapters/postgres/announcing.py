@@ -12,8 +12,8 @@ from pipeline.domain.runs import WORKING_STATES
 from pipeline.ports.store import ChunkNotice, RunRecord
 
 # Taken and marked in one statement, so that no two workers announce the same chunk. A probe goes to a pool in which
-# nothing else is under way. What a clock says that was put back since (a pause from the future, a wait of more than a
-# minute) does not count.
+# nothing else is under way. What a clock says that was put back since (a moment from the future, a wait of more than a
+# minute) does not count, here and elsewhere.
 _DUE = sa.text("""
 WITH pause AS (
     SELECT max(CASE WHEN since <= now() + interval '1 s' THEN until ELSE '-infinity' END) AS until
@@ -43,7 +43,7 @@ _PUBLISHED_PENDING = sa.text("""
 SELECT c.id, c.run_id, c.tier_no, cardinality(c.item_nos) AS size
   FROM chunks c JOIN runs r ON r.id = c.run_id
  WHERE r.state IN ('ingesting', 'running') AND c.state = 'pending' AND c.pool = :pool
-   AND c.published_at <= now() - make_interval(secs => :age_s)
+   AND (c.published_at <= now() - make_interval(secs => :age_s) OR c.published_at > now() + interval '1 s')
  ORDER BY c.id
 """)
 _POOLS = sa.text("""

@@ -37,7 +37,9 @@ SELECT (SELECT count(*) FROM items WHERE run_id = :run AND copy_of IS NULL AND f
 _FINISH = sa.text("UPDATE runs SET state = :state, reason = :reason, finished_at = now() WHERE id = :run")
 _WAITING = sa.text("""
 SELECT tier_no, generation FROM escalations WHERE run_id = :run
- GROUP BY tier_no, generation HAVING min(since) <= now() - make_interval(secs => :age_s) ORDER BY tier_no, generation
+ GROUP BY tier_no, generation
+HAVING min(since) <= now() - make_interval(secs => :age_s) OR max(since) > now() + interval '1 s'
+ ORDER BY tier_no, generation
 """)
 
 _WORKERS = sa.text("""
