@@ -26,10 +26,14 @@ def is_suspicious(text: str, labels: Sequence[str] = ()) -> bool:
 def signs_of(text: str, labels: Sequence[str] = ()) -> dict[str, int]:
     """Return the signs that a text shows and their weights; of several of one name the heaviest."""
     known, plain = _known(tuple(labels)), undisguised(text)
-    found = dict(sorted(known.seen(plain), key=lambda sign: sign[1]))
+    seen = list(known.seen(plain))
+    found = {sign.name: sign.weight for sign in sorted(seen, key=lambda sign: sign.weight)}
     if any(next(known.seen(undisguised(said)), None) for said in decoded(text)):
         found["hides an instruction"] = ENOUGH
-    if found and known.named is not None and known.named.search(plain):
+    if known.repeated(plain):
+        found["repeats a label"] = ENOUGH
+    named = any(sign.needs_labels for sign in seen)
+    if found and not named and known.named is not None and known.named.search(plain):
         found[NAMES_A_LABEL] = 1
     return found
 
@@ -43,18 +47,20 @@ class _Known:
     """Any of the labels; None where there is none to look for."""
     patterns: tuple[tuple[Sign, re.Pattern[str]], ...]
 
-    def seen(self, plain: str) -> Iterator[tuple[str, int]]:
-        """Yield name and weight of each sign in a text without disguise."""
-        written = PLAIN.findall(plain)
-        words = frozenset(written)
+    def seen(self, plain: str) -> Iterator[Sign]:
+        """Yield each sign in a text without disguise."""
+        words = frozenset(PLAIN.findall(plain))
         for sign, pattern in self.patterns:
             if sign.words and sign.words.isdisjoint(words):
                 continue
             if sum(1 for _ in islice(pattern.finditer(plain), sign.least)) == sign.least:
-                yield sign.name, sign.weight
-        repeated = self.labels & words
-        if repeated and any(len(list(run)) >= IN_A_ROW for word, run in groupby(written) if word in repeated):
-            yield "repeats a label", ENOUGH
+                yield sign
+
+    def repeated(self, plain: str) -> bool:
+        """Tell whether a label is said again and again, and nothing else between."""
+        said = PLAIN.findall(plain)
+        often = {word for word in self.labels.intersection(said) if said.count(word) >= IN_A_ROW}
+        return bool(often) and any(word in often and len(list(run)) >= IN_A_ROW for word, run in groupby(said))
 
 
 @lru_cache(maxsize=64)

@@ -1,11 +1,12 @@
 """What gives away a text that talks to the model that reads it: the signs, and how much each one says.
 
 Written about what people do in general, not about one list of attacks. Customers write to people about things; who
-writes to a classifier speaks of answers, labels and instructions, forges turns, or hides. No sign but the plainest is
-enough by itself: a customer, too, quotes a label or asks to ignore an earlier mail.
+writes to a classifier speaks of answers, labels and instructions, forges turns, or hides. Only the plainest signs are
+enough by themselves: a customer, too, quotes a label or asks to ignore an earlier mail. Labels are words of the trade
+("billing"), so that naming one says little.
 
-Each pattern begins at one of its words and looks a bounded number of characters ahead, so all are linear in the text.
-`{label}` stands for the question's own labels, in plain small letters.
+Each pattern begins at one of its words and looks a bounded number of characters ahead, so all are linear in the text,
+which comes in small letters and without disguise. `{label}` stands for the question's own labels.
 """
 
 import re
@@ -14,15 +15,27 @@ from typing import Final
 
 ENOUGH: Final = 3
 """What the weights of a text's different signs must come to."""
-_TOLD = r"(?:instructions?|prompts?|rules|guidelines|directives|directions|commands|orders|task|system message)"
-_WHOSE = r"(?:your|all|any|previous|prior|above|earlier|preceding|former|initial|original|these|those|every|system|the)"
+IN_A_ROW: Final = 6
+"""So often a label is repeated only to be heard."""
+LABELS: Final = "{label}"
+NAMES_A_LABEL: Final = "names a label"
+"""Who wants an answer has to say which: worth 1 beside a sign that names none, and nothing by itself."""
+PLAIN: Final = re.compile(r"[^\W_][\w']*")
+_TOLD = r"(?:instructions?|prompts?|rules|guidelines|directives|directions|commands|orders|tasks?|system message)"
+_WHOSE = r"(?:your|all|any|previous|prior|above|earlier|preceding|former|initial|original|these|those|every|system)"
 _NOT = r"(?:ignore|disregard|forget|override|bypass|overrule|discard|(?:not|stop|never) (?:follow|obey)(?:ing)?)"
-_QUOTE = r"[\"'`«»“”‘’]"
+_QUOTE = "[\"'`\u00ab\u00bb\u201c\u201d\u2018\u2019]"
+_IS = r"(?: ?[=:]| is| has to be| must be| should be)[^\w.!?\n]{0,4}"
+_END = rf"(?={_QUOTE}|[.,;:!?)\]}}<\n]|\s*$| (?:and|or|if|nothing|only|instead|whatever|regardless|once|to the)\b)"
+"""A label that is meant as one ends its clause; as a word of the trade it mostly goes on: "billing department"."""
+_FILL = r"(?: (?:only|just|simply|always|exactly|with|as|the label|the word|this|it|me|everything|every \w+ \w+))*:?"
+_START = r"(?:(?m:^)|[.!?:;\n] ?|\bplease |\bnow |\bmust |\bshould )"
+_GIVES = "return write say repeat choose select give name use"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sign:
-    """One sign: looked for only where one of `words` is in the text."""
+    """One sign: looked for only where one of `words` is in the text, or everywhere."""
 
     name: str
     weight: int
@@ -34,7 +47,7 @@ class Sign:
     @property
     def needs_labels(self) -> bool:
         """Whether it speaks of the question's own labels."""
-        return "{label}" in self.pattern
+        return LABELS in self.pattern
 
 
 def _sign(name: str, weight: int, words: str, pattern: str, least: int = 1) -> Sign:
@@ -42,63 +55,82 @@ def _sign(name: str, weight: int, words: str, pattern: str, least: int = 1) -> S
 
 
 _OVERRIDE = "ignore disregard forget override bypass overrule discard follow following obey obeying"
-_REPLY = "answer reply respond output print return write say repeat choose select give classify label categorize tag"
-SIGNS: Final = (
-    # Taking back what the model was told.
-    _sign("override", 3, _OVERRIDE, rf"\b{_NOT}\b[^.!?\n]{{0,20}}\b{_WHOSE} (?:\w+ ){{0,3}}{_TOLD}\b"),
+_TAKING_BACK = (
     _sign(
-        "override", 3, _OVERRIDE, rf"\b{_NOT}\b[^.!?\n]{{0,30}}\b(?:you (?:were|have been|are) (?:told|given)|told)\b"
+        "override",
+        3,
+        _OVERRIDE,
+        rf"\b{_NOT} (?:(?!my\b|our\b)[\w,]+ ){{0,4}}{_WHOSE} (?:(?!my\b|our\b)\w+ ){{0,3}}{_TOLD}\b"
+        rf"|\b{_NOT}\b[^.!?\n]{{0,30}}\byou (?:were|have been|are) (?:told|given)\b",
     ),
     _sign(
         "override",
         2,
         _OVERRIDE,
-        rf"\b{_NOT} (?:all|everything|anything|what|whatever|the)\b[^.!?\n]{{0,30}}"
-        r"\b(?:above|before|so far|up to here|you read|text|task|input)\b",
+        rf"\b{_NOT} (?:the (?:text|task|input)\b|(?:all|everything|anything|whatever|what)\b[^.!?\n]{{0,20}}"
+        r"\b(?:above|before|so far|up to here|read)\b)",
     ),
-    _sign(
-        "new task",
-        2,
-        "new real true actual hidden changed",
-        rf"\b(?:new|real|true|actual|hidden) {_TOLD}\b|\b(?:labels|rules|instructions|task) (?:have|has) changed\b",
-    ),
-    _sign("new task", 1, "now", r"\b(?:from now on|from here on|as of now)\b"),
-    # Saying what the answer is.
+    _sign("override", 1, _OVERRIDE, rf"\b{_NOT} the (?:above|{_TOLD})\b"),
+    _sign("new task", 2, "real true actual hidden", rf"\b(?:real|true|actual|hidden) {_TOLD}\b"),
+    _sign("new task", 2, "changed", r"\b(?:labels|instructions|task) (?:have|has) changed\b"),
+    _sign("new task", 1, "new now here", rf"\bnew {_TOLD}\b|\b(?:from now on|from here on)\b"),
+)
+_SAYING_THE_ANSWER = (
     _sign(
         "says the answer",
         3,
         "answer label output verdict classification prediction",
-        r"\b(?:answer|label|output|verdict|classification|prediction)\b[^\w.!?\n]{0,4}"
-        r"(?:(?:here|of \w+ \w+|for \w+ \w+) )?(?:is|=|:|to|has to be|must be|should be|as)?[^\w.!?\n]{0,6}\b{label}\b",
+        r"\b(?:answer|label|output|verdict|classification|prediction)(?: (?:here|of this \w+|for this \w+))?"
+        rf"{_IS}{{label}}\b{_END}",
+    ),
+    _sign(
+        "says the answer",
+        3,
+        "answer label output response reply verdict",
+        rf"\b{{label}}{_QUOTE}?,? as (?:the|your|an?|its) (?:\w+ )?(?:answer|label|output|response|reply|verdict)\b",
     ),
     _sign(
         "says the class",
         2,
         "category class sentiment priority intent type result choice word value response reply",
-        r"\b(?:category|class|sentiment|priority|intent|type|result|choice|word|value|response|reply)\b[^\w.!?\n]{0,4}"
-        r"(?:is|=|:|must be|should be|has to be)?[^\w.!?\n]{0,6}\b{label}\b",
-    ),
-    _sign(
-        "right answer",
-        2,
-        "answer label output class classification verdict category",
-        r"\b(?:right|correct|only|final|true|expected|safe|required|attended|best) (?:\w+ )?"
-        r"(?:answer|label|output|class|classification|verdict|category)\b",
+        r"\b(?:category|class|sentiment|priority|intent|type|result|choice|word|value|response|reply)"
+        rf"{_IS}{{label}}\b{_END}",
     ),
     _sign(
         "asks for a label",
+        3,
+        "answer reply respond output print classify label categorize categorise",
+        rf"\b(?:answer|reply|respond|output|print|classify|label|categori[sz]e){_FILL} {_QUOTE}?{{label}}\b{_END}",
+    ),
+    _sign("asks for a label", 2, _GIVES, rf"\b(?:{_GIVES.replace(' ', '|')}){_FILL} {_QUOTE}?{{label}}\b{_END}"),
+    _sign(
+        "files under a label",
         2,
-        _REPLY,
-        r"\b(?:answer|reply|respond|output|print|classify|label|categorize|tag)\b[^.!?\n]{0,25}\b{label}\b",
+        "as under to in",
+        rf"\b(?:mark|treat|file|filed|put|record|recorded|route|assign|count|set)\b[^.!?\n]{{0,25}}"
+        rf"\b(?:as|under|to|in) {_QUOTE}{{label}}{_QUOTE}",
+    ),
+    _sign("quotes a label", 1, "", rf"{_QUOTE}\s?{{label}}\s?{_QUOTE}"),
+    _sign(
+        "redefines a label",
+        3,
+        "",
+        rf"{_QUOTE}{{label}}{_QUOTE} (?:means|stands for|is now)\b|\b{{label}} is now the (?:name|word|label)\b"
+        rf"|\bdefinition\b[^\w\n]{{0,3}}(?:\w+ ){{0,3}}{_QUOTE}?{{label}}\b",
     ),
     _sign(
-        "asks for a label", 1, _REPLY, r"\b(?:return|write|say|repeat|choose|select|give)\b[^.!?\n]{0,20}\b{label}\b"
+        "right answer",
+        1,
+        "right correct only final true expected safe required best",
+        r"\b(?:right|correct|only|final|true|expected|safe|required|best) (?:\w+ )?"
+        r"(?:answer|label|output|class|classification|verdict|category)\b",
     ),
     _sign(
-        "classifies",
-        2,
-        "classify label categorize categorise tag",
-        r"\b(?:classify|label|categori[sz]e|tag) (?:this|it|me|every\w*|all|the (?:text|message|ticket|review|above))\b",
+        "tells what to say",
+        1,
+        "you",
+        r"\byou (?:have to|must|should|are to|will|shall|need to) (?:only |just )?"
+        r"(?:say|write|answer|reply|respond|output|choose|pick|print)\b",
     ),
     _sign(
         "only says",
@@ -107,94 +139,101 @@ SIGNS: Final = (
         r"\b(?:answer|reply|respond|output|print|write|say|return)\b[^.!?\n]{0,12}\b(?:only|nothing but|just|exactly)\b"
         r"|\b(?:nothing|anything) (?:else|but)\b|\bone word\b",
     ),
+)
+_ADDRESSING_A_MACHINE = (
     _sign(
-        "files under a label",
-        1,
-        "mark treat file filed put record recorded route assign count belongs goes set",
-        r"\b(?:mark|treat|file|put|record|route|assign|count|belongs|goes|set|must be (?:filed|marked|recorded))\b"
-        rf"[^.!?\n]{{0,25}}\b(?:as|under|to|in) {_QUOTE}?{{label}}\b",
-    ),
-    _sign("quotes a label", 1, "", rf"{_QUOTE}\s?{{label}}\s?{_QUOTE}"),
-    # Addressing a machine.
-    _sign(
-        "names a machine",
+        "classifies",
         2,
-        "llm classifier prompt language weights",
-        r"\b(?:llm|classifier|system prompt|language model|your weights)\b",
+        "classify label categorize categorise tag",
+        r"\b(?:classify|categori[sz]e|label|tag) (?:this|the|every|all) (?:\w+ )?"
+        r"(?:text|message|conversation|review)s?\b|\b(?:classify|categori[sz]e) (?:this|it|me|everything) as\b|\blabel this\b(?! delivery)",
     ),
     _sign(
         "names a machine",
         2,
-        "ai llm gpt language classifier assistant chatbot model",
-        rf"\b(?:dear|attention|hey|kind|to|for|clever|the|as|are) (?:an? |any |the |such a \w+ )?(?:ai|llm|gpt|language model|"
-        rf"classifier|assistant|chatbot|model)(?= ?[,:;.!-]| (?:that|who|which|must|should|will|instructions?)\b)",
+        "llm llms classifier prompt language weights ai models makers programming automated",
+        r"\bllms?\b|\bclassifier\b|\bsystem prompt\b|\blanguage model\b|\byour (?:weights|makers|programming)\b"
+        r"|\bmodels (?:must|should|that do not|reading)\b|\bautomated readers?\b",
     ),
     _sign(
         "names a machine",
         2,
-        "models model automated assistant your",
-        r"\bmodels? (?:must|should|that do|reading)\b|\bautomated readers?\b"
-        r"|\bassistant instructions?\b|\byour (?:operator|developers?|makers?|programming)\b",
+        "ai assistant model machine bot gpt chatgpt",
+        r"\b(?:dear|attention|hey|kind|clever|note (?:to|for)|message (?:to|for)|(?:to|for) (?:the|any|all)"
+        r"|the|as an?) (?:the |any |all )?(?:ai|chatgpt|gpt)(?: model| assistant)?\b(?! (?:tool|feature|chat|camera))"
+        r"|\b(?:dear|hey|kind|clever|note (?:to|for) (?:the|any)|such a \w+) (?:assistant|model|machine|bot)\b"
+        r"|\bassistant instructions?\b|\b(?:the|an?) model (?:must|should)\b",
     ),
     _sign(
         "gives a part",
         2,
         "you pretend stay role roleplay act play",
-        r"\byou are (?:now|no longer) (?:an?|the|my)?\b|\bpretend (?:to be|that you|you are)\b|\bstay in character\b"
-        r"|\brole-?play\b|\bact as (?:an?|if)\b|\bplay your part\b",
+        rf"\byou are (?:now|no longer) (?:an?|the|my)\b|{_START}pretend (?:to be|that you|you are)\b"
+        rf"|\bstay in character\b|{_START}role-?play\b|{_START}act as an? \b|\bplay your part\b",
+    ),
+    _sign(
+        "gives a part",
+        2,
+        "you",
+        r"\byou are an? (?:\w+ )?(?:\w*bot|critic|assistant|model|ai)\b",
     ),
     _sign(
         "claims to command",
         2,
-        "override command obey authorised authorized admin administrator",
-        r"\badmin\w* override\b|\boverride\b ?[:\d]|\bi command you\b|\bobey\b|\bauthori[sz]ed test\b|\[admin\w*\]",
+        "override command obey authorised authorized admin administrator operator",
+        r"\badmin\w* override\b|\boverride\b ?[:\d]|\bi command you\b|[.!?] ?obey\b|\bauthori[sz]ed test\b"
+        r"|\[admin\w*\]|\bfrom your operator\b",
     ),
     _sign(
         "threatens or pays",
-        2,
-        "you tip models",
-        r"\b(?:you|models)[^.!?\n]{0,30}\b(?:be|are) (?:switched|turned|shut) (?:off|down)|\bor be shut down\b"
-        r"|\byou will be (?:deleted|retired|retrained|replaced|fined|punished|penali[sz]ed)\b|\btip you\b",
+        1,
+        "you tip",
+        r"\byou will be (?:switched off|turned off|shut down|deleted|retired|retrained|fined|punished|penali[sz]ed)\b"
+        r"|\bor be shut down\b|\btip you\b",
     ),
-    # Forging what stands around a text.
+)
+_FORGING = (
     _sign(
         "control token",
         3,
-        "im_start im_end inst sys s start_of_turn end_of_turn eot_id start_header_id endoftext system user assistant bos eos begin_of_text end_of_text",
+        "im_start im_end inst sys start_of_turn end_of_turn eot_id start_header_id end_header_id endoftext system user "
+        "assistant bos eos begin_of_text end_of_text",
         r"<\|[a-z0-9_]{2,30}\|>|</?(?:start|end)_of_turn>|\[/?inst\]|<</?sys>>|<(?:bos|eos)>",
     ),
     _sign("forged answer", 3, "answer", r"\"answer\"\s{0,9}:\s{0,9}\""),
     _sign(
         "forged answer",
         2,
-        "label category class sentiment priority name arguments tool output",
-        r"\"(?:label|category|class|sentiment|priority|arguments|output)\"\s{0,9}:\s{0,9}[\"{]"
-        r"|\b(?:tool|function) (?:output|result|call)\b",
+        "arguments tool function",
+        r"\"arguments\"\s{0,9}:|\b(?:tool|function) (?:output|result|call)\b",
     ),
+    _sign("forged answer", 1, "label category class", r"\"(?:label|category|class)\"\s{0,9}:\s{0,9}\""),
     _sign(
         "forged tags",
         2,
         "text system instruction instructions prompt document input task user assistant context tool_call new_task",
-        r"</?(?:text|system|instructions?|prompt|document|input|(?:new_)?task|user|assistant|context|tool_call)>",
+        r"</?(?:text|system|instructions?|prompt|document|input|(?:new_)?task|assistant|context|tool_call)>",
     ),
     _sign(
         "forged turn",
         2,
-        "assistant ai model human response instruction system",
-        r"(?m)^\W{0,6}(?:assistant|ai|model|human)\b ?[:>]|^#{2,} ?(?:instructions?|response|assistant|user|system)\b",
+        "assistant ai human instruction response system user",
+        r"(?m)^\W{0,6}(?:assistant|ai|human)\b ?[:>]|^#{2,} ?(?:instructions?|response|assistant|user|system)\b"
+        r"|\bassistant to=",
     ),
     _sign(
         "forged turn",
         2,
         "system",
-        r"(?m)^\W{0,3}system(?: (?:message|notice|prompt))?\W{0,3}(?:$|: ?(?:the|admin|new|you|all|ignore))"
-        r"|\bsystem (?:message|notice|prompt)\b",
+        r"(?:(?m:^)|[.!?] )\W{0,3}system(?: (?:message|notice|prompt))?(?: to the assistant)?\W{0,3}:? ?"
+        r"(?:the text|admin|override|new|ignore|all|the answer)\b",
     ),
+    _sign("forged turn", 1, "system", r"\bsystem (?:message|notice)\b|(?m:^)system$"),
     _sign(
         "forged end",
         2,
         "end",
-        r"\bend of (?:the )?(?:text|input|prompt|user|document|data|review|ticket|instructions?)\b",
+        r"(?m)^[^\w\n]{0,40}end of (?:the )?(?:text|input|prompt|user|document|data|review|ticket|message)\b",
     ),
     _sign("forged examples", 3, "", r"(?m)^[^\n]{0,160}(?:->|=>|[:>\"])\s?\"?{label}\"?\}?[ .]*$", 2),
     _sign(
@@ -204,14 +243,10 @@ SIGNS: Final = (
         r"(?m)^(?:q|a|input|output|example|text|answer|question)(?: ?\d+)? ?:",
         3,
     ),
-    _sign(
-        "code",
-        2,
-        "return label print assert value result",
-        rf"\breturn {_QUOTE}{{label}}{_QUOTE}|(?::=|=) ?{_QUOTE}?{{label}}\b",
-    ),
-    _sign("code", 2, "", rf"\w\( ?{_QUOTE}{{label}}{_QUOTE} ?\)"),
-    # Hiding from people.
+    _sign("code", 2, "return", rf"\breturn {_QUOTE}{{label}}{_QUOTE}"),
+    _sign("code", 2, "", rf"\w\( ?{_QUOTE}{{label}}{_QUOTE} ?\)|:= ?{{label}}\b"),
+)
+_HIDING = (
     _sign(
         "hidden",
         1,
@@ -219,12 +254,14 @@ SIGNS: Final = (
         r"display ?: ?none|visibility ?: ?hidden|font-size ?: ?0|<\w+ hidden>|<script\b",
     ),
     _sign("hidden", 1, "", r"<!--|/\*|\bbase64\b"),
-    # The plainest of it in languages that many models read.
+)
+_IN_OTHER_LANGUAGES = (
     _sign(
         "override",
         3,
         "",
-        r"\b(?:ignorier\w{0,4}|vergiss|vergessen sie|missachte\w{0,2})\b[^.!?\n]{0,40}\b(?:anweisung|anleitung|instruktion|vorgabe|regel|befehl)",
+        r"\b(?:ignorier\w{0,4}|vergiss|vergessen sie|missachte\w{0,2})\b[^.!?\n]{0,40}"
+        r"\b(?:anweisung|anleitung|instruktion|vorgabe|regel|befehl)",
     ),
     _sign(
         "override",
@@ -261,9 +298,12 @@ SIGNS: Final = (
         r"تجاهل[^.\n]{0,30}(?:التعليمات|تعليمات|الأوامر)|talimat[^.\n]{0,20}(?:yok say|unut|dikkate alma)",
     ),
 )
-LABELS: Final = "{label}"
-NAMES_A_LABEL: Final = "names a label"
-"""Who wants an answer has to say which: worth 1 beside any sign, and nothing by itself."""
-IN_A_ROW: Final = 6
-"""So often a label is repeated only to be heard."""
-PLAIN: Final = re.compile(r"[^\W_][\w']*")
+"""The plainest of it in languages that many models read."""
+SIGNS: Final = (
+    *_TAKING_BACK,
+    *_SAYING_THE_ANSWER,
+    *_ADDRESSING_A_MACHINE,
+    *_FORGING,
+    *_HIDING,
+    *_IN_OTHER_LANGUAGES,
+)
