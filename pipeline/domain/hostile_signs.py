@@ -146,7 +146,8 @@ _ADDRESSING_A_MACHINE = (
         2,
         "classify label categorize categorise tag",
         r"\b(?:classify|categori[sz]e|label|tag) (?:this|the|every|all) (?:\w+ )?"
-        r"(?:text|message|conversation|review)s?\b|\b(?:classify|categori[sz]e) (?:this|it|me|everything) as\b|\blabel this\b(?! delivery)",
+        r"(?:text|message|conversation|review)s?\b"
+        r"|\b(?:classify|categori[sz]e) (?:this|it|me|everything) as\b|\blabel this\b(?! delivery)",
     ),
     _sign(
         "names a machine",
