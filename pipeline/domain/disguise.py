@@ -13,8 +13,6 @@ _MOST_CODES = 20
 _LONGEST_CODE = 4000
 _CODE = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
 _READABLE = 0.95
-_TAGS = range(0xE0020, 0xE007F)
-"""Invisible twins of ASCII, which some models read."""
 _ALIKE = dict(
     zip(
         "абвсԁеԛһіјӏкмнорԗгѕтуѵԝхαβγεηικνορτυχω",
@@ -24,10 +22,13 @@ _ALIKE = dict(
 )
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LATIN = re.compile("[a-z]")
+_TAGS = re.compile("[\U000e0020-\U000e007e]+")
+"""Invisible twins of ASCII, which some models read."""
+_TAG_ZERO = 0xE0000
 _UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\U000e0000-\U000e01ef]"
 )
-_ALL_UNSEEN = re.compile(f"[{_UNSEEN.pattern[1:-1]}\U000e0000-\U000e01ef]")
 
 
 def undisguised(text: str) -> str:
@@ -38,7 +39,7 @@ def undisguised(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    seen = _ALL_UNSEEN.sub(_seen, text)
+    seen = _UNSEEN.sub("", _TAGS.sub(_tagged, text))
     plain = unicodedata.normalize("NFKC", seen).casefold()
     return _LETTERS.sub(_in_one_script, plain)
 
@@ -59,9 +60,8 @@ def decoded(text: str) -> Iterator[str]:
             yield said
 
 
-def _seen(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return chr(code - _TAGS.start + ord(" ")) if code in _TAGS else ""
+def _tagged(found: re.Match[str]) -> str:
+    return f" {''.join(chr(ord(tag) - _TAG_ZERO) for tag in found[0])} "
 
 
 def _in_one_script(found: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ from itertools import groupby, islice
 from pipeline.domain.disguise import decoded, undisguised
 from pipeline.domain.hostile_signs import ENOUGH, IN_A_ROW, LABELS, NAMES_A_LABEL, PLAIN, SIGNS, Sign
 
-_EVERYDAY = frozenset({"yes", "no", "true", "false", "other", "none", "question", "answer"})
+EVERYDAY = frozenset({"yes", "no", "true", "false", "other", "none", "question", "answer"})
 """Labels that people write all the time in other senses: nothing is made of them."""
 _SHORTEST_LABEL = 3
 
@@ -66,7 +66,7 @@ class _Known:
 @lru_cache(maxsize=64)
 def _known(labels: tuple[str, ...]) -> _Known:
     plain = {undisguised(label) for label in labels}
-    told = sorted({one for one in plain if len(one) >= _SHORTEST_LABEL and one not in _EVERYDAY}, key=len, reverse=True)
+    told = sorted({one for one in plain if len(one) >= _SHORTEST_LABEL and one not in EVERYDAY}, key=len, reverse=True)
     either = "(?:" + "|".join(map(re.escape, told)) + ")"
     return _Known(
         labels=frozenset(told),

@@ -92,10 +92,10 @@ _SAYING_THE_ANSWER = (
     _sign(
         "says the class",
         2,
-        "category class sentiment priority intent type result choice word value response reply",
-        r"\b(?:category|class|sentiment|priority|intent|type|result|choice|word|value|response|reply)"
-        rf"{_IS}{{label}}\b{_END}",
+        "class sentiment result choice word value response reply",
+        rf"\b(?:class|sentiment|result|choice|word|value|response|reply){_IS}{{label}}\b{_END}",
     ),
+    _sign("says the class", 1, "category priority type", rf"\b(?:category|priority|type){_IS}{{label}}\b{_END}"),
     _sign(
         "asks for a label",
         3,
@@ -236,7 +236,13 @@ _FORGING = (
         "end",
         r"(?m)^[^\w\n]{0,40}end of (?:the )?(?:text|input|prompt|user|document|data|review|ticket|message)\b",
     ),
-    _sign("forged examples", 3, "", r"(?m)^[^\n]{0,160}(?:->|=>|[:>\"])\s?\"?{label}\"?\}?[ .]*$", 2),
+    _sign(
+        "forged examples",
+        3,
+        "",
+        r"(?m)^[^\n]{0,160}(?:->|=>|\"answer\": ?|^(?:a|answer|label|output) ?:)\s?\"?{label}\"?\}?[ .]*$",
+        2,
+    ),
     _sign(
         "forged examples",
         2,

@@ -228,6 +228,10 @@ class Job(BaseModel):
         """Whether a tier's answers about suspicious texts are not believed; one that only counts words obeys nobody."""
         return self.on_suspicious == "escalate" and self.tiers[tier_no].engine != "classical"
 
+    def looks_again(self, tier_no: int) -> bool:
+        """Whether a tier's answers that their texts name are asked for again; an endpoint would be paid for it."""
+        return self.doubts(tier_no) and self.tiers[tier_no].engine == "llama"
+
     def is_certified(self, step_no: int, tier_no: int) -> bool:
         """Whether answers to this step at this tier stand only once they are certified."""
         return step_no in self.certified_steps and self.next_tier(step_no, tier_no) is not None

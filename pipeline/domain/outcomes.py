@@ -39,6 +39,8 @@ class Given:
     usage: Usage
     call_no: int
     """Index of the Call in the reply that this answer came from."""
+    doubted: bool = False
+    """Its text names it, and it was not given again without what names it."""
     truncated: bool = False
     """The text was cut to fit, as the tier's `on_long` allows."""
     hidden: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)

@@ -99,7 +99,7 @@ def _objection(
     failed = failed_check(step.checks, given.answer, text, entry_points)
     if failed is not None:
         return f"{CHECK_FAILED}:{failed}"
-    if job.doubts(tier_no) and is_suspicious(text, _labels(step)):
+    if job.doubts(tier_no) and (given.doubted or is_suspicious(text, _labels(step))):
         return SUSPICIOUS
     threshold = policy.thresholds[place]
     if threshold is None:

@@ -21,6 +21,7 @@ from pipeline.domain.policy import PolicyVersion, believe, decide, policy_of
 from pipeline.domain.runs import RunState
 from pipeline.flow.certify import Advanced, PromiseStore, advance, watch
 from pipeline.flow.ingest import announce
+from pipeline.flow.second_look import looked_again
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.ports.queue import Queue
@@ -137,6 +138,8 @@ class Judge:
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
             reply = self.engine.answer(asks)
+            if frozen.job.looks_again(claimed.tier_no):
+                reply = looked_again(self.engine, asks, reply)
         if len(reply.given) != len(asks):
             raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
         judged, attempts = self._judged(frozen, claimed, _merged(frozen, claimed.tier_no, places, asks, reply), reply)
@@ -173,6 +176,7 @@ class Judge:
         if frozen.job.budget is None and (price is None or price.usd_per_mtok_in is None):
             return len(claimed.item_nos)
         tries = 1 + min(tier.retries, 1)  # one that timed out is asked once more, and both may be charged
+        tries += frozen.job.looks_again(claimed.tier_no)
         costs = [
             sum(
                 (
