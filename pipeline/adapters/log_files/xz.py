@@ -4,7 +4,7 @@ import io
 import lzma
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 MOST_BYTES: Final = 128 * 1024 * 1024
 """`xz -9` needs 65 MiB to unpack; zstd's reader has the same limit of its own accord."""
@@ -29,7 +29,7 @@ class _Unpacked(io.RawIOBase):
         """Say that it can be read; it cannot seek."""
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] — typeshed's buffers are wider
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 — any writable buffer: Python 3.11 has no name for them
         """Fill what is at hand; 0 at the end."""
         while not self._rest:
             piece = next(self._pieces, None)
