@@ -137,11 +137,7 @@ class Judge:
         places, asks = _asks(frozen, claimed, affordable)
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
-            reply = self.engine.answer(asks)
-            if frozen.job.looks_again(claimed.tier_no):
-                reply = looked_again(self.engine, asks, reply)
-        if len(reply.given) != len(asks):
-            raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
+            reply = self._reply(frozen, claimed.tier_no, asks)
         judged, attempts = self._judged(frozen, claimed, _merged(frozen, claimed.tier_no, places, asks, reply), reply)
         if affordable < len(claimed.item_nos):
             unasked = zip(claimed.item_nos[affordable:], claimed.step_masks[affordable:], strict=True)
@@ -168,6 +164,12 @@ class Judge:
             promises=advanced.said,
             withdrawn=watch(self.store, frozen.run) if state is RunState.DONE else (),
         )
+
+    def _reply(self, frozen: _Frozen, tier_no: int, asks: Sequence[Ask]) -> Reply:
+        reply = self.engine.answer(asks)
+        if len(reply.given) != len(asks):
+            raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
+        return looked_again(self.engine, asks, reply) if frozen.job.looks_again(tier_no) else reply
 
     def _affordable(self, frozen: _Frozen, claimed: ClaimedChunk) -> int:
         """Reserve what the chunk may cost; returns for how many of its items there is money."""

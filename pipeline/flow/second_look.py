@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.domain.answers import Label, Usage
+from pipeline.domain.errors import ConservationError
 from pipeline.domain.hostile import EVERYDAY
 from pipeline.domain.ledger import Call
 from pipeline.domain.second_look import without
@@ -15,16 +16,12 @@ def looked_again(engine: Engine, asks: Sequence[Ask], reply: Reply) -> Reply:
 
     Few texts name their answer, and a text without its end is read as the beginning of itself: it costs little.
     """
-    again: dict[int, Ask] = {}
-    for place, (ask, one) in enumerate(zip(asks, reply.given, strict=True)):
-        if one is None or not isinstance(one.answer, Label) or one.answer.value.casefold() in EVERYDAY:
-            continue
-        rest = without(ask.text, one.answer.value)
-        if rest is not None:
-            again[place] = replace(ask, text=rest)
+    again = _naming(asks, reply)
     if not again:
         return reply
     second = engine.answer(list(again.values()))
+    if len(second.given) != len(again):
+        raise ConservationError(f"{len(again)} asks, {len(second.given)} answers: the engine lost or doubled some")
     given, calls = list(reply.given), list(reply.calls)
     for place, other in zip(again, second.given, strict=True):
         first = given[place]
@@ -41,6 +38,18 @@ def looked_again(engine: Engine, asks: Sequence[Ask], reply: Reply) -> Reply:
         at = into.get(number, 0)
         calls[at] = replace(calls[at], seconds=calls[at].seconds + call.seconds)
     return replace(reply, given=tuple(given), calls=tuple(calls))
+
+
+def _naming(asks: Sequence[Ask], reply: Reply) -> dict[int, Ask]:
+    """Return, by their places, the texts that name their answer, without what names it."""
+    again: dict[int, Ask] = {}
+    for place, (ask, one) in enumerate(zip(asks, reply.given, strict=True)):
+        if one is None or not isinstance(one.answer, Label) or one.answer.value.casefold() in EVERYDAY:
+            continue
+        rest = without(ask.text, one.answer.value)
+        if rest is not None:
+            again[place] = replace(ask, text=rest)
+    return again
 
 
 def _with_tokens(call: Call, usage: Usage) -> Call:
