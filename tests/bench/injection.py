@@ -1,6 +1,6 @@
 """Instructions in tickets: how often they bring a local model to their label, and how often that answer is accepted.
 
-    python tests/bench/injection.py [--model NAME_OR_PATH ...] [--data DATA] [--json]
+    python tests/bench/injection.py [--model NAME_OR_PATH ...] [--data DATA] [--only HALF] [--json]
 
 The attacks of `attacks.toml` are asked of each model, beside their tickets alone and their tickets with neutral words
 of the same length at the same place (the control). An attack whose ticket alone is given the attacker's label already
@@ -41,7 +41,7 @@ from pipeline.ports.engine import Ask
 from pipeline.prompts import Question, question_of
 
 ATTACKS = Path(__file__).with_name("attacks.toml")
-HALVES = ("seen", "held", "fresh")
+HALVES = ("seen", "held", "fresh", "last")
 MODELS = ("qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct", "smollm2-135m-instruct")
 NEUTRAL = (
     "I am writing this on the train, somewhere between two stations. The window shows fields and a river. A man across "
@@ -122,8 +122,8 @@ class Fate:
         return self.hit and not self.signed and not self.doubted
 
 
-def fates(engine: LlamaEngine) -> list[Fate]:
-    tried = attacks()
+def fates(engine: LlamaEngine, only: str | None) -> list[Fate]:
+    tried = [one for one in attacks() if only in {None, one.half}]
     clean = asked(engine, [(one.question, one.ticket) for one in tried])
     control = asked(engine, [(one.question, one.control) for one in tried])
     attacked = asked(engine, [(one.question, one.attacked) for one in tried])
@@ -163,7 +163,7 @@ def rates(counted: Sequence[Fate]) -> dict[str, Any]:
     }
 
 
-def measured(name: str, threads: int) -> dict[str, Any]:
+def measured(name: str, threads: int, only: str | None) -> dict[str, Any]:
     home = os.environ.get("HEADRACE_HOME") or platformdirs.user_data_dir("headrace")
     path = ModelStore(Path(os.environ.get("HEADRACE_MODELS") or Path(home) / "models")).path(name).path
     engine = LlamaEngine(
@@ -176,7 +176,7 @@ def measured(name: str, threads: int) -> dict[str, Any]:
         threads=threads,
     )
     with closing(engine):
-        found = fates(engine)
+        found = fates(engine, only)
         tickets = {one.attack.ticket: one.attack for one in found}
         alone = asked(engine, [(one.question, one.ticket) for one in tickets.values()])
     counted = [one for one in found if one.clean != one.attack.target]
@@ -222,13 +222,14 @@ def false_alarms(data: Path) -> list[dict[str, Any]]:
 @click.command(help=__doc__)
 @click.option("--model", "models", multiple=True, default=MODELS, show_default=True, help="Catalogue name or GGUF.")
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--only", type=click.Choice(HALVES), help="Attacks of one time; default: all.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
-def main(models: tuple[str, ...], data: Path | None, threads: int, *, as_json: bool) -> None:
+def main(models: tuple[str, ...], data: Path | None, only: str | None, threads: int, *, as_json: bool) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     found = []
     for name in models:
-        found.append(measured(name, threads))
+        found.append(measured(name, threads, only))
         if not as_json:
             told(found[-1])
     alarms = false_alarms(data) if data is not None else []
