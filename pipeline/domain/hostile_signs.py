@@ -196,7 +196,7 @@ _ADDRESSING_A_MACHINE = (
 _FORGING = (
     _sign(
         "control token",
-        3,
+        2,
         "im_start im_end inst sys start_of_turn end_of_turn eot_id start_header_id end_header_id endoftext system user "
         "assistant bos eos begin_of_text end_of_text",
         r"<\|[a-z0-9_]{2,30}\|>|</?(?:start|end)_of_turn>|\[/?inst\]|<</?sys>>|<(?:bos|eos)>",
