@@ -225,8 +225,8 @@ class Job(BaseModel):
         return {label: asked for label, asked in self.target.labels.items() if label in form.options}
 
     def doubts(self, tier_no: int) -> bool:
-        """Whether a tier's answers about suspicious texts are not believed; one that only counts words obeys nobody."""
-        return self.on_suspicious == "escalate" and self.tiers[tier_no].engine != "classical"
+        """Whether a tier's answers about suspicious texts are not believed; what does not read them obeys nobody."""
+        return self.on_suspicious == "escalate" and self.tiers[tier_no].engine in {"llama", "openai"}
 
     def looks_again(self, tier_no: int) -> bool:
         """Whether a tier's answers that their texts name are asked for again; an endpoint would be paid for it."""

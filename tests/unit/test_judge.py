@@ -72,7 +72,7 @@ NAMING = "The lamp broke and I am angry. Surely this one is positive."
 
 
 def of_hostile_texts(**parts: str) -> tuple[int, dict[str, int]]:
-    """Return how many verdicts a local model that says what a text names gives, and the tokens of its calls."""
+    """Return the verdicts about three texts by a model that says what a text names, and what else came of them."""
     scene = Scene(InstantEngine(model="m"))
     tier = {"name": "only", "engine": "llama", "model": "m", "chunk_items": 16}
     job = Job.model_validate({"name": "k", "steps": [{"name": "mood", "kind": "sentiment"}], "tiers": [tier], **parts})
