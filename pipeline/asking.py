@@ -171,6 +171,7 @@ def _together(given: Sequence[Given], answer: Answer | Malformed, score: RawScor
         ),
         confidence=given[0].confidence if len(given) == 1 else None,
         call_no=given[0].call_no,
+        doubted=any(one.doubted for one in given),
         truncated=any(one.truncated for one in given),
     )
 

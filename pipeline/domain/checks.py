@@ -12,7 +12,7 @@ from pipeline.domain.answers import Answer, Fields, FieldValue, Label, Number
 from pipeline.domain.fields import FieldSpec
 from pipeline.domain.money import amount_of
 from pipeline.domain.patterns import PatternError, to_python
-from pipeline.domain.spans import candidates
+from pipeline.domain.spans import candidates, is_boundary
 
 EntryPoint: TypeAlias = Callable[[object, str], bool]
 """The user's own check: (plain answer value, text) → does it hold?"""
@@ -178,4 +178,23 @@ def invented_field(fields: Mapping[str, FieldSpec], answer: Answer, text: str) -
 def _stands_in(text: str, spec: FieldSpec, value: FieldValue) -> bool:
     if spec.scalar == "money":  # EUR 64.9 is EUR 64.90, but not to be found within EUR 64.905
         return any(amount_of(str(one.value)) == amount_of(str(value)) for one in candidates(spec, text))
-    return _occurs(value, text) or any(one.value == value for one in candidates(spec, text))
+    found = _is_said(value, text) if isinstance(value, str) else _occurs(value, text)
+    return found or any(one.value == value for one in candidates(spec, text))
+
+
+def _is_said(value: str, text: str) -> bool:
+    """Look for a string, case and white space aside, that begins and ends between words, or letters and digits."""
+    value, text = _squeeze(value), _squeeze(text)
+    at = text.find(value)
+    while at >= 0:
+        if not _is_within(text, at) and not _is_within(text, at + len(value)):
+            return True
+        at = text.find(value, at + 1)
+    return False
+
+
+def _is_within(text: str, at: int) -> bool:
+    """Tell whether a place is inside a word or a number: "44" is no value of "4417"."""
+    if is_boundary(text, at):
+        return False
+    return text[at - 1].isdigit() == text[at].isdigit()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import string
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
@@ -58,6 +58,9 @@ class Job(BaseModel):
     """Refuse tiers that send texts to another machine."""
     redact: tuple[Kind, ...] = ()
     """Personal values that such tiers see placeholders for, as [EMAIL 1]."""
+    on_suspicious: Literal["escalate", "accept"] = "escalate"
+    """What becomes of answers about a text that looks as if it instructed the model: up the ladder, and unresolved at
+    its top; or as of any other text."""
     flush_after_s: float = Field(default=10.0, strict=True, gt=0, le=86_400)
     """Escalations that do not fill a chunk travel on after this time."""
 
@@ -235,6 +238,14 @@ class Job(BaseModel):
         if self.target is None or step_no not in self.certified_steps or not isinstance(form, Choice):
             return {}
         return {label: asked for label, asked in self.target.labels.items() if label in form.options}
+
+    def doubts(self, tier_no: int) -> bool:
+        """Whether a tier's answers about suspicious texts are not believed; what does not read them obeys nobody."""
+        return self.on_suspicious == "escalate" and self.tiers[tier_no].engine in {"llama", "openai"}
+
+    def looks_again(self, tier_no: int) -> bool:
+        """Whether a tier's answers that their texts name are asked for again; an endpoint would be paid for it."""
+        return self.doubts(tier_no) and self.tiers[tier_no].engine == "llama"
 
     def is_certified(self, step_no: int, tier_no: int) -> bool:
         """Whether answers to this step at this tier stand only once they are certified."""

@@ -15,6 +15,8 @@ LOW_CONFIDENCE = "low_confidence"
 UNKNOWN_CONFIDENCE = "unknown_confidence"
 CHECK_FAILED = "check_failed"
 NOT_IN_TEXT = "not_in_text"
+SUSPICIOUS = "suspicious"
+"""The text looks as if it instructed the model that reads it."""
 DRAWN = "drawn"
 """Drawn for a certificate: the reference answers it."""
 AUDITED = "audited"
@@ -37,6 +39,8 @@ class Given:
     usage: Usage
     call_no: int
     """Index of the Call in the reply that this answer came from."""
+    doubted: bool = False
+    """Its text names it, and it was not given again without what names it."""
     truncated: bool = False
     """The text was cut to fit, as the tier's `on_long` allows."""
     hidden: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)

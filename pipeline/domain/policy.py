@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pipeline.domain.answers import Defect, Malformed
 from pipeline.domain.calibration import Calibrator
 from pipeline.domain.checks import EntryPoint, failed_check, invented_field
+from pipeline.domain.hostile import is_suspicious
 from pipeline.domain.job import Job
 from pipeline.domain.outcomes import (
     CHECK_FAILED,
     LOW_CONFIDENCE,
     NOT_IN_TEXT,
+    SUSPICIOUS,
     UNKNOWN_CONFIDENCE,
     Escalation,
     Given,
@@ -20,7 +22,7 @@ from pipeline.domain.outcomes import (
     Verdict,
 )
 from pipeline.domain.scores import Confidence
-from pipeline.domain.steps import ExtractStep
+from pipeline.domain.steps import Choice, ExtractStep, MultilabelStep, Step
 
 FIRST_VERSION = 1
 
@@ -97,6 +99,8 @@ def _objection(
     failed = failed_check(step.checks, given.answer, text, entry_points)
     if failed is not None:
         return f"{CHECK_FAILED}:{failed}"
+    if job.doubts(tier_no) and (given.doubted or is_suspicious(text, _labels(step))):
+        return SUSPICIOUS
     threshold = policy.thresholds[place]
     if threshold is None:
         return None
@@ -104,3 +108,10 @@ def _objection(
         lenient = job.tiers[tier_no].on_unknown_confidence == "accept" and not job.is_certified(step_no, tier_no)
         return None if lenient else UNKNOWN_CONFIDENCE
     return LOW_CONFIDENCE if confidence.value < threshold else None
+
+
+def _labels(step: Step) -> tuple[str, ...]:
+    """Return the labels that a text may want to be given."""
+    if isinstance(step, MultilabelStep):
+        return tuple(step.labels)
+    return step.form.options if isinstance(step.form, Choice) else ()

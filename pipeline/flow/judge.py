@@ -23,6 +23,7 @@ from pipeline.domain.runs import RunState
 from pipeline.flow.announcing import FEW_AHEAD, ahead_of, announce
 from pipeline.flow.certify import Advanced, PromiseStore, advance, watch
 from pipeline.flow.redacting import Shield
+from pipeline.flow.second_look import looked_again
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.ports.queue import Queue
@@ -152,9 +153,7 @@ class Judge:
         places, asks = _asks(frozen, claimed, affordable)
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
-            reply = frozen.shield(claimed.tier_no).over(self.engine).answer(asks)
-        if len(reply.given) != len(asks):
-            raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
+            reply = self._reply(frozen, claimed.tier_no, asks)
         judged, attempts = self._judged(frozen, claimed, _merged(frozen, claimed.tier_no, places, asks, reply), reply)
         if affordable < len(claimed.item_nos):
             unasked = zip(claimed.item_nos[affordable:], claimed.step_masks[affordable:], strict=True)
@@ -184,6 +183,13 @@ class Judge:
             withdrawn=watch(self.store, frozen.run) if state is RunState.DONE else (),
         )
 
+    def _reply(self, frozen: _Frozen, tier_no: int, asks: Sequence[Ask]) -> Reply:
+        engine = frozen.shield(tier_no).over(self.engine)
+        reply = engine.answer(asks)
+        if len(reply.given) != len(asks):
+            raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
+        return looked_again(engine, asks, reply) if frozen.job.looks_again(tier_no) else reply
+
     def _affordable(self, frozen: _Frozen, claimed: ClaimedChunk) -> int:
         """Reserve what the chunk may cost; returns for how many of its items there is money."""
         tier = frozen.job.tiers[claimed.tier_no]
@@ -193,6 +199,7 @@ class Judge:
         shield = frozen.shield(claimed.tier_no)
         texts = map(shield.text, claimed.texts)
         tries = 1 + min(tier.retries, 1)  # one that timed out is asked once more, and both may be charged
+        tries += frozen.job.looks_again(claimed.tier_no)
         costs = [
             sum(
                 (

@@ -29,6 +29,7 @@ from pipeline.flow.evaluation import Evaluation, evaluate_step
 from pipeline.flow.redacting import shielded
 from pipeline.flow.samples import is_right, plain
 from pipeline.flow.scoring import UNGROUPED, GoldLine, same
+from pipeline.flow.second_look import looked_again
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine
 from pipeline.settings import Settings
@@ -111,6 +112,7 @@ def ask_all(
                     engine=shielded(engine, job, tier_no),
                     asking=asking,
                     on_long=tier.on_long,
+                    again=job.looks_again(tier_no),
                     price=price,
                     show=show,
                     title=f"{tier.name} answers {job.steps[number].name}",
@@ -176,6 +178,8 @@ class _Asker:
     engine: Engine
     asking: Asking
     on_long: OnLong
+    again: bool
+    """Whether answers that their texts name are asked for again, as a run does."""
     price: Price | None
     show: Show
     title: str
@@ -186,9 +190,11 @@ class _Asker:
         width = len(self.asking.questions)
         for at in range(0, len(texts), _SLICE):
             part = texts[at : at + _SLICE]
-            reply = self.engine.answer(
-                [Ask(question=one, text=text, on_long=self.on_long) for text in part for one in self.asking.questions]
-            )
+            asks = [
+                Ask(question=one, text=text, on_long=self.on_long) for text in part for one in self.asking.questions
+            ]
+            reply = self.engine.answer(asks)
+            reply = looked_again(self.engine, asks, reply) if self.again else reply
             answered = [one for one in reply.given if one is not None]
             if len(answered) < len(part) * width:
                 why = reply.outage or "no reason given"

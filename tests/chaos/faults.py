@@ -187,7 +187,8 @@ def exhaust_pool(scene: Scene, dice: random.Random) -> None:
 
 _MOVED = (
     (
-        "UPDATE chunks SET lease_until = lease_until + BY, published_at = published_at + BY, not_before = not_before + BY,"
+        "UPDATE chunks SET lease_until = lease_until + BY, published_at = published_at + BY,"
+        " not_before = not_before + BY,"
         " created_at = created_at + BY WHERE state IN ('pending', 'claimed')"
     ),
     "UPDATE pauses SET since = since + BY, until = until + BY",

