@@ -20,7 +20,7 @@ from pipeline.domain.ledger import enter
 from pipeline.domain.outcomes import Attempt, Escalation, Given, Held, Unresolved, Verdict
 from pipeline.domain.policy import PolicyVersion, believe, decide, policy_of
 from pipeline.domain.runs import RunState
-from pipeline.flow.announcing import FEW_AHEAD, ahead_of, announce
+from pipeline.flow.announcing import announce, announce_next
 from pipeline.flow.certify import Advanced, PromiseStore, advance, watch
 from pipeline.flow.redacting import Shield
 from pipeline.flow.second_look import looked_again
@@ -116,10 +116,6 @@ class Judge:
     _chunk_s: float | None = None
     """How long the last chunk took."""
 
-    @property
-    def _ahead(self) -> int:
-        return FEW_AHEAD if self._chunk_s is None else ahead_of(self._chunk_s)
-
     def judge(self, chunk_id: int) -> Judged:
         """Do one chunk from claim to publish.
 
@@ -130,8 +126,9 @@ class Judge:
         if claimed is None:
             return Judged(chunk_id=chunk_id, result="nothing")
         try:
-            if 2 * claimed.announced <= self._ahead:  # so that other workers have some while we are at this one
-                announce(self.queue, self.store, claimed.run_id, ahead=self._ahead)
+            announce_next(
+                self.queue, self.store, claimed, chunk_s=self._chunk_s
+            )  # for others, while we are at this one
             return self._judge(claimed)
         except EngineUnavailable as error:
             return self._pause(claimed, str(error), error.retry_after_s, give_back=True)
@@ -163,7 +160,7 @@ class Judge:
             return Judged(chunk_id=claimed.chunk_id, result="refused", run=frozen.run.name)
         self._chunk_s = self.clock.monotonic_s() - started_s
         if committed.notices or committed.resumed:
-            announce(self.queue, self.store, claimed.run_id, ahead=self._ahead)
+            announce(self.queue, self.store, claimed.run_id)
         if reply.outage is not None:
             return self._pause(claimed, reply.outage, reply.retry_after_s, give_back=False)
         state, advanced = self._settle(claimed.run_id)
@@ -257,7 +254,7 @@ class Judge:
         state, notices = self.store.settle(run_id)
         advanced = advance(self.store, self._frozen(run_id).run) if state is RunState.RUNNING else Advanced()
         if notices or advanced.notices:
-            announce(self.queue, self.store, run_id, ahead=self._ahead)
+            announce(self.queue, self.store, run_id)
         if advanced.said and not advanced.notices:  # all that was held stands: this may have been the end
             state, _ = self.store.settle(run_id)
         return state, advanced

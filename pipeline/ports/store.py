@@ -186,8 +186,8 @@ class WorkStore(Protocol):
         """
         ...
 
-    def due(self, *, ahead: int, run_id: int | None = None) -> Sequence[ChunkNotice]:
-        """Take the chunks that are next to be announced, of one run or of all at work, and mark them as announced.
+    def due(self, *, ahead: int, run_id: int | None = None, tier_no: int | None = None) -> Sequence[ChunkNotice]:
+        """Take the chunks that are next to be announced, of a run (or a tier of it) or of all, and mark them so.
 
         Of each tier of a run as many as make `ahead` that stand announced and unclaimed, the oldest first: runs that
         share workers take turns, and the queue stays short. Of a paused pool none; of one whose pause is over a single

@@ -161,6 +161,12 @@ def test_only_the_run_that_is_asked_for_is_announced(rig: Rig) -> None:
     assert {notice.run_name for notice in rig.store.due(ahead=9)} == {first.name}
 
 
+def test_only_the_tier_that_is_asked_for_is_announced(rig: Rig) -> None:
+    run = rig.filled("abc", make_job(MOOD, {**TOPIC, "ladder": ["large"]}))
+    assert [notice.tier for notice in rig.store.due(ahead=9, run_id=run.id, tier_no=1)] == ["large"]
+    assert [notice.tier for notice in rig.store.due(ahead=9, run_id=run.id)] == ["small"]
+
+
 def test_what_could_not_be_announced_is_due_again(rig: Rig) -> None:
     many(rig)
     due = rig.store.due(ahead=2)

@@ -82,15 +82,15 @@ class SweepPart:
                 self._tables.give_up(chunk, dead_after=dead_after)
             return len(late)
 
-    def due(self, *, ahead: int, run_id: int | None = None) -> Sequence[ChunkNotice]:
+    def due(self, *, ahead: int, run_id: int | None = None, tier_no: int | None = None) -> Sequence[ChunkNotice]:
         """Take the chunks that are next to be announced, and mark them as announced."""
         with self._tables.lock:
             now, found = self._tables.clock.now(), list[ChunkNotice]()
             for run in [one for one in self._tables.runs.values() if one.working and run_id in {None, one.id}]:
-                for tier_no in range(len(run.job.tiers)):
-                    here = (one for one in self._tables.open_chunks(run.id) if one.tier_no == tier_no and one.due)
+                for number in range(len(run.job.tiers)) if tier_no is None else [tier_no]:
+                    here = (one for one in self._tables.open_chunks(run.id) if one.tier_no == number and one.due)
                     waiting = [one for one in here if one.not_before is None or one.not_before <= now]
-                    for chunk in waiting[: self._room(run, tier_no, ahead)]:
+                    for chunk in waiting[: self._room(run, number, ahead)]:
                         chunk.published_at = now
                         found.append(self._tables.notice(chunk))
             return found

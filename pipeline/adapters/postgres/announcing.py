@@ -53,20 +53,23 @@ SELECT DISTINCT c.pool FROM chunks c JOIN runs r ON r.id = c.run_id
 _MARK = sa.text("UPDATE chunks SET published_at = now() WHERE id = ANY(:ids) AND state = 'pending'")
 
 
-def due(database: Database, *, ahead: int, run_id: int | None) -> Sequence[ChunkNotice]:
+def due(database: Database, *, ahead: int, run_id: int | None, tier_no: int | None) -> Sequence[ChunkNotice]:
     """Take the chunks that are next to be announced, and remember them as announced."""
     with database.begin() as connection:
         runs = active(connection) if run_id is None else [records.fetch_run(connection, run_id)]
-        return [notice for run in runs if run.state in WORKING_STATES for notice in _due(connection, run, ahead)]
+        return [
+            notice
+            for run in runs
+            if run.state in WORKING_STATES
+            for number in range(len(run.job.tiers))
+            if tier_no in {None, number}
+            for notice in _due(connection, run, number, ahead)
+        ]
 
 
-def _due(connection: sa.Connection, run: RunRecord, ahead: int) -> list[ChunkNotice]:
-    found = []
-    for tier_no, tier in enumerate(run.job.tiers):
-        values = {"run": run.id, "tier": tier_no, "pool": tier.pool, "ahead": ahead}
-        rows = sorted(connection.execute(_DUE, values).all())
-        found += [records.notice(run, row.id, tier_no, row.size) for row in rows]
-    return found
+def _due(connection: sa.Connection, run: RunRecord, tier_no: int, ahead: int) -> list[ChunkNotice]:
+    values = {"run": run.id, "tier": tier_no, "pool": run.job.tiers[tier_no].pool, "ahead": ahead}
+    return [records.notice(run, row.id, tier_no, row.size) for row in sorted(connection.execute(_DUE, values).all())]
 
 
 def not_announced(database: Database, chunk_ids: Sequence[int]) -> None:

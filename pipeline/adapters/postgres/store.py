@@ -193,9 +193,9 @@ class PostgresStore:
         """See WorkStore."""
         return sweep.take_back(self._database, dead_after=dead_after, gone=gone)
 
-    def due(self, *, ahead: int, run_id: int | None = None) -> Sequence[ChunkNotice]:
+    def due(self, *, ahead: int, run_id: int | None = None, tier_no: int | None = None) -> Sequence[ChunkNotice]:
         """See WorkStore."""
-        return announcing.due(self._database, ahead=ahead, run_id=run_id)
+        return announcing.due(self._database, ahead=ahead, run_id=run_id, tier_no=tier_no)
 
     def not_announced(self, chunk_ids: Sequence[int]) -> None:
         """See WorkStore."""
