@@ -1,5 +1,8 @@
 """One thin task: a chunk's id in, log lines out. Results live in Postgres."""
 
+import os
+import signal
+
 from pipeline.domain.errors import HeadraceError
 from pipeline.flow.judge import Judged
 from pipeline.messages import JUDGE_TASK, read
@@ -22,11 +25,16 @@ def judge_chunk(**body: object) -> None:
     except HeadraceError as error:
         log.error("chunk_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 — a fault of the world
         raise ChunkFailedError(type(error).__name__) from None
+    except MemoryError:
+        # Threads that could not begin, buffers half made: nobody knows what of this process is whole. Another begins.
+        log.error("worker_out_of_memory")  # noqa: TRY400 — no memory for a traceback, nor need of one
+        os.kill(os.getpid(), signal.SIGKILL)
     except Exception as error:  # noqa: BLE001 — told and raised again, in words of ours
         # The message of a foreign error could quote a customer's text: only its kind is told.
         log.error("chunk_failed", error=type(error).__name__)  # noqa: TRY400 — no traceback, for the same reason
         raise ChunkFailedError(type(error).__name__) from None
-    _report(judged)
+    else:
+        _report(judged)
 
 
 def _report(judged: Judged) -> None:

@@ -16,7 +16,7 @@ from pipeline.adapters.user_files import load_price_book
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.tiers import Tier
 from pipeline.flow.judge import Judge
-from pipeline.flow.lease import Patience, renewed
+from pipeline.flow.lease import LeaseKeeper, Patience
 from pipeline.flow.sweep import Swept, sweep
 from pipeline.ports.engine import BeatingEngine, Engine
 from pipeline.ports.queue import Queue
@@ -53,9 +53,9 @@ def judge_for(tier: Tier, settings: Settings, *, threads: int | None, redis_url:
         clock=SystemClock(),
         worker=worker_name(tier.name),
         lease_s=settings.lease_s,
-        keep_lease=functools.partial(
-            renewed, store, lease_s=settings.lease_s, patience=_patience(engine, settings.stall_after_s)
-        ),
+        keep_lease=LeaseKeeper(
+            store, lease_s=settings.lease_s, patience=_patience(engine, settings.stall_after_s)
+        ).holding,
         entry_points_of=load_entry_points,
     )
 

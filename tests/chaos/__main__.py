@@ -2,6 +2,7 @@
 
     python -m tests.chaos [--seeds 3] [--items 3000] [--faults 10] [--only NAME] [--json]
     python -m tests.chaos --each          # every fault by itself, for the table of the README
+    python -m tests.chaos --beat          # Celery beat, which keeps the schedules of logs, killed after each night
     python -m tests.chaos --soak-s 3600   # a fault a minute, and what every process takes of memory
 
 Recovery is counted from when a fault is over until something is answered again. Each answer of the endpoint is a
@@ -18,6 +19,7 @@ from pathlib import Path
 import click
 
 from tests.acceptance.conftest import Shell
+from tests.chaos.beat import through_nights
 from tests.chaos.endpoint import serving
 from tests.chaos.faults import FAULTS, possible
 from tests.chaos.scene import LEASE_S, can_mount
@@ -35,6 +37,7 @@ _EVERY_S = 60.0
 @click.option("--lease-s", default=LEASE_S, show_default=True, help="As shipped it is 20.")
 @click.option("--only", multiple=True, type=click.Choice(list(FAULTS)), help="These faults, in this order.")
 @click.option("--each", is_flag=True, help="One run for each fault, with that fault three times.")
+@click.option("--beat", is_flag=True, help="Kill beat three times, in nights of a minute.")
 @click.option("--soak-s", type=float, help="One run with a fault a minute for so long; give it --items for as long.")
 @click.option(
     "--clock",
@@ -54,10 +57,14 @@ def main(
     clock: Path | None,
     *,
     each: bool,
+    beat: bool,
     as_json: bool,
 ) -> None:
     """Run the schedules and print what came of them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job, and all it starts, ignores
+    if beat:
+        _beat()
+        return
     names = list(only) or possible(has_disk=can_mount(), has_clock=clock is not None)
     left_out = [] if only else [name for name in FAULTS if name not in names]
     if left_out:
@@ -79,6 +86,18 @@ def main(
     if as_json:
         print(json.dumps(found))
     sys.exit(not all(one["holds"] for one in found))
+
+
+def _beat() -> None:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        shell = Shell(Path(folder))
+        try:
+            found = through_nights(shell, kills=3)
+        finally:
+            shell.end()
+    print(json.dumps(found.as_json()))
+    sys.exit(not found.holds)
 
 
 def _one(plan: list[str], weather: Weather, seed: int) -> Survived:

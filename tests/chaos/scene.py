@@ -210,7 +210,9 @@ class Scene:
             elif now > before or self.state() == "done":
                 return time.monotonic() - started_s
             time.sleep(0.1)
-        message = f"nothing was answered for {patience_s} s: {self.app.output(self.up)[-3000:] if self.up else ''}"
+        logs = sorted((self.app.home / "logs").glob("*worker-*.log"))
+        told = "\n".join(f"--- {path.stem}\n{path.read_text(errors='replace')[-3000:]}" for path in logs)
+        message = f"nothing was answered for {patience_s} s; the run is {self.state()}\n{told}"
         raise AssertionError(message)
 
     def claimed(self) -> list[int]:

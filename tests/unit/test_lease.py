@@ -6,7 +6,7 @@ import time
 from typing import Any, cast
 
 from pipeline.domain.errors import StoreUnavailable
-from pipeline.flow.lease import Patience, renewed
+from pipeline.flow.lease import LeaseKeeper, Patience
 from pipeline.ports.store import ClaimedChunk, WorkStore
 
 CLAIMED = ClaimedChunk(
@@ -32,7 +32,10 @@ def patience(beats: Any, gave_up: threading.Event, *, stalled_after_s: float) ->
 
 
 def hold(store: Renewing, held_s: float, *, waiting: Patience | None = None) -> None:
-    with renewed(cast("WorkStore", store), CLAIMED, lease_s=0.03, patience=waiting):
+    with (
+        LeaseKeeper(cast("WorkStore", store), lease_s=0.03, patience=waiting) as keeper,
+        keeper.holding(CLAIMED),
+    ):
         time.sleep(held_s)
 
 
@@ -62,3 +65,20 @@ def test_an_engine_that_does_nothing_is_given_up_and_its_lease_is_left_to_run_ou
     renewals = store.renewals
     time.sleep(0.1)
     assert store.renewals == renewals
+
+
+def test_between_two_chunks_nothing_is_renewed() -> None:
+    store = Renewing()
+    with LeaseKeeper(cast("WorkStore", store), lease_s=0.03) as keeper:
+        with keeper.holding(CLAIMED):
+            time.sleep(0.2)
+        renewals = store.renewals
+        time.sleep(0.2)
+        assert store.renewals == renewals > 1
+
+
+def test_no_chunk_begins_a_thread_of_its_own() -> None:
+    with LeaseKeeper(cast("WorkStore", Renewing()), lease_s=0.03) as keeper:
+        threads = threading.active_count()
+        with keeper.holding(CLAIMED):
+            assert threading.active_count() == threads
