@@ -71,16 +71,17 @@ def new_run(job: Job, source_digest: str, price_book: PriceBook, *, fused: Fused
 def opened_run(new: NewRun, store: SubmitStore) -> tuple[RunRecord, bool]:
     """Open a run with its job's budget, and return whether it was made just now.
 
-    A run that is there already takes a larger budget over, and goes on if it waited for money; a smaller one is for
-    `headrace budget` to give.
+    A run that is there already takes a larger budget over, and goes on if it waited for money; a smaller one, or none
+    any more, is for `headrace budget` to give.
     """
     run, made = store.open_run(new)
     budget = new.job.budget
     if budget is None:
         return run, made
     now = store.spending(run.id)
-    if now is None or budget.usd > now.budget.usd:
-        store.set_budget(run.id, budget)
+    wanted = budget if now is None else now.budget.raised(budget)
+    if now is None or wanted != now.budget:
+        store.set_budget(run.id, wanted)
     return store.run(run.id), made
 
 
