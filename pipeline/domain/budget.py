@@ -177,7 +177,7 @@ def charge(costs: Sequence[Decimal | None], *, reserved_usd: Decimal) -> Decimal
 def dollars(amount: Decimal) -> str:
     """Return an amount for people: to a hundredth of a cent, less than a cent to two digits."""
     small = 0 < amount < _CENT
-    return f"${amount:.2g}" if small else f"${amount:,.4f}".removesuffix("00")
+    return f"${Decimal(f'{amount:.2g}'):f}" if small else f"${amount:,.4f}".removesuffix("00")
 
 
 def spent_reason(run_name: str, spending: Spending) -> str:

@@ -53,12 +53,7 @@ def new_run(job: Job, source_digest: str, price_book: PriceBook, *, fused: Fused
 
     Raises ConfigError for a budget that could not be held to, because a tier has no price.
     """
-    unpriced = [tier.name for tier in job.tiers if tier.price not in price_book.names]
-    if job.budget is not None and unpriced:
-        raise ConfigError(
-            f"[budget] needs a price for every tier, and {', '.join(unpriced)} has none: write price = NAME there, one "
-            f"of {', '.join(price_book.names)}, or put it into a price book of your own (HEADRACE_PRICE_BOOK)"
-        )
+    refuse_unpriced(job, price_book)
     return NewRun(
         name=run_name(job.name, identity_digest(job.name, job.digest, source_digest)),
         job=job,
@@ -66,6 +61,16 @@ def new_run(job: Job, source_digest: str, price_book: PriceBook, *, fused: Fused
         price_book=price_book,
         prompt_digests=prompt_digests(job, fused),
     )
+
+
+def refuse_unpriced(job: Job, price_book: PriceBook) -> None:
+    """Raise ConfigError for a budget that could not be held to, because a tier has no price."""
+    unpriced = [tier.name for tier in job.tiers if tier.price not in price_book.names]
+    if job.budget is not None and unpriced:
+        raise ConfigError(
+            f"[budget] needs a price for every tier, and {', '.join(unpriced)} has none: write price = NAME there, one "
+            f"of {', '.join(price_book.names)}, or put it into a price book of your own (HEADRACE_PRICE_BOOK)"
+        )
 
 
 def opened_run(new: NewRun, store: SubmitStore) -> tuple[RunRecord, bool]:

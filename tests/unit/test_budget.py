@@ -152,7 +152,14 @@ def test_no_answer_stands_uncertified_where_something_is_promised() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "shown"),
-    [("0", "$0.00"), ("50", "$50.00"), ("1234.5", "$1,234.50"), ("0.0123", "$0.0123"), ("0.0000111", "$0.000011")],
+    [
+        ("0", "$0.00"),
+        ("50", "$50.00"),
+        ("1234.5", "$1,234.50"),
+        ("0.0123", "$0.0123"),
+        ("0.0000111", "$0.000011"),
+        ("4.82E-7", "$0.00000048"),
+    ],
 )
 def test_amounts_are_shown_as_people_read_them(amount: str, shown: str) -> None:
     assert dollars(Decimal(amount)) == shown
