@@ -135,7 +135,7 @@ def drawn_items(
 ) -> Drawn:
     """Draw different texts from all of a job's inputs, each equally likely; raises ConfigError where there are none.
 
-    Each row is read once. Eight bytes of each text's fingerprint are kept: about 100 MB for a million of them.
+    Each row is read once. Eight bytes of each text's fingerprint are kept: about 70 MB for a million of them.
     """
     sample: Reservoir[Item] = Reservoir(size=count, below=Random(seed).randrange)
     seen: set[int] = set()

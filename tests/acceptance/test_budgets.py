@@ -83,3 +83,14 @@ def test_items_over_their_cap_may_keep_the_best_answer_so_far(shell: Shell) -> N
     assert done["state"] == "done"
     uncertified = {line["key"] for line in shell.results() if line["answers"]["mood"]["state"] == "uncertified"}
     assert uncertified == {"1", "11", "21", "31"}
+
+
+def test_what_was_estimated_beforehand_by_all_texts_is_to_the_cent_what_the_run_then_costs(shell: Shell) -> None:
+    lines = lines_of(60).splitlines()
+    source = shell.file("a.log", "".join(line * (1 + number % 9) + "\n" for number, line in enumerate(lines)))
+    job = shell.job(small=SMALL, large=LARGE, chunk=8)
+    told = shell.json("estimate", job, source, "--items", "60")
+    assert shell.json("status") == []
+    done = shell.json("run", job, source)
+    assert (told["items"], told["sample"], told["at_least"]) == (done["items"], 60, False)
+    assert told["usd_low"] == told["usd"] == told["usd_high"] == done["cost"]["known_usd"]

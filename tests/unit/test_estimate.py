@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -81,6 +82,19 @@ def test_a_sample_is_scaled_up_and_its_interval_holds_the_cost_of_the_whole() ->
     assert found.usd_low < whole < found.usd_high
     assert found.tiers[0].items == 400
     assert found.tiers[0].calls == 55  # 8 chunks of 58 texts
+
+
+def test_nine_intervals_in_ten_hold_what_the_whole_run_costs() -> None:
+    job, items = a_job(tier("small", "score=0.1"), tier("large", "score=0.9", "dear")), texts(300)
+    whole = estimate(job, items).usd
+    assert whole is not None
+    held = 0
+    for seed in range(100):
+        found = estimate(job, Random(seed).sample(items, 60), of=300)
+        assert found.usd_low is not None
+        assert found.usd_high is not None
+        held += found.usd_low <= whole <= found.usd_high
+    assert 83 <= held <= 97
 
 
 def test_a_tier_that_no_item_of_the_sample_went_up_to_may_still_get_some() -> None:
