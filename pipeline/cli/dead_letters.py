@@ -19,7 +19,8 @@ def dead() -> None:
     """Look at items that break the workers, and ask them again.
 
     A chunk whose worker is killed or fails five times is halved, and its halves in their turn, until the item that does
-    it stands alone: all others are answered. Its run ends failed, and the item is a dead letter.
+    it stands alone: all others are answered. Its run ends failed, and the item is a dead letter. So is an item
+    whose next call could bring it above the budget's per_item_usd: `headrace budget` gives more, `requeue` asks again.
     """
 
 
@@ -43,7 +44,7 @@ def list_dead(run: str, *, as_json: bool) -> None:
         return
     table = Table("key", "where", "steps", "tier", "reason")
     for one in found:
-        with_others = f" (with {one.with_others:,} others, not halved)" if one.with_others else ""
+        with_others = f" (with {one.with_others:,} others in its chunk)" if one.with_others else ""
         table.add_row(
             *map(Text, (one.key, f"{one.source}:{one.line}", ", ".join(one.steps), one.tier, one.reason + with_others))
         )

@@ -36,6 +36,7 @@ _MODULES = {
     "doctor": ("doctor",),
     "evaluating": ("eval",),
     "planning": ("plan",),
+    "estimating": ("estimate",),
     "policies": ("policy",),
     "bench": ("bench",),
     "demo": ("demo",),

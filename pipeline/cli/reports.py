@@ -161,7 +161,8 @@ def costs(run: str | None, by: str, as_json: bool) -> None:  # noqa: FBT001
         }
         for row in found.rows
     ]
-    print_json({"rows": rows, "known_usd": usd(found.known_usd), "unknown_calls": found.unknown_calls})
+    total = {"known_usd": usd(found.known_usd), "unknown_calls": found.unknown_calls}
+    print_json({"rows": rows, **total, "unsettled": found.unsettled.as_json()})
 
 
 @commands.command()

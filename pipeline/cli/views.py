@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.progress import money
-from pipeline.domain.budget import Spending, dollars
+from pipeline.domain.budget import Spending, Unsettled, dollars
 from pipeline.domain.ledger import saved_ratio
 from pipeline.domain.runs import Costs, RunProgress
 from pipeline.flow.scoring import UNGROUPED, Accuracy, Score, Tally
@@ -45,6 +45,8 @@ def _caption(now: RunProgress) -> str:
     ]
     if now.spending is not None:
         lines.append(budget_line(now.spending))
+    if now.unsettled.calls:
+        lines.append(unsettled_line(now.unsettled))
     if now.reason:
         lines.append(now.reason)
     return "\n".join(lines)
@@ -52,10 +54,22 @@ def _caption(now: RunProgress) -> str:
 
 def budget_line(now: Spending) -> str:
     """Return where a run's money stands, in words."""
-    lost = f" ({dollars(now.lost_usd)} of it by workers that were lost)" if now.lost_calls else ""
+    usd, per_item_usd = now.budget.usd, now.budget.per_item_usd
+    caps = [dollars(usd)] if usd is not None else []
+    caps += [f"{dollars(per_item_usd)} an item"] if per_item_usd is not None else []
+    lost = f" ({dollars(now.lost.usd)} of it by workers that were lost)" if now.lost.calls else ""
     return (
-        f"budget {dollars(now.budget.usd)}, then {now.budget.on_exhausted}: {dollars(now.settled_usd)} settled, "
+        f"budget {' and '.join(caps)}, then {now.budget.on_exhausted}: {dollars(now.settled_usd)} settled, "
         f"{dollars(now.reserved_usd)} reserved{lost}"
+    )
+
+
+def unsettled_line(unsettled: Unsettled) -> str:
+    """Return what lost workers may have spent beside what is booked, in words."""
+    calls = "chunk was" if unsettled.calls == 1 else "chunks were"
+    return (
+        f"unsettled: {unsettled.calls:,} {calls} being asked when their worker was lost, "
+        f"which may have cost up to {dollars(unsettled.usd)} more"
     )
 
 
@@ -75,7 +89,8 @@ def runs_table(runs: Sequence[RunProgress]) -> Table:
 def costs_table(costs: Costs, by: Sequence[str]) -> Table:
     """Return costs, grouped."""
     unknown = f" and {costs.unknown_calls:,} calls of unknown cost" if costs.unknown_calls else ""
-    table = Table(caption=f"in all ${costs.known_usd:.6f}{unknown}", caption_justify="left")
+    lost = f"\n{unsettled_line(costs.unsettled)}" if costs.unsettled.calls else ""
+    table = Table(caption=f"in all ${costs.known_usd:.6f}{unknown}{lost}", caption_justify="left")
     for name in by:
         table.add_column(name)
     for name in ("calls", "tokens in", "cached", "tokens out", "seconds", "usd"):

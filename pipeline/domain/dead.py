@@ -26,7 +26,7 @@ class DeadItem:
     tier: str
     chunk: int
     with_others: int
-    """Items in the same chunk: it was not halved down to this one."""
+    """Items in the same chunk: it was not halved down to this one, or they went over their cap together."""
     claims: int
     """How often its chunk was tried last."""
     reason: str
@@ -49,10 +49,17 @@ class DeadItem:
         return {**told, "text": self.text} if with_text else told
 
 
-def dead_reason(run_name: str, items: int) -> str:
-    """Return why a run with dead letters has failed, and what to do."""
-    what = "item breaks" if items == 1 else "items break"
-    return f"{items:,} {what} the workers, all others are done; see: headrace dead list {run_name}"
+def dead_reason(run_name: str, items: int, *, over_cap: int = 0) -> str:
+    """Return why a run with dead letters has failed, and what to do; `over_cap` of them are so for want of money."""
+    broken = items - over_cap
+    told = []
+    if broken:
+        told.append(f"{broken:,} {'item breaks' if broken == 1 else 'items break'} the workers")
+    if over_cap:
+        told.append(f"{over_cap:,} {'item is' if over_cap == 1 else 'items are'} over per_item_usd")
+    more = f"; ask again with: headrace budget {run_name} --per-item-usd MORE, headrace dead requeue {run_name}"
+    end = f", all others are done; see: headrace dead list {run_name}"
+    return " and ".join(told) + end + (more if over_cap else "")
 
 
 def try_again_after_s(claims: int) -> float:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.domain.answers import Plain, Where, plain_where
-from pipeline.domain.budget import Spending
+from pipeline.domain.budget import NOTHING_UNSETTLED, Spending, Unsettled
 from pipeline.domain.job import PEOPLE_TIER
 from pipeline.domain.ledger import saved_ratio
 
@@ -79,6 +79,8 @@ class RunProgress:
     """From the start to the end, or to now."""
     spending: Spending | None = None
     """None: it has no budget."""
+    unsettled: Unsettled = NOTHING_UNSETTLED
+    """Paid calls of lost workers, with a budget or without."""
     forgotten: int = 0
     """Valid rows that were forgotten since: not among `items`."""
 
@@ -114,6 +116,7 @@ class RunProgress:
                 "saved_ratio": None if ratio is None else round(ratio, 4),
             },
             "budget": None if self.spending is None else self.spending.as_json(),
+            "unsettled": self.unsettled.as_json(),
             "seconds": round(self.seconds, 3),
         }
 
@@ -215,6 +218,8 @@ class Costs:
     rows: tuple[CostRow, ...]
     known_usd: Decimal
     unknown_calls: int
+    unsettled: Unsettled = NOTHING_UNSETTLED
+    """In no row: nobody knows what became of them."""
 
 
 def usd(amount: Decimal | None) -> float | None:

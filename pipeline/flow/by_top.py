@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.domain.bounds import allowed_found
 from pipeline.domain.certify import Certificate, Drawing, Promise, Refusal, certify, lost_from
 from pipeline.domain.drawing import cautious_doubts, choose_drawing
+from pipeline.domain.job import Job
 from pipeline.domain.label_promises import Answered, LabelKept, LabelPromise, draws_for, kept
 from pipeline.flow.concluding import Advanced, PromiseStore, concluded, told_cost
 from pipeline.flow.scoring import same
@@ -23,12 +24,8 @@ _MOST_DRAWN = 0.5
 def draw(store: PromiseStore, run: RunRecord, window: Window) -> Advanced:
     """Fix what is drawn from the held answers' confidences alone, and send it up."""
     held = store.held(run.id, window)
-    path, entries = entries_of(run.job, window, held, ())
-    accepted_from = entries.min(axis=1)
-    doubts = np.ones(window.items)
-    doubts[: len(held.item_nos)] = _doubts(held)
     promise = promise_of(run.job, window.step_no)
-    drawing = choose_drawing(promise, accepted_from, doubts, steps=len(path.thresholds))
+    accepted_from, drawing = chosen(run.job, window, held)
     if drawing is None:
         return concluded(store, run, window, _nothing_spared(promise, window, held))
     accepted_from = accepted_from[: len(held.item_nos)]
@@ -50,6 +47,16 @@ def draw(store: PromiseStore, run: RunRecord, window: Window) -> Advanced:
     top, step = run.job.tiers[run.job.ladder(window.step_no)[-1]].name, run.job.steps[window.step_no].name
     told = f"{step}: {drawing.drawn:,} of {drawing.region:,} held answers are drawn and asked of {top}{cost}"
     return Advanced(notices=notices, said=(told,))
+
+
+def chosen(job: Job, window: Window, held: HeldAnswers) -> tuple[NDArray[np.int64], Drawing | None]:
+    """Return at which step each item of a window is accepted first, and how many to draw; None: nothing is spared."""
+    path, entries = entries_of(job, window, held, ())
+    accepted_from = entries.min(axis=1)
+    doubts = np.ones(window.items)
+    doubts[: len(held.item_nos)] = _doubts(held)
+    promise = promise_of(job, window.step_no)
+    return accepted_from, choose_drawing(promise, accepted_from, doubts, steps=len(path.thresholds))
 
 
 def _nothing_spared(promise: Promise, window: Window, held: HeldAnswers) -> Refusal:

@@ -53,12 +53,7 @@ def new_run(job: Job, source_digest: str, price_book: PriceBook, *, fused: Fused
 
     Raises ConfigError for a budget that could not be held to, because a tier has no price.
     """
-    unpriced = [tier.name for tier in job.tiers if tier.price not in price_book.names]
-    if job.budget is not None and unpriced:
-        raise ConfigError(
-            f"[budget] needs a price for every tier, and {', '.join(unpriced)} has none: write price = NAME there, one "
-            f"of {', '.join(price_book.names)}, or put it into a price book of your own (HEADRACE_PRICE_BOOK)"
-        )
+    refuse_unpriced(job, price_book)
     return NewRun(
         name=run_name(job.name, identity_digest(job.name, job.digest, source_digest)),
         job=job,
@@ -68,19 +63,30 @@ def new_run(job: Job, source_digest: str, price_book: PriceBook, *, fused: Fused
     )
 
 
+def refuse_unpriced(job: Job, price_book: PriceBook) -> None:
+    """Raise ConfigError for a budget that could not be held to, because a tier has no price."""
+    unpriced = [tier.name for tier in job.tiers if tier.price not in price_book.names]
+    if job.budget is not None and unpriced:
+        raise ConfigError(
+            f"[budget] needs a price for every tier, and {', '.join(unpriced)} has none: write price = NAME there, one "
+            f"of {', '.join(price_book.names)}, or put it into a price book of your own (HEADRACE_PRICE_BOOK)"
+        )
+
+
 def opened_run(new: NewRun, store: SubmitStore) -> tuple[RunRecord, bool]:
     """Open a run with its job's budget, and return whether it was made just now.
 
-    A run that is there already takes a larger budget over, and goes on if it waited for money; a smaller one is for
-    `headrace budget` to give.
+    A run that is there already takes a larger budget over, and goes on if it waited for money; a smaller one, or none
+    any more, is for `headrace budget` to give.
     """
     run, made = store.open_run(new)
     budget = new.job.budget
     if budget is None:
         return run, made
     now = store.spending(run.id)
-    if now is None or budget.usd > now.budget.usd:
-        store.set_budget(run.id, budget)
+    wanted = budget if now is None else now.budget.raised(budget)
+    if now is None or wanted != now.budget:
+        store.set_budget(run.id, wanted)
     return store.run(run.id), made
 
 

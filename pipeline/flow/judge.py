@@ -1,7 +1,6 @@
 """Judge one chunk: claim → answer → commit (checks the fence) → publish. The ack is the worker's."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from pipeline.asking import Asking, askings, frozen_auto
-from pipeline.domain.budget import most_usd
+from pipeline.domain.budget import Funded, most_usd
 from pipeline.domain.calibration import uncalibrated
 from pipeline.domain.checks import EntryPoint
 from pipeline.domain.dead import try_again_after_s
@@ -142,18 +141,22 @@ class Judge:
         frozen = self._frozen(claimed.run_id)
         if frozen.job.tiers[claimed.tier_no].pool != self.pool:
             raise MessageError(f"chunk {claimed.chunk_id} belongs to another pool than {self.pool}")
-        affordable = self._affordable(frozen, claimed)
-        if not affordable:
-            state = self.store.out_of_money(claimed)
-            state = state if state is RunState.CANCELLED else self._settle(claimed.run_id)[0]
+        funded = self._funded(frozen, claimed)
+        asked = claimed.only(funded.asked)
+        claimed = claimed.only([one for one in range(len(claimed.item_nos)) if one not in funded.over_cap])
+        if not asked.item_nos:
+            if claimed.item_nos:  # else all of it was set aside
+                self.store.out_of_money(claimed)
+            state = self._settle(claimed.run_id)[0]
             return Judged(chunk_id=claimed.chunk_id, result="no_money", run=frozen.run.name, run_state=state)
-        places, asks = _asks(frozen, claimed, affordable)
+        places, asks = _asks(frozen, asked)
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
             reply = self._reply(frozen, claimed.tier_no, asks)
         judged, attempts = self._judged(frozen, claimed, _merged(frozen, claimed.tier_no, places, asks, reply), reply)
-        if affordable < len(claimed.item_nos):
-            unasked = zip(claimed.item_nos[affordable:], claimed.step_masks[affordable:], strict=True)
+        if len(asked.item_nos) < len(claimed.item_nos):
+            pairs = zip(claimed.item_nos, claimed.step_masks, strict=True)
+            unasked = (pair for pair in pairs if pair[0] not in asked.item_nos)
             judged = dataclasses.replace(judged, remaining=(*judged.remaining, *unasked))
         committed = self.store.commit(judged)
         if not committed.accepted:
@@ -168,7 +171,7 @@ class Judge:
             chunk_id=claimed.chunk_id,
             result="committed",
             run=frozen.run.name,
-            items=len(claimed.item_nos),
+            items=len(asked.item_nos),
             verdicts=sum(isinstance(attempt.outcome, Verdict) for attempt in attempts),
             held=sum(isinstance(attempt.outcome, Held) for attempt in attempts),
             escalations=sum(isinstance(attempt.outcome, Escalation) for attempt in attempts),
@@ -187,12 +190,12 @@ class Judge:
             raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
         return looked_again(engine, asks, reply) if frozen.job.looks_again(tier_no) else reply
 
-    def _affordable(self, frozen: _Frozen, claimed: ClaimedChunk) -> int:
-        """Reserve what the chunk may cost; returns for how many of its items there is money."""
+    def _funded(self, frozen: _Frozen, claimed: ClaimedChunk) -> Funded:
+        """Reserve what the chunk may cost; returns for which of its items there is money."""
         tier = frozen.job.tiers[claimed.tier_no]
         price = frozen.run.price_book.price(tier.price, self.clock.now().date())
         if frozen.job.budget is None and (price is None or price.usd_per_mtok_in is None):
-            return len(claimed.item_nos)
+            return Funded(asked=tuple(range(len(claimed.item_nos))))
         shield = frozen.shield(claimed.tier_no)
         texts = map(shield.text, claimed.texts)
         tries = 1 + min(tier.retries, 1)  # one that timed out is asked once more, and both may be charged
@@ -265,8 +268,8 @@ def _failure(error: Exception) -> str:
     return str(error) if isinstance(error, HeadraceError) else type(error).__name__
 
 
-def _asks(frozen: _Frozen, claimed: ClaimedChunk, items: int) -> tuple[list[Place], list[Ask]]:
-    """Lay out the first items of a chunk step by step, so that an engine meets all items of one question together.
+def _asks(frozen: _Frozen, claimed: ClaimedChunk) -> tuple[list[Place], list[Ask]]:
+    """Lay out the items of a chunk step by step, so that an engine meets all items of one question together.
 
     A step of several questions has as many asks, one after another.
     """
@@ -274,8 +277,7 @@ def _asks(frozen: _Frozen, claimed: ClaimedChunk, items: int) -> tuple[list[Plac
     places: list[Place] = []
     asks: list[Ask] = []
     for step_no, asking in frozen.askings(claimed.tier_no).items():
-        chunk = zip(claimed.item_nos, claimed.step_masks, claimed.texts, strict=True)
-        for item_no, mask, text in itertools.islice(chunk, items):
+        for item_no, mask, text in zip(claimed.item_nos, claimed.step_masks, claimed.texts, strict=True):
             if step_no in steps_of(mask):
                 places.append((item_no, step_no))
                 place = f"{frozen.run.name}/{item_no}/{step_no}/{claimed.tier_no}/{claimed.generation}"

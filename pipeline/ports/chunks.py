@@ -1,6 +1,7 @@
 """Chunks, as they go from the store to a worker and back."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pipeline.domain.ledger import LedgerEntry
 from pipeline.domain.outcomes import Attempt
@@ -33,6 +34,15 @@ class ClaimedChunk:
     texts: tuple[str, ...]
     announced: int = 0
     """Others of its run and tier that stand announced and that nobody has claimed."""
+
+    def only(self, places: Sequence[int]) -> "ClaimedChunk":
+        """Return the same claim with these of its items, by their places in it."""
+        return replace(
+            self,
+            item_nos=tuple(self.item_nos[place] for place in places),
+            step_masks=tuple(self.step_masks[place] for place in places),
+            texts=tuple(self.texts[place] for place in places),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from pipeline.domain.budget import Budget, Spending
+from pipeline.domain.budget import Budget, Funded, Spending
 from pipeline.domain.runs import RunState
 from pipeline.ports.chunks import ClaimedChunk
 
@@ -24,10 +24,15 @@ class MoneyStore(Protocol):
         """Return where a run's money stands; None: it has no budget."""
         ...
 
-    def reserve(self, claimed: ClaimedChunk, costs: Sequence[Decimal]) -> int:
+    def reserve(self, claimed: ClaimedChunk, costs: Sequence[Decimal]) -> Funded:
         """Reserve the most that each item of a claim may cost, for as many of the first as there is money for.
 
-        Returns how many. Without a budget all, and what was begun is on record all the same. A claim reserves once.
+        Without a budget for all, and what was begun is on record all the same. A claim reserves once.
+
+        Items that this could bring above their own cap, with what their attempts in this run have cost and what other
+        claims that still stand have reserved for them, are set aside at once: they leave the chunk, which ends with
+        the last of them. With `accept` their questions get the best answer so far; what has none, and with `hold` or
+        `stop` all of it, becomes a dead letter.
         """
         ...
 

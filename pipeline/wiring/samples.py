@@ -5,22 +5,28 @@ import itertools
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from pipeline.asking import asked_apart
 from pipeline.domain.cells import harmless
 from pipeline.domain.errors import ConfigError
-from pipeline.domain.items import Item
+from pipeline.domain.items import Item, fingerprint
 from pipeline.domain.job import PEOPLE_TIER, Job
 from pipeline.domain.runs import ResultLine
+from pipeline.domain.sampling import Reservoir
 from pipeline.flow.labelling import KEY, TEXT, columns, drawn, gold_rows
 from pipeline.flow.samples import Sample, gold_sample, labelled_sample
 from pipeline.flow.scoring import UNGROUPED, VERDICT, GoldLine, gold_lines
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings
+from pipeline.wiring.formats import Show
 from pipeline.wiring.inputs import opened_source
 
 TABLE = ".csv"
+NO_ITEMS = "the input has no items: try it with headrace run, which lists what is wrong with its rows"
+_SHOWN_EVERY = 1000
 
 __all__ = ["Sample", "items_of", "job_sample", "own_sample", "read_gold"]
 
@@ -108,8 +114,48 @@ def items_of(
             if len(found) >= most_items:
                 break
     if not found:
-        raise ConfigError("the input has no items: try it with headrace run, which lists what is wrong with its rows")
+        raise ConfigError(NO_ITEMS)
     return list(found.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A random sample of a source that was read once."""
+
+    items: Sequence[Item]
+    rows: int
+    """Valid ones, copies of identical texts included."""
+    texts: int
+    """Different ones: what a run asks about."""
+    rejected: int
+
+
+def drawn_items(
+    job: Job, inputs: Sequence[str], options: SourceOptions, settings: Settings, *, count: int, seed: int, show: Show
+) -> Drawn:
+    """Draw different texts from all of a job's inputs, each equally likely; raises ConfigError where there are none.
+
+    Each row is read once. Eight bytes of each text's fingerprint are kept: about 70 MB for a million of them.
+    """
+    sample: Reservoir[Item] = Reservoir(size=count, below=Random(seed).randrange)
+    seen: set[int] = set()
+    rows = rejected = 0
+    with opened_source(inputs, job, options, settings) as source:
+        for row in source.rows():
+            if (rows + rejected) % _SHOWN_EVERY == 0:
+                show("reading", source.bytes_read(), source.size_bytes, "")
+            if not isinstance(row, Item):
+                rejected += 1
+                continue
+            rows += 1
+            known = int.from_bytes(fingerprint(row.text)[:8])
+            if known not in seen:
+                seen.add(known)
+                sample.offer(row)
+        show("reading", source.size_bytes, source.size_bytes, "")
+    if not sample.kept:
+        raise ConfigError(NO_ITEMS)
+    return Drawn(items=sample.kept, rows=rows, texts=sample.offered, rejected=rejected)
 
 
 def read_gold(path: Path, job: Job) -> list[GoldLine]:

@@ -9,10 +9,12 @@ ITEMS = 120
 SMALL, LARGE = "score=0.10", "score=0.99"
 
 
-def with_budget(shell: Shell, usd: Decimal, on_exhausted: str, *, price: str = "per-token-small") -> Path:
+def with_budget(
+    shell: Shell, usd: Decimal, on_exhausted: str, *, price: str = "per-token-small", cap: str = "usd"
+) -> Path:
     text = shell.job(small=SMALL, large=LARGE, chunk=8).read_text(encoding="utf-8")
     text = text.replace('"per-token-small"', f'"{price}"')
-    return shell.file("budget.toml", f'{text}[budget]\nusd = {usd}\non_exhausted = "{on_exhausted}"\n')
+    return shell.file("budget.toml", f'{text}[budget]\n{cap} = {usd}\non_exhausted = "{on_exhausted}"\n')
 
 
 def test_a_run_is_held_at_its_budget_and_ends_with_more_at_the_price_of_one_without(shell: Shell) -> None:
@@ -44,3 +46,51 @@ def test_what_there_is_no_money_for_gets_the_best_answer_so_far_and_says_so(shel
     assert done["cost"]["known_usd"] <= limit
     states = {(answer["state"], answer["tier"]) for line in shell.results() for answer in line["answers"].values()}
     assert states == {("verdict", "large"), ("uncertified", "small")}
+
+
+def some_long_lines() -> str:
+    """Return lines of which every tenth has so many tokens that a cap lies between it and the others."""
+    lines = lines_of(40).splitlines()
+    return "".join(line * (1 if number % 10 else 60) + "\n" for number, line in enumerate(lines))
+
+
+CAP = Decimal(80_000)
+"""At ten dollars a token: more than the large tier may cost for a short line, less than for a long one."""
+
+
+def test_items_over_their_cap_are_dead_letters_and_more_money_asks_them_again(shell: Shell) -> None:
+    source = shell.file("a.log", some_long_lines())
+    job = with_budget(shell, CAP, "hold", cap="per_item_usd", price="per-hour")
+    shell.run("run", job, source, code=5)
+    failed = shell.json("status", "last")
+    assert (failed["state"], failed["unsettled"]) == ("failed", {"calls": 0, "usd": 0.0})
+    assert "4 items are over per_item_usd" in failed["reason"]
+    assert (failed["budget"]["usd"], failed["budget"]["per_item_usd"]) == (None, float(CAP))
+    letters = shell.json("dead", "list", failed["run"])["dead"]
+    assert [letter["key"] for letter in letters] == ["1", "11", "21", "31"]
+    assert all("per_item_usd is $80,000.00" in letter["reason"] for letter in letters)
+    assert sum(step["verdicts"]["large"] for step in failed["steps"].values()) == 2 * 36
+    shell.run("budget", failed["run"], "--per-item-usd", "1000000")
+    assert shell.json("dead", "requeue", failed["run"])["asked_again"] == 8
+    done = shell.json("run", job, source)
+    assert (done["run"], done["state"], done["budget"]["per_item_usd"]) == (failed["run"], "done", 1e6)
+    assert sum(step["verdicts"]["large"] for step in done["steps"].values()) == 2 * 40
+
+
+def test_items_over_their_cap_may_keep_the_best_answer_so_far(shell: Shell) -> None:
+    source = shell.file("a.log", some_long_lines())
+    done = shell.json("run", with_budget(shell, CAP, "accept", cap="per_item_usd", price="per-hour"), source)
+    assert done["state"] == "done"
+    uncertified = {line["key"] for line in shell.results() if line["answers"]["mood"]["state"] == "uncertified"}
+    assert uncertified == {"1", "11", "21", "31"}
+
+
+def test_what_was_estimated_beforehand_by_all_texts_is_to_the_cent_what_the_run_then_costs(shell: Shell) -> None:
+    lines = lines_of(60).splitlines()
+    source = shell.file("a.log", "".join(line * (1 + number % 9) + "\n" for number, line in enumerate(lines)))
+    job = shell.job(small=SMALL, large=LARGE, chunk=8)
+    told = shell.json("estimate", job, source, "--items", "60")
+    assert shell.json("status") == []
+    done = shell.json("run", job, source)
+    assert (told["items"], told["sample"], told["at_least"]) == (done["items"], 60, False)
+    assert told["usd_low"] == told["usd"] == told["usd_high"] == done["cost"]["known_usd"]

@@ -37,7 +37,13 @@ def test_an_item_at_which_every_worker_dies_or_hangs_is_found_and_all_others_are
     source = shell.file("in.log", "plain one\nplain two\nthe poison one\nplain three\nplain four\n")
     job = shell.job(small=f"score=0.99 {ends}=poison", chunk=2)
     shell.run("run", job, source, code=5)
-    run = shell.json("status", "last")["run"]
+    failed = shell.json("status", "last")
+    run, lost = failed["run"], failed["unsettled"]
+    # Its tokens have a price: what the lost workers may have spent is seen, though the run has no budget.
+    assert failed["budget"] is None
+    assert (lost["calls"], lost["usd"] > 0) == (7, True)
+    assert shell.json("costs", run)["unsettled"] == lost
+    assert "unsettled: 7 chunks were being asked" in shell.run("status", run)
     (dead,) = shell.json("dead", "list", run)["dead"]
     assert (dead["key"], dead["line"], dead["with_others"], dead["tier"]) == ("3", 3, 0, "small")
     assert "poison" not in shell.run("dead", "list", run)

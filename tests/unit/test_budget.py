@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.domain.budget import Budget, affordable, charge, dollars, most_usd
+from pipeline.domain.budget import (
+    OVER_CAP,
+    Budget,
+    affordable,
+    charge,
+    dollars,
+    funded,
+    most_usd,
+    over_cap_reason,
+)
+from pipeline.domain.dead import dead_reason
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import Price, PriceBook
@@ -50,6 +60,63 @@ def test_with_nothing_left_not_even_what_costs_nothing_beforehand_is_asked() -> 
     assert affordable([Decimal(0)], Decimal("0.000000000001")) == 1
 
 
+@given(st.data(), st.lists(st.integers(0, 9), min_size=1, max_size=6), st.decimals("0.01", 20, places=2))
+def test_no_item_ever_costs_more_than_its_cap_whatever_the_order_of_calls(
+    data: st.DataObject, items: list[int], cap: Decimal
+) -> None:
+    budget = Budget(per_item_usd=cap)
+    spent: dict[int, Decimal] = dict.fromkeys(items, Decimal(0))
+    for _ in range(12):
+        chunk = data.draw(st.lists(st.sampled_from(sorted(spent)), unique=True, min_size=1))
+        costs = [data.draw(MONEY) for _ in chunk]
+        found = funded(budget, costs, [spent[item] for item in chunk])
+        assert sorted((*found.asked, *found.over_cap)) == list(range(len(chunk)))
+        for place in found.asked:  # what a call does cost is at most what was reserved for it
+            spent[chunk[place]] += data.draw(st.decimals(0, costs[place], places=6))
+    assert max(spent.values()) <= cap
+
+
+@given(st.lists(st.tuples(MONEY, MONEY), max_size=10), MONEY, MONEY)
+def test_both_caps_hold_together(items: list[tuple[Decimal, Decimal]], usd: Decimal, gone: Decimal) -> None:
+    budget = Budget(usd=usd + 1, per_item_usd=Decimal(50))
+    costs, spent = [cost for cost, _ in items], [before for _, before in items]
+    found = funded(budget, costs, spent, gone_usd=gone)
+    assert sum(costs[place] for place in found.asked) <= max(Decimal(0), usd + 1 - gone)
+    assert all(spent[place] + costs[place] <= 50 for place in found.asked)
+    assert all(spent[place] + costs[place] > 50 for place in found.over_cap)
+
+
+def test_an_item_whose_cost_is_unknown_is_over_any_cap_but_only_where_there_is_one() -> None:
+    assert funded(Budget(per_item_usd=Decimal(9)), [Decimal(0)], [None]).over_cap == (0,)
+    assert funded(Budget(usd=Decimal(9)), [Decimal(0)], [None]).asked == (0,)
+
+
+def test_a_budget_is_of_the_run_or_of_each_item() -> None:
+    with pytest.raises(ValidationError, match="give usd"):
+        Budget(on_exhausted="stop")
+
+
+def test_a_budget_is_raised_by_what_is_more_and_never_lifted() -> None:
+    both = Budget(usd=Decimal(5), per_item_usd=Decimal(1))
+    assert both.raised(Budget(usd=Decimal(4), on_exhausted="stop")) is both
+    assert both.raised(Budget(per_item_usd=Decimal(2))) == Budget(usd=Decimal(5), per_item_usd=Decimal(2))
+    assert Budget(usd=Decimal(5)).raised(Budget(per_item_usd=Decimal(1))) == both
+
+
+@given(MONEY.filter(lambda usd: usd > 0))
+def test_what_people_are_told_to_give_is_enough(wanted: Decimal) -> None:
+    told = over_cap_reason(Decimal("0.000001"), [Decimal(0), wanted])
+    assert told.startswith(OVER_CAP)
+    assert Decimal(told.rpartition("$")[2].replace(",", "")) >= wanted
+
+
+def test_a_run_with_dead_letters_says_which_break_workers_and_which_cost_too_much() -> None:
+    assert dead_reason("r", 1) == "1 item breaks the workers, all others are done; see: headrace dead list r"
+    both = dead_reason("r", 3, over_cap=2)
+    assert both.startswith("1 item breaks the workers and 2 items are over per_item_usd, all others are done; see")
+    assert both.endswith("headrace budget r --per-item-usd MORE, headrace dead requeue r")
+
+
 def test_an_unknown_cost_is_charged_at_the_most() -> None:
     assert charge([Decimal(1), None], reserved_usd=Decimal(5)) == 5
     assert charge([Decimal(7), None], reserved_usd=Decimal(5)) == 7
@@ -85,7 +152,14 @@ def test_no_answer_stands_uncertified_where_something_is_promised() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "shown"),
-    [("0", "$0.00"), ("50", "$50.00"), ("1234.5", "$1,234.50"), ("0.0123", "$0.0123"), ("0.0000111", "$0.000011")],
+    [
+        ("0", "$0.00"),
+        ("50", "$50.00"),
+        ("1234.5", "$1,234.50"),
+        ("0.0123", "$0.0123"),
+        ("0.0000111", "$0.000011"),
+        ("4.82E-7", "$0.00000048"),
+    ],
 )
 def test_amounts_are_shown_as_people_read_them(amount: str, shown: str) -> None:
     assert dollars(Decimal(amount)) == shown

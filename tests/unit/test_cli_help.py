@@ -23,6 +23,7 @@ EXPECTED = {
         "costs",
         "demo",
         "doctor",
+        "estimate",
         "eval",
         "forget",
         "labels",

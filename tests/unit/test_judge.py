@@ -1,8 +1,10 @@
 """One chunk from claim to publish, on the in-memory twins."""
 
 import contextlib
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -10,11 +12,12 @@ import pytest
 from pipeline.adapters.instant import InstantEngine
 from pipeline.adapters.memory import FakeClock, MemoryQueue, MemoryStore
 from pipeline.domain.answers import Label
+from pipeline.domain.budget import Budget
 from pipeline.domain.dead import TRIES_OF_A_HALF
 from pipeline.domain.errors import ConservationError, EngineUnavailable, QueueUnavailable
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
-from pipeline.domain.pricing import PriceBook
+from pipeline.domain.pricing import Price, PriceBook
 from pipeline.domain.runs import RunState
 from pipeline.flow.announcing import announce
 from pipeline.flow.ingest import new_run
@@ -32,16 +35,23 @@ class Scene:
     clock: FakeClock = field(default_factory=FakeClock)
     small_score: str = "score=0.1"
 
+    book: PriceBook = field(default_factory=PriceBook)
+    price: str | None = None
+    long: int | None = None
+    """The number of an item with a text a hundred times as long."""
+
     def __post_init__(self) -> None:
         self.store, self.queue = MemoryStore(self.clock), MemoryQueue()
         tiers = [
-            {"name": name, "engine": "instant", "model": model, "chunk_items": 16}
+            {"name": name, "engine": "instant", "model": model, "chunk_items": 16, "price": self.price}
             for name, model in (("small", self.small_score), ("large", "m"))
         ]
         steps = [{"name": "topic", "kind": "classify", "labels": ["a", "b"]}, {"name": "mood", "kind": "sentiment"}]
         self.job = Job.model_validate({"name": "j", "steps": steps, "tiers": tiers})
-        self.run, _ = self.store.open_run(new_run(self.job, uuid4().hex, PriceBook()))
-        rows = [Item(key=str(n), source="s", line=n, text=f"text {n}") for n in range(10)]
+        self.run, _ = self.store.open_run(new_run(self.job, uuid4().hex, self.book))
+        rows = [
+            Item(key=str(n), source="s", line=n, text=f"text {n}" * (100 if n == self.long else 1)) for n in range(10)
+        ]
         added = self.store.add_rows(self.run.id, rows, at=0, keyed=False)
         announce(self.queue, self.store, self.run.id)
         self.store.finish_ingest(self.run.id)
@@ -268,3 +278,20 @@ def test_a_notice_names_the_chunk_and_no_text() -> None:
         Ask(question=scene.judge()._frozen(scene.run.id).askings(0)[0].questions[0], text="text 1")
     )
     assert "text 1" not in repr(Item(key="k", source="s", line=1, text="text 1"))
+
+
+def test_items_over_their_own_cap_are_set_aside_and_the_others_of_the_chunk_are_asked() -> None:
+    price = Price(name="list", valid_from=dt.date(2020, 1, 1), usd_per_mtok_in=Decimal(1), usd_per_mtok_out=Decimal(1))
+    scene = Scene(InstantEngine(model="score=0.1"), book=PriceBook(prices=(price,)), price="list", long=3)
+    scene.store.set_budget(scene.run.id, Budget(per_item_usd=Decimal("0.005")))
+    found = scene.judge().judge(scene.notice.chunk_id)
+    assert (found.result, found.items, found.escalations) == ("committed", 9, 18)
+    assert [letter.item_no for letter in scene.store.dead(scene.run.id)] == [3]
+    last = scene.judge(1, InstantEngine(model="m")).judge(scene.take(1))
+    assert (last.verdicts, last.run_state) == (18, RunState.FAILED)
+    scene.store.set_budget(scene.run.id, Budget(per_item_usd=Decimal("0.0000001")))
+    assert scene.store.requeue(scene.run.id) == 2
+    announce(scene.queue, scene.store, scene.run.id)
+    assert scene.store.dead(scene.run.id) == []
+    none = scene.judge().judge(max(scene.queue.chunk_ids(scene.job.tiers[0].pool, taken_within_s=60)))
+    assert (none.result, none.run_state) == ("no_money", RunState.FAILED)

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from pipeline.adapters.memory.costs import baseline, cost_table
-from pipeline.adapters.memory.money import spending_of
+from pipeline.adapters.memory.money import spending_of, unsettled_of
 from pipeline.adapters.memory.rows import AttemptRow, RunRow
 from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.answers import Answer, Malformed, expectation_of, spans_of
@@ -72,6 +73,7 @@ class ReportPart:
                 baseline_usd=baseline(run),
                 created_at=run.created_at,
                 spending=spending_of(self._tables, run),
+                unsettled=unsettled_of(self._tables, [run]),
                 seconds=((run.ended_at or self._tables.clock.now()) - run.created_at).total_seconds(),
             )
 
@@ -100,7 +102,7 @@ class ReportPart:
         """Return calls, tokens, seconds and cost grouped by any of step, tier, model, day; one run or all."""
         with self._tables.lock:
             runs = list(self._tables.runs.values()) if run_id is None else [self._tables.run(run_id)]
-            return cost_table(runs, by)
+            return replace(cost_table(runs, by), unsettled=unsettled_of(self._tables, runs))
 
 
 def _step_counts(run: RunRow, copies: Mapping[int, int]) -> dict[str, StepCounts]:

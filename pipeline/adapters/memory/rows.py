@@ -189,8 +189,8 @@ class RunRow:
     labels: dict[Place, Plain] = field(default_factory=dict)
     budget: Budget | None = None
     settled_usd: Decimal = Decimal(0)
-    reserved: dict[tuple[int, int], Decimal] = field(default_factory=dict)
-    """(chunk, fence) → what the claim may cost."""
+    reserved: dict[tuple[int, int], Mapping[int, Decimal]] = field(default_factory=dict)
+    """(chunk, fence) → item → the most that the claim may cost."""
 
     @property
     def working(self) -> bool:
@@ -225,7 +225,8 @@ class RunRow:
 
     def settle_call(self, place: tuple[int, int], costs: Sequence[Decimal | None]) -> None:
         """Settle what a claim had reserved at what its calls cost."""
-        self.settled_usd += charge(costs, reserved_usd=self.reserved.pop(place, Decimal(0)))
+        reserved = self.reserved.pop(place, {})
+        self.settled_usd += charge(costs, reserved_usd=sum(reserved.values(), Decimal(0)))
 
     def forget_money_pauses(self) -> bool:
         """Let what waited for money be tried again; returns whether anything did."""

@@ -2,10 +2,11 @@
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pipeline.adapters.memory.rows import ChunkRow, ChunkState, Group, Pause, RunRow
+from pipeline.domain.budget import OVER_CAP
 from pipeline.domain.dead import FEW_OPEN, TRIES_OF_A_HALF, dead_reason
 from pipeline.domain.errors import ConservationError, RunNotFound
 from pipeline.domain.outcomes import Held
@@ -88,6 +89,12 @@ class Tables:
             notices.append(self.notice(chunk))
         return notices
 
+    def split(self, chunk: ChunkRow, masks: Mapping[int, int]) -> ChunkRow:
+        """Make another chunk like one, of these items, that was never claimed; the caller takes them out of it."""
+        other = replace(chunk, id=next(self._chunk_ids), masks=masks, claims=1, fence=0)
+        self.chunks[other.id] = other
+        return other
+
     def give_up(self, chunk: ChunkRow, *, dead_after: int) -> bool:
         """Put a chunk back that broke its worker, or its halves; returns whether it is dead now."""
         if chunk.claims < dead_after:
@@ -100,9 +107,8 @@ class Tables:
             return True
         masks, half = list(chunk.masks.items()), len(chunk.masks) // 2
         claims = max(0, dead_after - TRIES_OF_A_HALF)
-        rest = replace(chunk, id=next(self._chunk_ids), masks=dict(masks[half:]), claims=claims, fence=0)
-        self.chunks[rest.id] = rest
-        chunk.masks, chunk.claims = dict(masks[:half]), claims
+        rest = self.split(chunk, dict(masks[half:]))
+        chunk.masks, chunk.claims, rest.claims = dict(masks[:half]), claims, claims
         for one in (chunk, rest):
             one.put_back()
         return False
@@ -117,7 +123,9 @@ class Tables:
         canonical = sum(row.copy_of is None for row in run.items.values())
         dead = sum(len(chunk.masks) for chunk in self.dead_chunks(run.id))
         if dead:
-            run.end(RunState.FAILED, self.clock.now(), dead_reason(run.name, dead))
+            broke = [one for one in self.dead_chunks(run.id) if (one.failure or "").startswith(OVER_CAP)]
+            reason = dead_reason(run.name, dead, over_cap=sum(len(one.masks) for one in broke))
+            run.end(RunState.FAILED, self.clock.now(), reason)
             return
         if any(isinstance(row.attempt.outcome, Held) for rows in run.attempts.values() for row in rows.values()):
             return  # what is held waits for its certificate

@@ -3,14 +3,12 @@
 import datetime as dt
 import json
 from dataclasses import replace
-from decimal import Decimal
-from uuid import UUID
 
 from pipeline.adapters.memory.rows import AttemptRow, ChunkRow, ChunkState, Group, OutcomeRow, RunRow, Waiting
 from pipeline.adapters.memory.tables import Tables
 from pipeline.domain.answers import Malformed, from_json, to_json
+from pipeline.domain.attempt_costs import attempt_costs
 from pipeline.domain.errors import ConservationError
-from pipeline.domain.ledger import LedgerEntry, apportion
 from pipeline.domain.outcomes import Attempt, Escalation, Unresolved, Verdict
 from pipeline.ports.store import ChunkNotice, ClaimedChunk, Committed, JudgedChunk, RunRecord
 
@@ -125,7 +123,7 @@ class WorkPart:
     def _record(self, run: RunRow, judged: JudgedChunk) -> set[Group]:
         """Write attempts, outcomes and escalations; return the groups in which escalations wait now."""
         place_of_chunk = (judged.claimed.tier_no, judged.claimed.generation)
-        costs = _costs(judged.attempts, judged.ledger)
+        costs = attempt_costs(judged.attempts, judged.ledger)
         touched: set[Group] = set()
         for attempt, cost_usd in zip(judged.attempts, costs, strict=True):
             place = (attempt.item_no, attempt.step_no)
@@ -178,26 +176,6 @@ def _refuse_doubles(run: RunRow, judged: JudgedChunk) -> None:
         raise ConservationError(
             f"{doubled} answers of chunk {judged.claimed.chunk_id} are there already: a bug, nothing was written"
         )
-
-
-def _costs(attempts: tuple[Attempt, ...], ledger: tuple[LedgerEntry, ...]) -> list[Decimal | None]:
-    """Return each attempt's part of its call's cost, by tokens, in the order of the attempts."""
-    costs: list[Decimal | None] = [None] * len(attempts)
-    by_call: dict[UUID, list[int]] = {}
-    for index, attempt in enumerate(attempts):
-        by_call.setdefault(attempt.call_id, []).append(index)
-    for entry in ledger:
-        indexes = by_call.get(entry.call.id, [])
-        if entry.cost_usd is not None:
-            weights = [_tokens(attempts[index]) for index in indexes]
-            for index, part in zip(indexes, apportion(entry.cost_usd, weights), strict=True):
-                costs[index] = part
-    return costs
-
-
-def _tokens(attempt: Attempt) -> int:
-    usage = attempt.given.usage
-    return (usage.tokens_in or 0) + (usage.tokens_out or 0)
 
 
 def _as_stored(attempt: Attempt) -> Attempt:

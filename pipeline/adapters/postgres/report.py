@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pipeline.adapters.postgres import records, tables
 from pipeline.adapters.postgres.database import Database
-from pipeline.adapters.postgres.money import spending_of
+from pipeline.adapters.postgres.money import spending_of, unsettled_of
 from pipeline.domain.errors import ConfigError, RunNotFound
 from pipeline.domain.items import RejectedRow, RejectReason
 from pipeline.domain.ledger import StepUsage, baseline_usd
@@ -107,6 +107,7 @@ def _progress(connection: sa.Connection, run_id: int) -> RunProgress:
         baseline_usd=_baseline(connection, run, row.created_at.date()),
         created_at=row.created_at,
         spending=spending_of(connection, run_id),
+        unsettled=unsettled_of(connection, run_id),
         seconds=((row.finished_at or row.at) - row.created_at).total_seconds(),
     )
 
@@ -194,7 +195,8 @@ def costs(database: Database, run_id: int | None, *, by: Sequence[str]) -> Costs
             ),
             {"run": run_id},
         ).one()
-    return Costs(rows=tuple(rows), known_usd=total.known, unknown_calls=total.unknown)
+        unsettled = unsettled_of(connection, run_id)
+    return Costs(rows=tuple(rows), known_usd=total.known, unknown_calls=total.unknown, unsettled=unsettled)
 
 
 def _by_call(by: Sequence[str]) -> str:

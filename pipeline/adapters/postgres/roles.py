@@ -36,7 +36,7 @@ _PRODUCER: _Rights = {
     "UPDATE": (
         "runs (rows_read, items, duplicates, rejected, ingested, state, reason, finished_at)",
         "chunks (published_at)",
-        "budgets (usd, on_exhausted)",
+        "budgets (usd, per_item_usd, on_exhausted)",
     ),
     "DELETE": ("escalations", "pauses"),
 }

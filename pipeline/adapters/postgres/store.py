@@ -35,7 +35,7 @@ from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.seen import Seen
 from pipeline.domain.answers import Plain
 from pipeline.domain.audit import Audited
-from pipeline.domain.budget import Budget, Spending
+from pipeline.domain.budget import Budget, Funded, Spending
 from pipeline.domain.certify import Drawing
 from pipeline.domain.dead import DeadItem
 from pipeline.domain.decisions import Decision
@@ -141,7 +141,7 @@ class PostgresStore:
         """See MoneyStore."""
         return money.spending(self._database, run_id)
 
-    def reserve(self, claimed: ClaimedChunk, costs: Sequence[Decimal]) -> int:
+    def reserve(self, claimed: ClaimedChunk, costs: Sequence[Decimal]) -> Funded:
         """See MoneyStore."""
         return money.reserve(self._database, claimed, costs)
 

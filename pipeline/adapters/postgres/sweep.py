@@ -1,6 +1,7 @@
 """What keeps a run going: pauses, flushes, what is taken back, and the end of a run."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -8,6 +9,7 @@ from pipeline.adapters.postgres import broken, records
 from pipeline.adapters.postgres.database import Database
 from pipeline.adapters.postgres.gather import gather
 from pipeline.adapters.postgres.money import held_for_money
+from pipeline.domain.budget import OVER_CAP
 from pipeline.domain.dead import dead_reason
 from pipeline.domain.errors import ConservationError
 from pipeline.domain.runs import WORKING_STATES, RunState
@@ -26,7 +28,9 @@ RETURNING extract(epoch FROM until - now())
 _OPEN = sa.text("""
 SELECT (SELECT min(tier_no) FROM chunks WHERE run_id = :run AND state IN ('pending', 'claimed')) AS lowest_open,
        (SELECT min(tier_no) FROM escalations WHERE run_id = :run) AS lowest_waiting,
-       (SELECT coalesce(sum(cardinality(item_nos)), 0) FROM chunks WHERE run_id = :run AND state = 'dead') AS dead
+       (SELECT coalesce(sum(cardinality(item_nos)), 0) FROM chunks WHERE run_id = :run AND state = 'dead') AS dead,
+       (SELECT coalesce(sum(cardinality(item_nos)), 0) FROM chunks
+         WHERE run_id = :run AND state = 'dead' AND starts_with(failure, :over_cap)) AS over_cap
 """)
 _HOLDING = sa.text("SELECT EXISTS (SELECT FROM attempts WHERE run_id = :run AND outcome = 'held')")
 _COUNTED = sa.text("""
@@ -71,7 +75,7 @@ def settle(database: Database, run_id: int) -> tuple[RunState, tuple[ChunkNotice
             return run.state, ()
         # Looked at again under the run's lock: two workers may both have seen the last chunk done.
         run = records.fetch_run(connection, run_id, lock=True)
-        here = connection.execute(_OPEN, {"run": run_id}).one()
+        here = _open(connection, run_id)
         if run.state not in WORKING_STATES or not run.ingested:
             return run.state, ()
         waiting, lowest_open = here.lowest_waiting, here.lowest_open
@@ -81,26 +85,32 @@ def settle(database: Database, run_id: int) -> tuple[RunState, tuple[ChunkNotice
             return run.state, ()
         if not here.dead and connection.scalar(_HOLDING, {"run": run_id}):
             return run.state, ()  # what is held waits for its certificate
-        state, reason, wrong = _verdict_on_run(connection, run, dead=here.dead)
+        reason = dead_reason(run.name, here.dead, over_cap=here.over_cap) if here.dead else None
+        state, reason, wrong = _verdict_on_run(connection, run, dead=reason)
         connection.execute(_FINISH, {"run": run_id, "state": state.value, "reason": reason})
     if wrong:
         raise ConservationError(reason or "")
     return state, ()
 
 
+def _open(connection: sa.Connection, run_id: int) -> "sa.Row[Any]":
+    return connection.execute(_OPEN, {"run": run_id, "over_cap": OVER_CAP}).one()
+
+
 def _is_idle(connection: sa.Connection, run_id: int) -> bool:
     """Whether some tier has nothing more to expect from below: only then is there anything to settle."""
-    here = connection.execute(_OPEN, {"run": run_id}).one()
+    here = _open(connection, run_id)
     if here.lowest_open is None:
         return True
     return here.lowest_waiting is not None and here.lowest_open >= here.lowest_waiting
 
 
-def _verdict_on_run(connection: sa.Connection, run: RunRecord, *, dead: int) -> tuple[RunState, str | None, bool]:
+def _verdict_on_run(
+    connection: sa.Connection, run: RunRecord, *, dead: str | None
+) -> tuple[RunState, str | None, bool]:
     """Return the final state, its reason, and whether outcomes were lost or doubled."""
-    if dead:
-        reason = dead_reason(run.name, dead)
-        return RunState.FAILED, reason, False
+    if dead is not None:
+        return RunState.FAILED, dead, False
     counted = connection.execute(_COUNTED, {"run": run.id, "steps": len(run.job.steps)}).one()
     if counted.asked != counted.answered:
         reason = (

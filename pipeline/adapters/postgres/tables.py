@@ -280,12 +280,15 @@ budgets = sa.Table(
     "budgets",
     metadata,
     sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), primary_key=True, autoincrement=False),
-    sa.Column("usd", USD, nullable=False),
+    sa.Column("usd", USD),
+    sa.Column("per_item_usd", USD),
     sa.Column("on_exhausted", sa.Text, nullable=False),
     sa.Column("settled_usd", USD, nullable=False, server_default="0"),
     sa.Column("reserved_usd", USD, nullable=False, server_default="0"),
     sa.CheckConstraint("usd > 0 AND settled_usd >= 0 AND reserved_usd >= 0", name="money"),
     sa.CheckConstraint("on_exhausted IN ('hold', 'accept', 'stop')", name="on_exhausted"),
+    sa.CheckConstraint("per_item_usd > 0", name="per_item"),
+    sa.CheckConstraint("usd IS NOT NULL OR per_item_usd IS NOT NULL", name="says_something"),
 )
 
 # Paid calls that were begun and are not settled: what a claim may cost at most.
@@ -297,7 +300,10 @@ reservations = sa.Table(
     sa.Column("run_id", sa.BigInteger, sa.ForeignKey("runs.id"), nullable=False),
     sa.Column("usd", USD, nullable=False),
     moment("at", now=True),
+    sa.Column("item_nos", ARRAY(sa.BigInteger), nullable=False, server_default="{}"),
+    sa.Column("item_usd", ARRAY(USD), nullable=False, server_default="{}"),
     sa.CheckConstraint("usd >= 0", name="usd_not_negative"),
+    sa.CheckConstraint("cardinality(item_nos) = cardinality(item_usd)", name="one_amount_an_item"),
     sa.Index("ix_reservations_run_id", "run_id"),
 )
 

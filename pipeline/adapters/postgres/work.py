@@ -1,10 +1,7 @@
 """Chunks, from claim to commit."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -14,8 +11,8 @@ from pipeline.adapters.postgres.database import Database, copy_rows, storable
 from pipeline.adapters.postgres.gather import gather
 from pipeline.adapters.postgres.money import settle_call
 from pipeline.domain.answers import Malformed, to_json
-from pipeline.domain.ledger import LedgerEntry, apportion
-from pipeline.domain.outcomes import Attempt, Escalation, Unresolved, Verdict
+from pipeline.domain.attempt_costs import attempt_costs
+from pipeline.domain.outcomes import Escalation, Unresolved, Verdict
 from pipeline.ports.store import ChunkNotice, ClaimedChunk, Committed, JudgedChunk
 
 _ATTEMPT_COLUMNS = tuple(column.name for column in tables.attempts.columns)
@@ -155,26 +152,6 @@ def _ledger_rows(judged: JudgedChunk, *, refused: bool) -> Iterator[tuple[Any, .
             entry.price_version,
             refused,
         )
-
-
-def attempt_costs(attempts: Sequence[Attempt], entries: Sequence[LedgerEntry]) -> list[Decimal | None]:
-    """Return each attempt's part of its call's cost, by tokens; the parts of a call sum to its cost exactly."""
-    cost = {entry.call.id: entry.cost_usd for entry in entries}
-    members: dict[UUID, list[int]] = defaultdict(list)
-    for index, attempt in enumerate(attempts):
-        members[attempt.call_id].append(index)
-    parts: list[Decimal | None] = [None] * len(attempts)
-    for call_id, indexes in members.items():
-        whole = cost[call_id]
-        if whole is None:
-            continue
-        weights = [
-            (attempts[index].given.usage.tokens_in or 0) + (attempts[index].given.usage.tokens_out or 0)
-            for index in indexes
-        ]
-        for index, part in zip(indexes, apportion(whole, weights), strict=True):
-            parts[index] = part
-    return parts
 
 
 def _attempt_rows(judged: JudgedChunk) -> Iterator[tuple[Any, ...]]:
