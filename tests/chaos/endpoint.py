@@ -31,6 +31,12 @@ class Endpoint:
     """Text → how often it was answered, and so charged."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def repeats(self) -> int:
+        """Completions beyond one for each text."""
+        with self._lock:
+            return sum(self.completed.values()) - len(self.completed)
+
     def complete(self, text: str) -> bytes:
         with self._lock:
             self.completed[text] += 1

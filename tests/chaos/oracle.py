@@ -56,7 +56,7 @@ def account_of(scene: Scene) -> Account:
         lost=len(missing),
         wrong=len(wrong),
         duplicated=int(doubled[0][0]) + len(lines) - len(answers),
-        paid_twice=sum(completed.values()) - len(completed),
+        paid_twice=scene.endpoint.repeats,
         unbooked=sum(completed.values()) - int(booked[0][0]),
         refused=int(booked[0][1]),
         unexplained=int(booked[0][0]) - int(booked[0][1]) - scene.items,

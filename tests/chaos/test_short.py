@@ -23,4 +23,4 @@ def test_a_run_under_fire_ends_with_the_tables_of_a_quiet_one(shell: Shell) -> N
     with serving() as endpoint:
         found = through(shell, endpoint, SCHEDULE, Weather(items=800, wait_s=0.3), seed=7)
     assert found.account.holds, found
-    assert [name for name, *_ in found.recovery_s] == SCHEDULE
+    assert [one.fault for one in found.strikes] == SCHEDULE

@@ -5,7 +5,7 @@ import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,25 @@ _PATIENCE_S = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Strike:
+    """One fault, and what came of it."""
+
+    fault: str
+    again_s: float
+    """From its end until something was answered."""
+    all_s: float
+    """From its end until all was answered that was being answered when it began."""
+    paid_twice: int
+    """Completions until then that the endpoint had given before."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Survived:
     """What a run went through, and its account."""
 
     seed: int
     items: int
-    recovery_s: tuple[tuple[str, float, float], ...]
-    """Fault, and seconds from its end until something was answered, and until what was being answered then was."""
+    strikes: "tuple[Strike, ...]"
     up_ended: tuple[str, ...]
     seconds: float
     account: Account
@@ -36,7 +48,7 @@ class Survived:
         return {
             "seed": self.seed,
             "items": self.items,
-            "faults": [{"fault": name, "again_s": again, "all_s": all_s} for name, again, all_s in self.recovery_s],
+            "faults": [asdict(one) for one in self.strikes],
             "up_ended": list(self.up_ended),
             "seconds": self.seconds,
             "holds": self.account.holds,
@@ -65,17 +77,18 @@ class _Storm:
     dice: random.Random
     seed: int
     started_s: float = field(default_factory=time.monotonic)
-    done: list[tuple[str, float, float]] = field(default_factory=list)
+    done: list[Strike] = field(default_factory=list)
     memory: list[tuple[float, dict[str, float]]] = field(default_factory=list)
 
     def strike(self, name: str) -> None:
-        began_s = time.monotonic()
+        began_s, paid = time.monotonic(), self.scene.endpoint.repeats
         held = self.scene.claimed()
         FAULTS[name](self.scene, self.dice)
         again_s = self.scene.recover(patience_s=_PATIENCE_S)
         all_s = again_s + self.scene.answered(held, patience_s=_PATIENCE_S)
-        self.done.append((name, round(again_s, 1), round(all_s, 1)))
-        print(f"seed {self.seed}: {name}: {self.done[-1][1:]} s", file=sys.stderr, flush=True)
+        paid = self.scene.endpoint.repeats - paid
+        self.done.append(Strike(fault=name, again_s=round(again_s, 1), all_s=round(all_s, 1), paid_twice=paid))
+        print(f"seed {self.seed}: {self.done[-1]}", file=sys.stderr, flush=True)
         if self.weather.every_s is not None:
             time.sleep(max(0.0, self.weather.every_s / 2 - (time.monotonic() - began_s)))
             self.memory.append((round(time.monotonic() - self.started_s, 1), self.scene.memory_mib()))
@@ -100,7 +113,7 @@ def through(shell: Shell, endpoint: Endpoint, names: Sequence[str], weather: Wea
         return Survived(
             seed=seed,
             items=weather.items,
-            recovery_s=tuple(storm.done),
+            strikes=tuple(storm.done),
             up_ended=tuple(scene.ended),
             seconds=round(time.monotonic() - storm.started_s, 1),
             account=account_of(scene),
