@@ -129,12 +129,12 @@ class CeleryQueue:
         with _translated():
             for start in range(0, max(int(self._redis.llen(pool)), 1), _SLICE):
                 for raw in self._redis.lrange(pool, start, start + _SLICE - 1):
-                    found |= _chunk_id(json.loads(raw))
+                    found |= chunk_ids_in(raw)
             taken = cast(
                 "list[bytes]", self._redis.zrangebyscore("unacked_index", time.time() - taken_within_s, "+inf")
             )
             for held in self._redis.hmget("unacked", taken) if taken else ():
-                found |= _chunk_id(json.loads(held)[0]) if held else set()
+                found |= chunk_ids_in(held) if held else set()
         return frozenset(found)
 
     def ping(self) -> None:
@@ -148,10 +148,16 @@ class CeleryQueue:
         self._app.close()
 
 
-def _chunk_id(envelope: Any) -> set[int]:  # noqa: ANN401 — whatever lies on the queue
-    """Return the chunk that an envelope announces; nothing for what is not ours."""
+def chunk_ids_in(raw: bytes) -> set[int]:
+    """Return the chunk that what lies on the queue announces, waiting or taken; nothing for what is not ours.
+
+    Whoever has Redis' password can put anything there: nothing of it may end a sweep.
+    """
     try:
+        envelope = json.loads(raw)
+        if isinstance(envelope, list):  # as kombu keeps what is taken: with exchange and routing key
+            envelope = envelope[0]
         body = json.loads(base64.b64decode(envelope["body"]))
-        return {int(body[1]["chunk_id"])}
-    except (KeyError, TypeError, ValueError, IndexError):
+        return {JudgeChunk.model_validate(body[1]).chunk_id}
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
         return set()
