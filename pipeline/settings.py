@@ -29,6 +29,8 @@ class Settings(BaseModel):
     redis_url: SecretStr | None = None
     database_url: SecretStr | None = None
     """Set both, or neither: then servers are embedded."""
+    require_tls: bool = False
+    """Refuse servers on other machines that are reached without TLS or without a password."""
     price_book: Path | None = None
     """TOML file; None is the book that is shipped."""
     redis_port: int | None = Field(default=None, ge=1, le=65535)

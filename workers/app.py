@@ -7,6 +7,7 @@ from pipeline import telemetry
 from pipeline.adapters.celery_queue import celery_settings
 from pipeline.domain.errors import ConfigError
 from pipeline.settings import load_settings
+from pipeline.wiring.exposure import refuse_exposed
 
 _SOFT_SHUTDOWN_S = 15
 _START_WITHIN_S = 900  # a model of many GB is hashed and loaded before the child says that it is up
@@ -17,6 +18,7 @@ def make_app() -> Celery:
     settings = load_settings()
     if settings.redis_url is None:
         raise ConfigError("a worker needs HEADRACE_REDIS_URL and HEADRACE_DATABASE_URL; `headrace up` sets them itself")
+    refuse_exposed(settings)
     made = Celery("headrace")
     made.conf.update(
         celery_settings(settings.redis_url.get_secret_value()),

@@ -18,6 +18,7 @@ from pipeline import telemetry
 from pipeline.adapters.celery_queue import celery_settings, pool_queue
 from pipeline.domain.errors import ConfigError
 from pipeline.settings import load_settings
+from pipeline.wiring.exposure import refuse_exposed
 from pipeline.wiring.nights import Schedule, log_job
 
 QUEUE = "nights"
@@ -31,6 +32,7 @@ def make_app() -> Celery:
     settings = load_settings()
     if settings.redis_url is None:
         raise ConfigError("`headrace logs nightly` starts this, with HEADRACE_REDIS_URL set")
+    refuse_exposed(settings)
     made = Celery("headrace-nights")
     made.conf.update(
         celery_settings(settings.redis_url.get_secret_value()),

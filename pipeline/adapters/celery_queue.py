@@ -17,7 +17,8 @@ import redis.exceptions
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
-from pipeline.domain.errors import ConfigError, QueueUnavailable
+from pipeline.adapters.addresses import broker_ssl, broker_url, client_url
+from pipeline.domain.errors import QueueUnavailable
 from pipeline.messages import JUDGE_TASK, JudgeChunk
 from pipeline.ports.store import ChunkNotice
 
@@ -33,16 +34,6 @@ _FAULTS = (
 )
 
 
-def broker_url(url: str) -> str:
-    """Return the URL as Celery knows it (`valkey://` is `redis://`); raises ConfigError for any other broker."""
-    for ours, theirs in (("valkey://", "redis://"), ("valkeys://", "rediss://")):
-        if url.startswith(ours):
-            return theirs + url.removeprefix(ours)
-    if url.startswith(("redis://", "rediss://", "redis+socket://")):
-        return url
-    raise ConfigError("HEADRACE_REDIS_URL must begin with redis:// or rediss://, as in redis://:password@host:6379/0")
-
-
 def pool_queue(pool: str) -> Queue:
     """Return a pool's queue. The routing key is named: without one, kombu binds it where it gets everything."""
     return Queue(pool, Exchange(pool), routing_key=pool)
@@ -52,6 +43,8 @@ def celery_settings(url: str) -> dict[str, Any]:
     """Return what both sides of the queue agree on."""
     return {
         "broker_url": broker_url(url),
+        # The same as in the URL, for Flower, which reads only this.
+        "broker_use_ssl": broker_ssl(url),
         "accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
@@ -88,7 +81,7 @@ class CeleryQueue:
         self._app = Celery("headrace", set_as_current=False)
         self._app.conf.update(celery_settings(url))
         self._redis = redis.Redis.from_url(
-            broker_url(url), socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S
+            client_url(url), socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S
         )
 
     def publish(self, notices: Sequence[ChunkNotice]) -> None:
