@@ -40,8 +40,12 @@ def _serve(job_file: str, tier_name: str, threads: int | None) -> int:
         model_for(tier, load_settings())
     os.environ[ASSIGNMENT] = Assignment(job=job_file, tier=tier_name, threads=threads).as_json()
     app.conf.task_queues = (pool_queue(tier.pool),)
+    # Workers have nothing to tell one another: no gossip, no mingling.
     app.worker_main(
-        ["worker", "--pool", "prefork", "--queues", tier.pool, "--hostname", f"{tier.name}@%h", "--loglevel", "WARNING"]
+        [
+            *("worker", "--pool", "prefork", "--queues", tier.pool, "--hostname", f"{tier.name}@%h"),
+            *("--loglevel", "WARNING", "--without-gossip", "--without-mingle"),
+        ]
     )
     return 0
 

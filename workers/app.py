@@ -8,6 +8,7 @@ from pipeline.adapters.celery_queue import celery_settings
 from pipeline.domain.errors import ConfigError
 from pipeline.settings import load_settings
 from pipeline.wiring.exposure import refuse_exposed
+from workers.closing import closed
 
 _SOFT_SHUTDOWN_S = 15
 _START_WITHIN_S = 900  # a model of many GB is hashed and loaded before the child says that it is up
@@ -36,11 +37,11 @@ def make_app() -> Celery:
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        worker_enable_remote_control=True,
+        worker_enable_remote_control=True,  # Flower asks by it; see `closing` for what is left of it
         event_queue_ttl=60,
         event_queue_expires=60,
     )
-    return made
+    return closed(made)
 
 
 @setup_logging.connect

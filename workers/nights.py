@@ -20,6 +20,7 @@ from pipeline.domain.errors import ConfigError
 from pipeline.settings import load_settings
 from pipeline.wiring.exposure import refuse_exposed
 from pipeline.wiring.nights import Schedule, log_job
+from workers.closing import closed
 
 QUEUE = "nights"
 TASK = "headrace.night"
@@ -45,7 +46,7 @@ def make_app() -> Celery:
         timezone=next((log_job(Path(path)).timezone for path in job_files()), "UTC"),
         beat_schedule={path: _entry(path) for path in job_files()},
     )
-    return made
+    return closed(made)
 
 
 def job_files() -> list[str]:

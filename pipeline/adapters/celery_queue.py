@@ -51,6 +51,7 @@ def celery_settings(url: str) -> dict[str, Any]:
         "event_serializer": "json",
         "task_ignore_result": True,
         "result_backend": None,
+        "result_expires": None,  # else beat would ask every night for results to be cleaned up
         "task_create_missing_queues": False,
         "task_send_sent_event": False,
         "enable_utc": True,
