@@ -13,12 +13,11 @@ from typing import Any
 import redis
 from celery import Celery
 
-from pipeline.adapters.embedded import open_home
 from pipeline.adapters.celery_queue import celery_settings
+from pipeline.adapters.embedded import open_home
 from tests.acceptance.conftest import Shell
 
 ROWS = "".join(f"text number {number}\n" for number in range(6))
-_MISSING = "a mark that nobody may make"
 
 
 class _Marks:
@@ -85,14 +84,17 @@ def test_hostile_messages_execute_nothing_and_stop_no_worker(shell: Shell, tmp_p
     for message in hostile:
         broker.lpush(pool, message)
     shell.wait_until(lambda: broker.llen(pool) == 0, "the worker has taken all of them")
-    more = shell.file("more.txt", "one more text\nand another\n")
-    shell.run("submit", job, more)
+    shell.run("submit", job, shell.file("more.txt", "one more text\nand another\n"))
     shell.wait_until(lambda: shell.json("status", "last")["state"] == "done", "the worker works on")
-    broker.close()
-    assert not mark.exists(), "nothing was unpickled"
     log = shell.log("worker-small")
     assert log.count("engine_ready") == 1, "the worker was not even started anew"
     assert "Refusing to deserialize" in log
+    for garbage in ("no envelope at all", "{}", "[1, 2]", json.dumps({"body": "x", "headers": None})):
+        broker.lpush(pool, garbage)
+    shell.run("submit", job, shell.file("still.txt", "some text\n"))
+    shell.wait_until(lambda: shell.json("status", "last")["state"] == "done", "whom garbage ended is started anew")
+    broker.close()
+    assert not mark.exists(), "nothing was unpickled"
 
 
 def test_remote_commands_tell_and_change_nothing(shell: Shell) -> None:

@@ -81,7 +81,7 @@ def fuzzed(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
         until, number = time.monotonic() + share_s, 0
         while time.monotonic() < until:
             number += 1
-            test = given(**strategies)(settings.get_profile("fuzz")(_named(functools.partial(_until, until, counted))))
+            test = given(**strategies)(settings.get_profile("fuzz")(_named(_Round(until, counted))))
             seed(time.time_ns() + number)(test)()
 
     yield run
@@ -102,10 +102,20 @@ def _counted(name: str, target: Target, /, **example: Any) -> None:  # noqa: ANN
     _bounded(target, **example)
 
 
-def _until(until: float, counted: Callable[..., None], /, **example: Any) -> None:  # noqa: ANN401 — an example's values
-    """Let a round run out quickly when the time is over."""
-    if time.monotonic() < until:
-        counted(**example)
+class _Round:
+    """Examples until the time is over; one that failed is looked into to its end."""
+
+    def __init__(self, until: float, counted: Callable[..., None]) -> None:
+        self._until, self._counted, self._failing = until, counted, False
+
+    def __call__(self, **example: Any) -> None:  # noqa: ANN401 — an example's values
+        if not self._failing and time.monotonic() >= self._until:
+            return
+        try:
+            self._counted(**example)
+        except BaseException:
+            self._failing = True
+            raise
 
 
 def _targets(request: pytest.FixtureRequest) -> int:

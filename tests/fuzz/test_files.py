@@ -209,7 +209,7 @@ def test_no_bytes_break_the_unpacking_of_tickets(fuzzed: Fuzzed, tmp_path: Path)
             list(source.rows())
 
     packed = gzip.compress(ROWS["csv"]) + gzip.compress(ROWS["csv"] * 400)
-    bomb = gzip.compress(b"id,a,b\n" + b"1,a,b\n" * 100_000)
+    bomb = gzip.compress(b"id,a,b\n" + b"1,a,b\n" * 20_000)
     fuzzed(reads, content=bytes_near([packed, bomb]))
 
 
