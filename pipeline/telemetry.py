@@ -9,6 +9,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from pipeline.domain.visible import on_one_line
+
 MASK = "***"
 _SECRET_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):([^@\s]+)(?=@)")
 _SECRET_FIELDS = re.compile(r"(^|_)(password|secret|token|api_key|authorization)$", re.IGNORECASE)
@@ -30,6 +32,14 @@ def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     return event
 
 
+def one_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Write out line ends and escape sequences for a console: what is quoted can forge no event. JSON does by itself."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = on_one_line(value)
+    return event
+
+
 def configure(*, level: str, style: str, stream: TextIO | None = None) -> None:
     """Set up structlog, and send the standard library's warnings (Celery, SQLAlchemy …) through it."""
     out = stream or sys.stderr
@@ -42,6 +52,7 @@ def configure(*, level: str, style: str, stream: TextIO | None = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
+        *(() if as_json else (one_line,)),
     ]
     structlog.configure(
         processors=[*shared, renderer],

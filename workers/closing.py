@@ -11,7 +11,18 @@ from celery.worker.control import Panel
 
 TELLING: Final = frozenset(
     {
-        *("active", "active_queues", "clock", "conf", "hello", "ping", "query_task", "registered", "report", "reserved"),
+        *(
+            "active",
+            "active_queues",
+            "clock",
+            "conf",
+            "hello",
+            "ping",
+            "query_task",
+            "registered",
+            "report",
+            "reserved",
+        ),
         *("revoked", "scheduled", "stats"),
     }
 )

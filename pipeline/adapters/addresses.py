@@ -85,11 +85,17 @@ def redis_exposures(url: str) -> tuple[Exposure, ...]:
     query = dict(urllib.parse.parse_qsl(parts.query))
     found = []
     if parts.scheme != "rediss":
-        found.append(Exposure("Redis is reached without TLS", "write rediss://, and ?ssl_ca_certs=FILE for a CA of your own"))
+        found.append(
+            Exposure("Redis is reached without TLS", "write rediss://, and ?ssl_ca_certs=FILE for a CA of your own")
+        )
     elif query["ssl_cert_reqs"] != _REQUIRED or query.get("ssl_check_hostname", "").lower() == "false":
-        found.append(Exposure("Redis' certificate is not verified", "take ssl_cert_reqs and ssl_check_hostname out of its URL"))
+        found.append(
+            Exposure("Redis' certificate is not verified", "take ssl_cert_reqs and ssl_check_hostname out of its URL")
+        )
     if not parts.password:
-        found.append(Exposure("Redis has no password in its URL", "set requirepass: whoever reaches Redis can stop the work"))
+        found.append(
+            Exposure("Redis has no password in its URL", "set requirepass: whoever reaches Redis can stop the work")
+        )
     return tuple(found)
 
 
@@ -110,7 +116,9 @@ def postgres_exposures(url: str) -> tuple[Exposure, ...]:
     elif mode not in _CHECKED_MODES and "sslrootcert" not in query:
         found.append(Exposure("Postgres' certificate is not verified", f"write {_VERIFIED} in its URL"))
     if not (parsed.password or "password" in query or "passfile" in query or "sslcert" in query):
-        found.append(Exposure("Postgres has no password in its URL", "set one: whoever reaches Postgres may read the texts"))
+        found.append(
+            Exposure("Postgres has no password in its URL", "set one: whoever reaches Postgres may read the texts")
+        )
     return tuple(found)
 
 
@@ -119,7 +127,9 @@ def postgres_url(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
-        raise ConfigError("HEADRACE_DATABASE_URL is no database URL; write postgresql://user:password@host/name") from None
+        raise ConfigError(
+            "HEADRACE_DATABASE_URL is no database URL; write postgresql://user:password@host/name"
+        ) from None
     if parsed.get_backend_name() != "postgresql":
         raise ConfigError(f"Headrace stores in Postgres; the URL names {parsed.get_backend_name()}")
     return parsed.set(drivername="postgresql+psycopg")

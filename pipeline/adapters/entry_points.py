@@ -14,9 +14,7 @@ from pipeline.domain.job import Job
 
 def named_entry_points(job: Job) -> frozenset[str]:
     """Return those that a job names."""
-    return frozenset(
-        check.entry_point for step in job.steps for check in step.checks if isinstance(check, PythonCheck)
-    )
+    return frozenset(check.entry_point for step in job.steps for check in step.checks if isinstance(check, PythonCheck))
 
 
 def loader_within(allowed: Collection[str]) -> Callable[[Job], Mapping[str, EntryPoint]]:

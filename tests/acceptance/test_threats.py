@@ -58,7 +58,9 @@ def test_hostile_messages_execute_nothing_and_stop_no_worker(shell: Shell, tmp_p
     mark = tmp_path / "mark"
     job, source = shell.job(chunk=2), shell.file("in.txt", ROWS)
     shell.start("up", job)
-    shell.wait_until(lambda: all("engine_ready" in shell.log(f"worker-{t}") for t in ("small", "large")), "workers are up")
+    shell.wait_until(
+        lambda: all("engine_ready" in shell.log(f"worker-{t}") for t in ("small", "large")), "workers are up"
+    )
     running = open_home(shell.home).running()
     assert running is not None
     broker = redis.Redis.from_url(running.redis_url)
@@ -100,7 +102,9 @@ def test_hostile_messages_execute_nothing_and_stop_no_worker(shell: Shell, tmp_p
 def test_remote_commands_tell_and_change_nothing(shell: Shell) -> None:
     job = shell.job()
     up = shell.start("up", job)
-    shell.wait_until(lambda: all("engine_ready" in shell.log(f"worker-{t}") for t in ("small", "large")), "workers are up")
+    shell.wait_until(
+        lambda: all("engine_ready" in shell.log(f"worker-{t}") for t in ("small", "large")), "workers are up"
+    )
     home = open_home(shell.home)
     running = home.running()
     assert running is not None
@@ -118,7 +122,10 @@ def test_remote_commands_tell_and_change_nothing(shell: Shell) -> None:
         ("time_limit", {"task_name": "headrace.judge", "hard": 1}),
     ):
         app.control.broadcast(command, arguments=arguments)
-    told = json.dumps([getattr(app.control.inspect(timeout=5), name)() for name in ("conf", "report", "stats", "registered")], default=repr)
+    told = json.dumps(
+        [getattr(app.control.inspect(timeout=5), name)() for name in ("conf", "report", "stats", "registered")],
+        default=repr,
+    )
     assert "headrace.judge" in told, "Flower's questions are answered"
     assert "celery.chord" not in json.dumps(app.control.inspect(timeout=5)._request("registered", builtins=True))
     assert home.secret("redis-password") not in told

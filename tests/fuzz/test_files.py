@@ -98,11 +98,16 @@ tier = "small"
 now = 0.5
 proposed = 0.75
 """
-LOG = "".join(
-    f"Jun 14 15:{n:02}:01 combo sshd(pam_unix)[{n}]: check pass; user unknown {n}\n\ttrace\n" for n in range(8)
-).encode() + b'{"ts": "2026-11-01T00:00:00Z", "level": "info", "msg": "x y"}\n2026-11-01 12:00:00,123 ERROR [a.b] c\n'
+LOG = (
+    "".join(
+        f"Jun 14 15:{n:02}:01 combo sshd(pam_unix)[{n}]: check pass; user unknown {n}\n\ttrace\n" for n in range(8)
+    ).encode()
+    + b'{"ts": "2026-11-01T00:00:00Z", "level": "info", "msg": "x y"}\n2026-11-01 12:00:00,123 ERROR [a.b] c\n'
+)
 GOLD = b'{"key": "T-1", "category": "billing", "mood": "neutral", "details": {"amount": 1.5}}\n'
-TABLE = b"key,text,category,details.order_id,details.amount,details.due,mood\nT-1,x,billing,AB-1234,1.5,2026-01-01,null\n"
+TABLE = (
+    b"key,text,category,details.order_id,details.amount,details.due,mood\nT-1,x,billing,AB-1234,1.5,2026-01-01,null\n"
+)
 JOB = Job.model_validate(tomllib.loads(JOB_TEXT.decode()))
 ROWS_JOB = JOB.model_copy(update={"text": "{a}|{b}", "key": "id"})
 ROWS = {
@@ -138,9 +143,7 @@ def test_no_bytes_break_the_reading_of_a_job(fuzzed: Fuzzed, file: Callable[[byt
 
 
 @pytest.mark.parametrize("text", [JOB_TEXT, ALL_OF_A_JOB], ids=["sample", "all"])
-def test_no_values_break_the_reading_of_a_job(
-    fuzzed: Fuzzed, file: Callable[[bytes, str], Path], text: bytes
-) -> None:
+def test_no_values_break_the_reading_of_a_job(fuzzed: Fuzzed, file: Callable[[bytes, str], Path], text: bytes) -> None:
     good = tomllib.loads(text.decode())
 
     def reads(data: dict[str, Any]) -> None:
@@ -253,16 +256,12 @@ def test_no_answers_break_the_reading_of_labels(fuzzed: Fuzzed, file: Callable[[
     fuzzed(reads, line=data_near(json.loads(GOLD)) | data_near(flat))
 
 
-def test_no_bytes_break_the_reading_of_a_sample_of_ones_own(
-    fuzzed: Fuzzed, file: Callable[[bytes, str], Path]
-) -> None:
+def test_no_bytes_break_the_reading_of_a_sample_of_ones_own(fuzzed: Fuzzed, file: Callable[[bytes, str], Path]) -> None:
     good = b'{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'
     fuzzed(lambda content: own_sample(file(content, "own.jsonl")), content=bytes_near([good]) | st.binary(max_size=99))
 
 
-def test_no_bytes_break_the_reading_of_a_model_files_header(
-    fuzzed: Fuzzed, file: Callable[[bytes, str], Path]
-) -> None:
+def test_no_bytes_break_the_reading_of_a_model_files_header(fuzzed: Fuzzed, file: Callable[[bytes, str], Path]) -> None:
     fuzzed(
         lambda content: read_header(file(content, "m.gguf")),
         content=bytes_near(GGUF) | st.binary(max_size=300).map(lambda rest: GGUF[0][:24] + rest),

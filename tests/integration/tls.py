@@ -37,7 +37,9 @@ def certificates(folder: Path, *, name: str = "localhost") -> Certificates:
     names.write_text(f"subjectAltName=DNS:{name}\n", encoding="utf-8")
     new = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
     _openssl(folder, "req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test authority")
-    _openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "r", "-subj", f"/CN={name}")
+    _openssl(
+        folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "r", "-subj", f"/CN={name}"
+    )
     signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
     _openssl(folder, "x509", "-req", "-in", "r", *signed, "-out", "server.pem")
     return made
