@@ -12,14 +12,16 @@ from structlog.typing import FilteringBoundLogger
 from pipeline.domain.visible import on_one_line
 
 MASK = "***"
-_SECRET_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):([^@\s]+)(?=@)")
+# Up to the last @: a password that should have been escaped is one all the same.
+_SECRET_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):(\S+)(?=@)")
+_SECRET_IN_QUERY = re.compile(r"([?&](?:ssl)?(?:password|api[-_]?key|token)=)[^&\s]+", re.IGNORECASE)
 _SECRET_FIELDS = re.compile(r"(^|_)(password|secret|token|api_key|authorization)$", re.IGNORECASE)
 _TEXT_FIELDS = frozenset({"text", "texts", "body", "answer", "prompt", "content", "value"})
 
 
 def mask_urls(text: str) -> str:
     """Hide the password of every URL in a text."""
-    return _SECRET_IN_URL.sub(rf"\1:{MASK}", text)
+    return _SECRET_IN_QUERY.sub(rf"\1{MASK}", _SECRET_IN_URL.sub(rf"\1:{MASK}", text))
 
 
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -10,7 +10,7 @@ AWKWARD_BYTES = (
     *(b"=", b"[", b"]", b"[[", b"{", b"}", b"{{", b"}}", b"{%", b"#", b",", b":", b"null", b"nan", b"-inf", b"1e999"),
     *(b"9" * 40, b"-1", b"0", b"1" * 5000, b"[" * 2000, b'{"a":' * 2000, b"true", b'""', b"1_000", b"2026-02-31"),
 )
-AWKWARD_VALUES = (
+AWKWARD_VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2**63 - 1, 2**63, -(2**70), 1e308, -0.0, float("nan"), float("inf"), 10**400),
     *("", " ", "\0", "\x1b[2J", "\ud800", "{{ 7*7 }}", "{text}", "{", "}", "{a.__class__}", "a" * 10_000, "(a+)+$"),
     *("../../etc/passwd.jinja", "/dev/zero.jinja", "os:system", "http://user:secret@h", "=1+1", "\u202e", "é" * 300),

@@ -118,18 +118,19 @@ class _Counting(NodeTransformer):
         node.iter = _asked("counted", [node.iter], node)
         return node
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:  # noqa: N802 — as jinja has it
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Call:  # noqa: N802 — as jinja has it
         self.generic_visit(node)
-        return _asked("joined", node.nodes, node)
+        return _asked("joined", list(node.nodes), node)
 
 
 def _refuse(*_: object, **__: object) -> NoReturn:
     raise TemplateError(_TOO_LARGE)
 
 
-def _asked(method: str, arguments: list[nodes.Expr], node: nodes.Node) -> nodes.Expr:
+def _asked(method: str, arguments: list[nodes.Node], node: nodes.Node) -> nodes.Call:
     called = nodes.Call(nodes.EnvironmentAttribute(method), arguments, [], None, None)
-    return called.set_lineno(node.lineno)
+    called.set_lineno(node.lineno)
+    return called
 
 
 def _size(value: Any) -> int:  # noqa: ANN401 — a template's value
