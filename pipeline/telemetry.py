@@ -35,7 +35,7 @@ def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMappin
 
 
 def one_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Write out line ends and escape sequences for a console: what is quoted can forge no event. JSON does by itself."""
+    """Write out line ends and escape sequences for a console, as JSON does: what is quoted can forge no event."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = on_one_line(value)

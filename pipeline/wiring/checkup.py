@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pipeline.adapters.addresses import client_url
+from pipeline.adapters.celery_queue import client_url
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.embedded import Home, open_home
 from pipeline.adapters.embedded.binaries import postgres_binaries, valkey_server

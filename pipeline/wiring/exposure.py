@@ -1,7 +1,9 @@
 """What a neighbour on the network could use of the addresses of the user's own servers: warned of, or refused."""
 
-from pipeline.adapters.addresses import Exposure, postgres_exposures, redis_exposures
+from pipeline.adapters.celery_queue import redis_exposures
+from pipeline.adapters.postgres.address import postgres_exposures
 from pipeline.domain.errors import ConfigError
+from pipeline.domain.exposures import Exposure
 from pipeline.settings import PREFIX, Settings
 from pipeline.telemetry import logger
 

@@ -143,10 +143,10 @@ def test_remote_commands_tell_and_change_nothing(shell: Shell) -> None:
 def _flower_is_read_only(shell: Shell, shown: str, password: str) -> None:
     found = re.search(r"http://127\.0\.0\.1:\d+", shown)
     assert found is not None
-    address = found[0]
+    address = str(found[0])
     workers = ("/api/workers", "/workers", "/tasks", "/api/tasks", "/broker", "/")
     assert {path: _status(address, path) for path in workers} == dict.fromkeys(workers, 401), "nothing without password"
-    assert _status(address, "/workers", password="wrong") == 401
+    assert _status(address, "/workers", password=password[::-1]) == 401
     assert _status(address, "/api/workers", password=password) == 200
     names = [f"{tier}@{name}" for tier in ("small",) for name in [_hostname(address, password)]]
     orders = ("shutdown", "pool/grow", "pool/restart", "queue/add-consumer", "queue/cancel-consumer")
@@ -165,7 +165,7 @@ def _flower_is_read_only(shell: Shell, shown: str, password: str) -> None:
 
 def _hostname(address: str, password: str) -> str:
     names = json.loads(_page(address, "/api/workers?refresh=1", password))
-    return next(name.partition("@")[2] for name in names if name.startswith("small@"))
+    return next(str(name).partition("@")[2] for name in names if name.startswith("small@"))
 
 
 def _request(address: str, path: str, password: str | None, post: bytes | None) -> urllib.request.Request:

@@ -1,4 +1,4 @@
-"""Fuzzing: whatever a file or a message holds, a reader does its work or raises an error of ours, soon and in little room.
+"""Fuzzing: whatever a file or message holds, a reader does its work or raises an error of ours, soon, in little room.
 
 `make test` runs a few hundred examples of each target, always the same ones. With FUZZ_SECONDS in the environment, as
 `make fuzz` sets it, each target gets its share of that time and other examples every time.

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import telemetry
-from pipeline.adapters.addresses import postgres_url
 from pipeline.adapters.celery_queue import CeleryQueue, celery_settings
 from pipeline.adapters.embedded import Home, Services, open_home, start_services
 from pipeline.adapters.embedded.home import RunningServices
 from pipeline.adapters.embedded.supervisor import Child
 from pipeline.adapters.openai_compatible import OpenAIEngine
 from pipeline.adapters.postgres import PostgresStore
+from pipeline.adapters.postgres.address import postgres_url
 from pipeline.domain.errors import HeadraceError
 from pipeline.settings import load_settings
 from pipeline.wiring.checkup import checkup
@@ -39,7 +39,9 @@ def _escaped(secret: str) -> str:
 
 
 def _has(shown: str, secret: str) -> bool:
-    return secret in shown or _escaped(secret) in shown or json.dumps(secret)[1:-1] in shown or repr(secret)[1:-1] in shown
+    return (
+        secret in shown or _escaped(secret) in shown or json.dumps(secret)[1:-1] in shown or repr(secret)[1:-1] in shown
+    )
 
 
 @given(secret=SECRETS)
@@ -62,6 +64,8 @@ def test_no_repr_of_what_holds_a_secret_shows_it(secret: str) -> None:
                 queue,
                 postgres_url(postgres),
                 queue._app,
+                queue._app.conf,
+                celery,
                 queue._app.conf.table(with_defaults=True, censored=True),
                 queue._app.connection_for_write(),
             )

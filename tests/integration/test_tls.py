@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.adapters.addresses import postgres_url
 from pipeline.adapters.celery_queue import CeleryQueue
 from pipeline.adapters.embedded import Services, open_home, start_services
 from pipeline.adapters.postgres import PostgresStore, migrate
+from pipeline.adapters.postgres.address import postgres_url
 from pipeline.adapters.redis_probe import redis_facts
 from pipeline.domain.errors import HeadraceError, QueueUnavailable, RunNotFound, StoreUnavailable
 from pipeline.ports.store import ChunkNotice

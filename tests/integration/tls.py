@@ -100,6 +100,6 @@ def _pump(inner: ssl.SSLSocket, to: socket.socket) -> None:
                         break
                     if not piece:
                         return
-                    target.setblocking(True)
+                    target.setblocking(True)  # noqa: FBT003
                     target.sendall(piece)
-                    target.setblocking(False)
+                    target.setblocking(False)  # noqa: FBT003

@@ -6,17 +6,16 @@ import ssl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kombu import Connection
+from kombu.connection import Connection
 
-from pipeline.adapters.addresses import (
+from pipeline.adapters.celery_queue import celery_settings
+from pipeline.adapters.celery_queue.address import (
     broker_ssl,
     broker_url,
     client_url,
-    postgres_exposures,
-    postgres_url,
     redis_exposures,
 )
-from pipeline.adapters.celery_queue import celery_settings
+from pipeline.adapters.postgres.address import postgres_exposures, postgres_url
 from pipeline.domain.errors import ConfigError
 
 
@@ -44,8 +43,9 @@ def test_a_socket_has_another_name_for_redis_own_client() -> None:
 @pytest.mark.parametrize("url", ["rediss://:pw@h:6379/0", "valkeys://h", "rediss://h?ssl_ca_certs=/a/ca.pem"])
 def test_celery_verifies_the_certificate_unless_it_is_told_not_to(url: str) -> None:
     """Kombu by itself takes any certificate for `rediss://`."""
-    for settings in (celery_settings(url), {"broker_url": broker_url(url), "broker_use_ssl": False}):
-        connection = Connection(settings["broker_url"], ssl=settings["broker_use_ssl"])
+    for told in (celery_settings(url)["broker_use_ssl"], False):
+        connection = Connection(broker_url(url), ssl=told)
+        assert connection.ssl is not None
         assert connection.ssl["ssl_cert_reqs"] == ssl.CERT_REQUIRED
 
 

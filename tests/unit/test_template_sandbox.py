@@ -13,7 +13,9 @@ def rendered(source: str) -> str:
     sandbox = BoundedSandbox()
     template = sandbox.from_string(source)
     sandbox.begin()
-    return template.render(messages=MESSAGES, add_generation_prompt=True, bos_token="<s>", eos_token="</s>")
+    return template.render(
+        {"messages": MESSAGES, "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_a_template_reaches_nothing_of_pythons(source: str) -> None:
         "{% macro f(n) %}{{ f(n + 1) }}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",
         "{% set ns = namespace(s='ab') %}{% for a in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
         "{% set ns = namespace(s='ab') %}{% for a in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
-        "{% set ns = namespace(s='ab') %}{% for a in range(60) %}{% set ns.s = ns.s.replace('a', 'aaaaaaaa') %}{% endfor %}",
+        "{% set ns = namespace(s='a') %}{% for a in range(60) %}{% set ns.s = ns.s.replace('a', 'aaaa') %}{% endfor %}",
         "{{ 'a' * 10**9 }}",
         "{{ 10**(10**9) }}",
         "{{ '%999999999d' % 1 }}",

@@ -64,7 +64,7 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
         self._grow(len(text))
         return text
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, N805 — as jinja has it
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, N805, PYI063 — as jinja has it
         """Call what the sandbox allows, so many times."""
         __self._take(0)
         method = getattr(__obj, "__wrapped__", __obj)  # jinja wraps `format`
@@ -81,14 +81,11 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 — a template's values
         """Calculate with small numbers, repeat nothing often, and add up no endless text."""
         plain = isinstance(left, int | float) and isinstance(right, int | float)
-        if operator == "+":
-            if not plain:
-                self._grow(_size(left) + _size(right))
-        elif operator == "**" and not (plain and abs(right) <= _MOST_TIMES and abs(left) <= _MOST_TIMES):
-            raise TemplateError(_TOO_LARGE)
-        elif operator == "*" and not plain and _size(left) * _size(right) > _MOST_CHARS:
-            raise TemplateError(_TOO_LARGE)
-        elif operator == "%" and not plain:  # a format such as '%999999999d'
+        if operator == "+" and not plain:
+            self._grow(_size(left) + _size(right))
+        elif not plain and (operator in {"**", "%"} or _size(left) * _size(right) > _MOST_CHARS):
+            raise TemplateError(_TOO_LARGE)  # of `%`: a format such as '%999999999d'
+        elif plain and operator == "**" and max(abs(left), abs(right)) > _MOST_TIMES:
             raise TemplateError(_TOO_LARGE)
         if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > _MOST_BITS:
             raise TemplateError(_TOO_LARGE)

@@ -8,7 +8,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from pipeline.adapters.addresses import postgres_url
+from pipeline.adapters.postgres.address import postgres_url
 from pipeline.domain.errors import ConfigError, ConservationError, HeadraceError, StoreUnavailable
 
 _CONNECT_TIMEOUT_S = 10

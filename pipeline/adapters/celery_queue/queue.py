@@ -17,7 +17,7 @@ import redis.exceptions
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
-from pipeline.adapters.addresses import broker_ssl, broker_url, client_url
+from pipeline.adapters.celery_queue.address import MaskedAddress, broker_ssl, broker_url, client_url
 from pipeline.domain.errors import QueueUnavailable
 from pipeline.messages import JUDGE_TASK, JudgeChunk
 from pipeline.ports.store import ChunkNotice
@@ -42,7 +42,7 @@ def pool_queue(pool: str) -> Queue:
 def celery_settings(url: str) -> dict[str, Any]:
     """Return what both sides of the queue agree on."""
     return {
-        "broker_url": broker_url(url),
+        "broker_url": MaskedAddress(broker_url(url)),
         # The same as in the URL, for Flower, which reads only this.
         "broker_use_ssl": broker_ssl(url),
         "accept_content": ["json"],
@@ -142,7 +142,7 @@ class CeleryQueue:
         self._app.close()
 
 
-def chunk_ids_in(raw: bytes) -> set[int]:
+def chunk_ids_in(raw: bytes | str) -> set[int]:
     """Return the chunk that what lies on the queue announces, waiting or taken; nothing for what is not ours.
 
     Whoever has Redis' password can put anything there: nothing of it may end a sweep.
