@@ -17,7 +17,7 @@ class JudgeChunk(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: int = VERSION
-    chunk_id: int = Field(ge=1, lt=1 << 63)
+    chunk_id: int = Field(ge=0, lt=1 << 63)
 
 
 def read(body: Mapping[str, Any]) -> JudgeChunk:
