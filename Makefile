@@ -10,7 +10,7 @@ SMOKE := $(BIN)/python -m pipeline.adapters.llama.smoke
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check format lock clean
+.PHONY: help setup demo test chaos fuzz check audit format lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
@@ -48,11 +48,19 @@ chaos: $(READY) ## Do to runs what bad nights do, at random, and compare their t
 	@$(BIN)/python -m tests.chaos --each
 	@$(BIN)/python -m tests.chaos --seeds 20 --items 20000
 
-check: $(READY) ## Lint, types, import contracts
+fuzz: $(READY) ## Read hostile jobs, inputs, logs, labels, models and messages for 10 minutes (FUZZ_SECONDS)
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python -m pytest --timeout=0 tests/fuzz
+
+check: $(READY) ## Lint, types, import contracts, security
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml pipeline workers migrations
+
+audit: $(READY) ## Look requirements.lock up among the known vulnerabilities (needs PyPI's advisories)
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock || \
+	  { echo "make: not audited, or not clean: a vulnerable release is named above; where none is, PyPI's advisories cannot be reached from here" >&2; exit 1; }
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff format .

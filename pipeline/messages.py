@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.domain.errors import MessageError
 
@@ -17,7 +17,7 @@ class JudgeChunk(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: int = VERSION
-    chunk_id: int
+    chunk_id: int = Field(ge=0, lt=1 << 63)
 
 
 def read(body: Mapping[str, Any]) -> JudgeChunk:

@@ -29,6 +29,10 @@ class Settings(BaseModel):
     redis_url: SecretStr | None = None
     database_url: SecretStr | None = None
     """Set both, or neither: then servers are embedded."""
+    require_tls: bool = False
+    """Refuse servers on other machines that are reached without TLS or without a password."""
+    allow_checks: str = ""
+    """`package.module:function`, separated by commas: what workers may import beside what their own job names."""
     price_book: Path | None = None
     """TOML file; None is the book that is shipped."""
     redis_port: int | None = Field(default=None, ge=1, le=65535)
@@ -55,6 +59,11 @@ class Settings(BaseModel):
     def models_folder(self) -> Path:
         """Where model files live."""
         return self.models or self.home / "models"
+
+    @property
+    def allowed_checks(self) -> frozenset[str]:
+        """What workers may import for runs of other jobs."""
+        return frozenset(name.strip() for name in self.allow_checks.split(",")) - {""}
 
     @property
     def is_embedded(self) -> bool:

@@ -9,15 +9,19 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from pipeline.domain.visible import on_one_line
+
 MASK = "***"
-_SECRET_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):([^@\s]+)(?=@)")
+# Up to the last @: a password that should have been escaped is one all the same.
+_SECRET_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):(\S+)(?=@)")
+_SECRET_IN_QUERY = re.compile(r"([?&](?:ssl)?(?:password|api[-_]?key|token)=)[^&\s]+", re.IGNORECASE)
 _SECRET_FIELDS = re.compile(r"(^|_)(password|secret|token|api_key|authorization)$", re.IGNORECASE)
 _TEXT_FIELDS = frozenset({"text", "texts", "body", "answer", "prompt", "content", "value"})
 
 
 def mask_urls(text: str) -> str:
     """Hide the password of every URL in a text."""
-    return _SECRET_IN_URL.sub(rf"\1:{MASK}", text)
+    return _SECRET_IN_QUERY.sub(rf"\1{MASK}", _SECRET_IN_URL.sub(rf"\1:{MASK}", text))
 
 
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -27,6 +31,14 @@ def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMappin
             event[name] = MASK
         elif isinstance(value, str):
             event[name] = mask_urls(value)
+    return event
+
+
+def one_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Write out line ends and escape sequences for a console, as JSON does: what is quoted can forge no event."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = on_one_line(value)
     return event
 
 
@@ -42,6 +54,7 @@ def configure(*, level: str, style: str, stream: TextIO | None = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
+        *(() if as_json else (one_line,)),
     ]
     structlog.configure(
         processors=[*shared, renderer],

@@ -10,6 +10,7 @@ from pipeline.domain.errors import HeadraceError
 from pipeline.domain.tiers import MAX_THREADS
 from pipeline.settings import ASSIGNMENT, load_settings
 from pipeline.wiring import model_for
+from pipeline.wiring.exposure import warn_of_exposed
 
 
 def main() -> int:
@@ -22,6 +23,7 @@ def main() -> int:
     settings = load_settings()
     telemetry.configure(level=settings.log_level or "info", style=settings.log_format)
     try:
+        warn_of_exposed(settings)
         return _serve(options.job, options.tier, options.threads)
     except HeadraceError as error:
         telemetry.logger().error("worker_refused", reason=str(error), exit_code=error.exit_code)
@@ -38,8 +40,12 @@ def _serve(job_file: str, tier_name: str, threads: int | None) -> int:
         model_for(tier, load_settings())
     os.environ[ASSIGNMENT] = Assignment(job=job_file, tier=tier_name, threads=threads).as_json()
     app.conf.task_queues = (pool_queue(tier.pool),)
+    # Workers have nothing to tell one another: no gossip, no mingling.
     app.worker_main(
-        ["worker", "--pool", "prefork", "--queues", tier.pool, "--hostname", f"{tier.name}@%h", "--loglevel", "WARNING"]
+        [
+            *("worker", "--pool", "prefork", "--queues", tier.pool, "--hostname", f"{tier.name}@%h"),
+            *("--loglevel", "WARNING", "--without-gossip", "--without-mingle"),
+        ]
     )
     return 0
 

@@ -7,6 +7,8 @@ from pipeline import telemetry
 from pipeline.adapters.celery_queue import celery_settings
 from pipeline.domain.errors import ConfigError
 from pipeline.settings import load_settings
+from pipeline.wiring.exposure import refuse_exposed
+from workers.closing import closed
 
 _SOFT_SHUTDOWN_S = 15
 _START_WITHIN_S = 900  # a model of many GB is hashed and loaded before the child says that it is up
@@ -17,6 +19,7 @@ def make_app() -> Celery:
     settings = load_settings()
     if settings.redis_url is None:
         raise ConfigError("a worker needs HEADRACE_REDIS_URL and HEADRACE_DATABASE_URL; `headrace up` sets them itself")
+    refuse_exposed(settings)
     made = Celery("headrace")
     made.conf.update(
         celery_settings(settings.redis_url.get_secret_value()),
@@ -34,11 +37,11 @@ def make_app() -> Celery:
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        worker_enable_remote_control=True,
+        worker_enable_remote_control=True,  # Flower asks by it; see `closing` for what is left of it
         event_queue_ttl=60,
         event_queue_expires=60,
     )
-    return made
+    return closed(made)
 
 
 @setup_logging.connect

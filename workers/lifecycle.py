@@ -66,6 +66,7 @@ def load(assignment: Assignment) -> None:
     job = read_job(assignment.job)
     tier = tier_named(job, assignment.tier)
     _Process.judge = judge_for(
+        job,
         tier,
         settings,
         threads=assignment.threads,

@@ -18,7 +18,9 @@ from pipeline import telemetry
 from pipeline.adapters.celery_queue import celery_settings, pool_queue
 from pipeline.domain.errors import ConfigError
 from pipeline.settings import load_settings
+from pipeline.wiring.exposure import refuse_exposed
 from pipeline.wiring.nights import Schedule, log_job
+from workers.closing import closed
 
 QUEUE = "nights"
 TASK = "headrace.night"
@@ -31,6 +33,7 @@ def make_app() -> Celery:
     settings = load_settings()
     if settings.redis_url is None:
         raise ConfigError("`headrace logs nightly` starts this, with HEADRACE_REDIS_URL set")
+    refuse_exposed(settings)
     made = Celery("headrace-nights")
     made.conf.update(
         celery_settings(settings.redis_url.get_secret_value()),
@@ -43,7 +46,7 @@ def make_app() -> Celery:
         timezone=next((log_job(Path(path)).timezone for path in job_files()), "UTC"),
         beat_schedule={path: _entry(path) for path in job_files()},
     )
-    return made
+    return closed(made)
 
 
 def job_files() -> list[str]:

@@ -1,15 +1,36 @@
 """The user's own checks: the functions that `python` checks of a job name.
 
 Loading one imports, and so runs, the user's code with the worker's rights. A job file is trusted by whoever runs it, as
-a script would be: never run one from a stranger.
+a script would be: never run one from a stranger. A job from the database is not: whoever can write there names no code.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from pipeline.domain.checks import EntryPoint, PythonCheck
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
+
+
+def named_entry_points(job: Job) -> frozenset[str]:
+    """Return those that a job names."""
+    return frozenset(check.entry_point for step in job.steps for check in step.checks if isinstance(check, PythonCheck))
+
+
+def loader_within(allowed: Collection[str]) -> Callable[[Job], Mapping[str, EntryPoint]]:
+    """Return what loads a stored job's checks: only `allowed` ones, ConfigError and nothing imported for others."""
+
+    def load(job: Job) -> Mapping[str, EntryPoint]:
+        foreign = sorted(named_entry_points(job) - set(allowed))
+        if foreign:
+            msg = (
+                f"the run's job names the check {foreign[0]}, which this worker's own job file does not: nothing was "
+                "imported; start its workers with the run's job file, or name the check in HEADRACE_ALLOW_CHECKS"
+            )
+            raise ConfigError(msg)
+        return load_entry_points(job)
+
+    return load
 
 
 def load_entry_points(job: Job) -> Mapping[str, EntryPoint]:

@@ -30,6 +30,10 @@ def redis_facts(url: str) -> RedisFacts:
     except redis.AuthenticationError:
         raise QueueUnavailable("Redis does not accept the password in the URL") from None
     except (redis.RedisError, OSError, ValueError) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise QueueUnavailable(
+                "Redis' certificate cannot be verified: add ?ssl_ca_certs=FILE to the URL, with the CA that signed it"
+            ) from None
         raise QueueUnavailable(f"Redis does not answer ({type(error).__name__})") from None
     finally:
         client.close()

@@ -69,7 +69,7 @@ def show(run: str, key: str, *, as_json: bool) -> None:
         return
     for name, value in told.items():
         shown = ", ".join(value) if isinstance(value, list) else str(value)
-        out.print(f"{name}: {_harmless(shown)}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{name}: {shown}", markup=False, highlight=False, soft_wrap=True)
 
 
 @dead.command()
@@ -98,8 +98,3 @@ def _named(found: Sequence[DeadItem], keys: Collection[str]) -> list[DeadItem]:
     if missing:
         raise ConfigError(f"no dead letter has the key {min(missing)}: `headrace dead list` lists them")
     return [one for one in found if one.key in keys]
-
-
-def _harmless(text: str) -> str:
-    """Return a text without what a terminal would obey."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)

@@ -5,15 +5,17 @@ import csv
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.cli.terminal import json_text
 from pipeline.domain.cells import harmless
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
 from pipeline.domain.runs import ResultLine, StepResult
 from pipeline.domain.steps import ExtractStep
+from pipeline.domain.visible import visible
 
 FORMATS = ("jsonl", "csv", "parquet")
 _PAGE = 10_000
@@ -83,17 +85,22 @@ def replaced(output: Path) -> Iterator[Path]:
 
 
 def _write_jsonl(lines: Iterable[ResultLine], _: Job, file: TextIO) -> None:
-    file.writelines(json.dumps(line.as_json(), ensure_ascii=False) + "\n" for line in lines)
+    file.writelines(json_text(line.as_json()) + "\n" for line in lines)
 
 
 def _write_csv(lines: Iterable[ResultLine], job: Job, file: TextIO) -> None:
     writer = csv.DictWriter(file, fieldnames=columns(job))
     writer.writeheader()
+    shown: Callable[[object], object] = _shown if file.isatty() else harmless
     for line in lines:
         row = flat(line, job)
         writer.writerow(
-            {name: harmless(json.dumps(value) if isinstance(value, list) else value) for name, value in row.items()}
+            {name: shown(json.dumps(value) if isinstance(value, list) else value) for name, value in row.items()}
         )
+
+
+def _shown(cell: object) -> object:
+    return harmless(visible(cell) if isinstance(cell, str) else cell)
 
 
 def _write_parquet(lines: Iterable[ResultLine], job: Job, path: Path) -> None:

@@ -16,6 +16,7 @@ from pipeline.cli.reports import opened_store
 from pipeline.cli.terminal import err, examples, json_option, print_json
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.logs.events import content_of
+from pipeline.domain.visible import visible
 from pipeline.ports.logs import LogStore, StoredEvent, Wanted
 from pipeline.wiring.log_asking import Entities
 from pipeline.wiring.log_kinds import kinds_of
@@ -209,9 +210,9 @@ def show(found: StoredEvent, entities: Entities | None) -> None:
         return
     moment = "-" if event.at is None else f"{event.at:%Y-%m-%d %H:%M:%S}"
     level = f" {event.header['level']}" if "level" in event.header else ""
-    click.echo(f"{moment}{level} {found.file}:{event.line} {content_of(event)}")
+    click.echo(visible(f"{moment}{level} {found.file}:{event.line} {content_of(event)}"))
     if event.following:
-        click.echo(event.following)
+        click.echo(visible(event.following))
 
 
 @logs.command()

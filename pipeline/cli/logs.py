@@ -1,6 +1,5 @@
 """logs: the kinds of lines in log files, and what varies in them."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from pipeline.cli.main import commands
 from pipeline.cli.progress import Display
-from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
+from pipeline.cli.terminal import err, examples, input_options, json_option, json_text, out, print_json
 from pipeline.domain.logs.headers import LAYOUTS
 from pipeline.flow.logs import Survey
 from pipeline.ports.source import Row, Source, SourceOptions
@@ -84,7 +83,7 @@ def entities(inputs: tuple[str, ...], layout: str | None, input_format: str | No
     """Write what each line says, as JSON Lines: its header's fields, its template, and the values with their kinds."""
     with _surveyed(inputs, layout, input_format, encoding) as (survey, source):
         for line in survey.read(source.rows()):
-            click.echo(json.dumps(line.as_json(), ensure_ascii=False))
+            click.echo(json_text(line.as_json()))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pipeline.cli.views import COMMONEST, accuracy_table, costs_table, run_table
 from pipeline.domain.errors import ConfigError, NothingToCancel
 from pipeline.domain.items import RejectedRow
 from pipeline.domain.runs import RunState, usd
+from pipeline.domain.visible import visible
 from pipeline.flow.scoring import score
 from pipeline.ports.store import Store
 from pipeline.settings import load_settings
@@ -122,7 +123,7 @@ def rejects(run: str, as_json: bool) -> None:  # noqa: FBT001
             return
         count = 0
         for count, row in enumerate(rows, 1):  # noqa: B007 — the last number is the count
-            sys.stdout.write(f"{row.source}:{row.line}: {row.reason.value}: {row.detail}\n")
+            sys.stdout.write(visible(f"{row.source}:{row.line}: {row.reason.value}: {row.detail}\n"))
         if not count:
             out.print("no rows were rejected")
 

@@ -5,11 +5,14 @@ import inspect
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from pipeline.domain.visible import in_json, visible
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,8 +40,19 @@ class Seconds(click.FloatRange):
 
 # Rich takes a pipe or a file for a terminal of 80 columns and cuts there: a run's name that is cut can't be used.
 _IN_PIPE = sys.stdout is None or not sys.stdout.isatty()
-out = Console(highlight=False, width=_UNBOUNDED_COLUMNS if _IN_PIPE else None)
-err = Console(stderr=True, highlight=False)
+
+
+class SafeConsole(Console):
+    """A console that shows what a stranger's text has a terminal do, and does not do it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Render; what rich itself wants of the terminal stands in segments of another kind."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+out = SafeConsole(highlight=False, width=_UNBOUNDED_COLUMNS if _IN_PIPE else None)
+err = SafeConsole(stderr=True, highlight=False)
 
 EXIT_CODES = """\
 \b
@@ -73,15 +87,20 @@ def run_argument(command: Callable[P, R]) -> Callable[P, R]:
 
 def print_json_list(head: dict[str, Any], name: str, rows: Iterable[Any]) -> None:
     """Print a document with a long list in it, `head` and then `name`, without holding the list."""
-    sys.stdout.write(json.dumps(head, ensure_ascii=False)[:-1] + f", {json.dumps(name)}: [")
+    sys.stdout.write(json_text(head)[:-1] + f", {json.dumps(name)}: [")
     for number, row in enumerate(rows):
-        sys.stdout.write((",\n" if number else "\n") + json.dumps(row, ensure_ascii=False))
+        sys.stdout.write((",\n" if number else "\n") + json_text(row))
     sys.stdout.write("]}\n")
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 — anything that JSON can hold
     """Print a document on standard output."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=None) + "\n")
+    sys.stdout.write(json_text(document) + "\n")
+
+
+def json_text(document: Any) -> str:  # noqa: ANN401 — anything that JSON can hold
+    """Return a document as one line of JSON that a terminal can be shown."""
+    return in_json(json.dumps(document, ensure_ascii=False))
 
 
 def examples(*lines: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

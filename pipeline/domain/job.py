@@ -70,6 +70,9 @@ class Job(BaseModel):
         if not template_columns(value):
             msg = "`text` must name at least one column, as in {subject}"
             raise ValueError(msg)
+        if "\0" in value:
+            msg = "`text` holds a NUL, which no item can"
+            raise ValueError(msg)
         return value
 
     @field_validator("redact")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pipeline.adapters.celery_queue import broker_url
+from pipeline.adapters.celery_queue import client_url
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.embedded import Home, open_home
 from pipeline.adapters.embedded.binaries import postgres_binaries, valkey_server
@@ -24,6 +24,7 @@ from pipeline.adapters.redis_probe import RedisFacts, redis_facts
 from pipeline.domain.errors import ConfigError, HeadraceError
 from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.settings import PREFIX, Settings
+from pipeline.wiring.exposure import REQUIRE, exposures
 from pipeline.wiring.fit import Room
 from pipeline.wiring.job_checkup import job_findings
 from pipeline.wiring.servers import Role, servers
@@ -119,6 +120,7 @@ def _servers(settings: Settings, home: Home) -> Iterator[Finding]:
     if settings.redis_url is not None and settings.database_url is not None:
         yield _redis(settings.redis_url.get_secret_value(), _YOURS)
         yield _database(settings.database_url.get_secret_value(), _YOURS)
+        yield from exposure_findings(settings)
         return
     try:
         running = home.running()
@@ -153,9 +155,22 @@ def _trial_start(settings: Settings, home: Home) -> Iterator[Finding]:
         yield failure("servers", str(error))
 
 
+def exposure_findings(settings: Settings) -> Iterator[Finding]:
+    """Judge how servers of the user's own are reached."""
+    try:
+        found = exposures(settings)
+    except ConfigError:  # told of the server itself already
+        return
+    for one in found:
+        if settings.require_tls:
+            yield failure("network", f"{one.seen}, and {REQUIRE} is set", one.mend)
+        else:
+            yield warning("network", one.seen, one.mend)
+
+
 def _redis(url: str, whose: str) -> Finding:
     try:
-        return redis_finding(redis_facts(broker_url(url)), whose)
+        return redis_finding(redis_facts(client_url(url)), whose)
     except HeadraceError as error:
         return failure("redis", str(error), _way_back(whose, "REDIS_URL"))
 

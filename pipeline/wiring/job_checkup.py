@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.adapters.cpu import granted_cpus
-from pipeline.adapters.entry_points import load_entry_points
+from pipeline.adapters.entry_points import load_entry_points, named_entry_points
 from pipeline.adapters.llama.templates import refuse_template
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models.store import ResolvedModel
 from pipeline.adapters.openai_compatible.probe import endpoint_facts
 from pipeline.adapters.user_files import load_job
-from pipeline.domain.checks import PythonCheck
 from pipeline.domain.errors import HeadraceError
 from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.domain.job import Job
@@ -62,7 +61,7 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
 
 
 def _checks(job: Job) -> Iterator[Finding]:
-    named = [check.entry_point for step in job.steps for check in step.checks if isinstance(check, PythonCheck)]
+    named = sorted(named_entry_points(job))
     if not named:
         return
     try:
@@ -70,7 +69,7 @@ def _checks(job: Job) -> Iterator[Finding]:
     except HeadraceError as error:
         yield failure("checks", str(error))
         return
-    yield ok("checks", f"imported {', '.join(dict.fromkeys(named))}")
+    yield ok("checks", f"imported {', '.join(named)}")
 
 
 def _model(tier: Tier, settings: Settings) -> tuple[Finding, ResolvedModel | None]:

@@ -7,12 +7,13 @@ import signal
 from collections.abc import Iterator
 
 from pipeline.adapters.celery_queue import CeleryQueue
-from pipeline.adapters.entry_points import load_entry_points
+from pipeline.adapters.entry_points import loader_within, named_entry_points
 from pipeline.adapters.machine import busy_cpus
 from pipeline.adapters.postgres import PostgresStore
 from pipeline.adapters.processes import is_gone, worker_name
 from pipeline.adapters.system_clock import SystemClock
 from pipeline.adapters.user_files import load_price_book
+from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.tiers import Tier
 from pipeline.flow.judge import Judge
@@ -40,8 +41,13 @@ def price_book_for(settings: Settings) -> PriceBook:
     return load_price_book() if settings.price_book is None else load_price_book(settings.price_book)
 
 
-def judge_for(tier: Tier, settings: Settings, *, threads: int | None, redis_url: str, database_url: str) -> Judge:
-    """Load a tier's engine and put a worker's judge together; raises as `engine_for`."""
+def judge_for(
+    job: Job, tier: Tier, settings: Settings, *, threads: int | None, redis_url: str, database_url: str
+) -> Judge:
+    """Load the engine of a job's tier and put a worker's judge together; raises as `engine_for`.
+
+    Runs of other jobs may come, too: steps and labels are theirs, code is not.
+    """
     store = PostgresStore(database_url)
     pace = functools.partial(store.take_turn, tier.account, tier.limits)
     engine = engine_for(tier, settings, threads=threads, pace=pace)
@@ -56,7 +62,7 @@ def judge_for(tier: Tier, settings: Settings, *, threads: int | None, redis_url:
         keep_lease=LeaseKeeper(
             store, lease_s=settings.lease_s, patience=_patience(engine, settings.stall_after_s)
         ).holding,
-        entry_points_of=load_entry_points,
+        entry_points_of=loader_within(named_entry_points(job) | settings.allowed_checks),
     )
 
 

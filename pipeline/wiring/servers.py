@@ -11,6 +11,7 @@ from pipeline.adapters.postgres import grant_roles, migrate, role_statements
 from pipeline.domain.errors import ConfigError, HomeInUse
 from pipeline.settings import Settings
 from pipeline.telemetry import logger
+from pipeline.wiring.exposure import refuse_exposed
 
 _PATIENCE_S = 60.0
 _LOOK_EVERY_S = 0.1
@@ -103,6 +104,7 @@ def _find(settings: Settings, home: Home, role: Role, cleanup: contextlib.ExitSt
 def _theirs(settings: Settings, home: Home) -> Servers | None:
     if settings.redis_url is None or settings.database_url is None:
         return None
+    refuse_exposed(settings)
     return Servers(
         redis_url=settings.redis_url.get_secret_value(),
         database_url=settings.database_url.get_secret_value(),

@@ -70,7 +70,7 @@ def test_no_log_queue_page_error_or_command_line_shows_a_secret_or_a_ticket(shel
     quoting = {"error": {"message": f"cannot read {CANARY} with {KEY}", "type": "server_error"}}
     faults = (Scripted(status=500, body=quoting), Scripted(status=200, body={"strange": CANARY}))
     with scripted(*faults, completion(CANARY), completion(json.dumps({"answer": "neutral"}))) as endpoint:
-        shell.extra["ACCEPTANCE_KEY"] = KEY
+        shell.extra |= {"ACCEPTANCE_KEY": KEY, "HEADRACE_LOG_LEVEL": "debug"}
         job = shell.file("job.toml", JOB.format(url=endpoint.base_url))
         up = shell.start("up", job)
         shell.wait_until(lambda: "engine_ready" in shell.log("worker-large"), "the workers are up")

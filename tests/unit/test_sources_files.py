@@ -205,6 +205,12 @@ def test_a_file_that_does_not_tell_its_byte_order_is_refused_by_its_name(
         opened(tmp_path, job, path, options=SourceOptions(encoding=encoding))
 
 
+def test_a_file_too_short_for_a_byte_order_mark_is_refused_the_same_way(tmp_path: Path, job: Job) -> None:
+    path = write(tmp_path / "a.log", b"~\xd9")
+    with pytest.raises(ConfigError, match="--encoding utf-16-le or utf-16-be"):
+        opened(tmp_path, job, path, options=SourceOptions(encoding="utf-16"))
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 def test_an_empty_file_has_no_byte_order_and_needs_none(tmp_path: Path, job: Job, encoding: str) -> None:
     source = opened(tmp_path, job, write(tmp_path / "a.log", ""), options=SourceOptions(encoding=encoding))

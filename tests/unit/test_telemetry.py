@@ -86,6 +86,8 @@ def test_events_below_the_level_are_left_out() -> None:
     [
         ("redis://:hush@db/0", "redis://:***@db/0"),
         ("postgresql://me:hu:sh@db/h and redis://:hush@db", "postgresql://me:***@db/h and redis://:***@db"),
+        ("redis://:hu@sh/@db/0", "redis://:***@db/0"),
+        ("postgresql://me@db/h?password=hush&x=1", "postgresql://me@db/h?password=***&x=1"),
         ("https://example.org/a?b=c", "https://example.org/a?b=c"),
         ("no address at all", "no address at all"),
     ],

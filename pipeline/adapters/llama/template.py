@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from jinja2.exceptions import TemplateError
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from pipeline.adapters.llama.sandbox import BoundedSandbox
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.errors import ModelError
 from pipeline.prompts import Question
@@ -19,11 +18,6 @@ _DAY = dt.date(2024, 7, 26)  # for templates that print today's date: a prompt m
 _SLOT = re.compile("\ue000([0-9]+)\ue001")  # private-use characters: no template contains or changes them
 # Marks what a model is trained to say, in templates written for training; prints nothing.
 _GENERATION = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
-_MOST_TIMES = 64
-_MOST_BITS = 4096
-_MOST_CHARS = 10_000
-_MOST_ROUNDS = 100_000
-_TOO_LARGE = "the template calculates with too large numbers"
 # A template is a program of somebody else's: RuntimeError is recursion without end, too.
 _FAILURES = (
     TemplateError,
@@ -51,50 +45,13 @@ class Prompt:
     """Plain text that the suffix ends with: an answer's first token may depend on it."""
 
 
-class _Bounded(ImmutableSandboxedEnvironment):
-    """Refuses arithmetic that would take for ever or fill the memory: a template is a stranger's program."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def __init__(self) -> None:
-        """Write as the templates of models expect it; markup is not escaped, as the result is a prompt, no page."""
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
-        self.rounds_left = 0
-        self.globals["range"] = self._range
-
-    def _range(self, *bounds: int) -> range:
-        """Count what all loops over numbers come to, one within another."""
-        numbers = range(*bounds)
-        self.rounds_left -= len(numbers) + 1
-        if self.rounds_left < 0:
-            raise TemplateError(_TOO_LARGE)
-        return numbers
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 — a template's values
-        """Calculate with small numbers, and repeat nothing often."""
-        plain = isinstance(left, int | float) and isinstance(right, int | float)
-        if operator == "**" and not (plain and abs(right) <= _MOST_TIMES and abs(left) <= _MOST_TIMES):
-            raise TemplateError(_TOO_LARGE)
-        if operator == "*" and not plain and _size(left) * _size(right) > _MOST_CHARS:
-            raise TemplateError(_TOO_LARGE)
-        if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > _MOST_BITS:
-            raise TemplateError(_TOO_LARGE)
-        if operator == "%" and not plain:  # a format such as '%999999999d'
-            raise TemplateError(_TOO_LARGE)
-        return super().call_binop(context, operator, left, right)
-
-
-def _size(value: Any) -> int:  # noqa: ANN401 — a template's value
-    return abs(value) if isinstance(value, int) else len(value) if hasattr(value, "__len__") else 1
-
-
 class ChatTemplate:
     """A chat template: the model file's own, or the one that the job names for a file without."""
 
     def __init__(self, source: str, vocab: Vocab) -> None:
         """Compile; raises ModelError for what is no template or cannot put a question."""
         self._vocab = vocab
-        environment = self._environment = _Bounded()
+        environment = self._environment = BoundedSandbox()
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = _DAY.strftime
@@ -110,7 +67,7 @@ class ChatTemplate:
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """Return the template's output with the model's turn opened; raises ModelError."""
-        self._environment.rounds_left = _MOST_ROUNDS
+        self._environment.begin()
         try:
             return self._template.render(
                 messages=list(messages),

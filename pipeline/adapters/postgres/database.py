@@ -8,6 +8,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
+from pipeline.adapters.postgres.address import postgres_url
 from pipeline.domain.errors import ConfigError, ConservationError, HeadraceError, StoreUnavailable
 
 _CONNECT_TIMEOUT_S = 10
@@ -43,16 +44,8 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 4) -> None:
         """Connect lazily; raises ConfigError when the URL is none of Postgres."""
-        try:
-            parsed = sa.make_url(url)
-        except sa.exc.ArgumentError:
-            raise ConfigError(
-                "HEADRACE_DATABASE_URL is no database URL; write postgresql://user:password@host/name"
-            ) from None
-        if parsed.get_backend_name() != "postgresql":
-            raise ConfigError(f"Headrace stores in Postgres; the URL names {parsed.get_backend_name()}")
         self.engine = sa.create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
+            postgres_url(url),
             poolclass=QueuePool,
             pool_size=pool_size,
             max_overflow=4,

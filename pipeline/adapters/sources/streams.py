@@ -5,6 +5,7 @@ row, is rejected further on. Memory is bounded by the chunk's size whatever the 
 """
 
 import codecs
+import itertools
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -106,14 +107,14 @@ def as_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 def _transcoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)(_MARK_ERRORS)
-    for chunk in chunks:
+    for chunk in itertools.chain(chunks, (None,)):
         try:
-            text = decoder.decode(chunk)
+            # At the end, too: a decoder waits for four bytes before it looks for the mark.
+            text = decoder.decode(b"", final=True) if chunk is None else decoder.decode(chunk)
         except UnicodeError:
             # Bad bytes are marked; a missing byte order mark is all that a decoder still complains of.
             raise NoByteOrder from None
         yield text.encode("utf-8", "surrogatepass")
-    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
 
 
 def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from pipeline.domain.errors import ConfigError
 
 _SYNTAX_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _SECRET_KEY = re.compile(r"(?i)^(\s*\"?[\w.-]*(?:api_?key|secret|password|credential)[\w-]*\"?\s*=\s*).+")
-_USER_INFO = re.compile(r"//[^/@\s\"']+@")
+_USER_INFO = re.compile(r"//[^\s\"']+@")
 _LONG_NUMBER = re.compile(r"[0-9][0-9_]{1000,}|[0-9][eE][+-]?[0-9_]{9,}")
 _MAX_SHOWN_CHARS = 160
 _MAX_FILE_BYTES = 16 * 1024 * 1024

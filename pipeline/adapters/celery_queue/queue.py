@@ -17,7 +17,8 @@ import redis.exceptions
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
-from pipeline.domain.errors import ConfigError, QueueUnavailable
+from pipeline.adapters.celery_queue.address import MaskedAddress, broker_ssl, broker_url, client_url
+from pipeline.domain.errors import QueueUnavailable
 from pipeline.messages import JUDGE_TASK, JudgeChunk
 from pipeline.ports.store import ChunkNotice
 
@@ -33,16 +34,6 @@ _FAULTS = (
 )
 
 
-def broker_url(url: str) -> str:
-    """Return the URL as Celery knows it (`valkey://` is `redis://`); raises ConfigError for any other broker."""
-    for ours, theirs in (("valkey://", "redis://"), ("valkeys://", "rediss://")):
-        if url.startswith(ours):
-            return theirs + url.removeprefix(ours)
-    if url.startswith(("redis://", "rediss://", "redis+socket://")):
-        return url
-    raise ConfigError("HEADRACE_REDIS_URL must begin with redis:// or rediss://, as in redis://:password@host:6379/0")
-
-
 def pool_queue(pool: str) -> Queue:
     """Return a pool's queue. The routing key is named: without one, kombu binds it where it gets everything."""
     return Queue(pool, Exchange(pool), routing_key=pool)
@@ -51,13 +42,16 @@ def pool_queue(pool: str) -> Queue:
 def celery_settings(url: str) -> dict[str, Any]:
     """Return what both sides of the queue agree on."""
     return {
-        "broker_url": broker_url(url),
+        "broker_url": MaskedAddress(broker_url(url)),
+        # The same as in the URL, for Flower, which reads only this.
+        "broker_use_ssl": broker_ssl(url),
         "accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
         "task_ignore_result": True,
         "result_backend": None,
+        "result_expires": None,  # else beat would ask every night for results to be cleaned up
         "task_create_missing_queues": False,
         "task_send_sent_event": False,
         "enable_utc": True,
@@ -88,7 +82,7 @@ class CeleryQueue:
         self._app = Celery("headrace", set_as_current=False)
         self._app.conf.update(celery_settings(url))
         self._redis = redis.Redis.from_url(
-            broker_url(url), socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S
+            client_url(url), socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=_SOCKET_TIMEOUT_S
         )
 
     def publish(self, notices: Sequence[ChunkNotice]) -> None:
@@ -129,12 +123,12 @@ class CeleryQueue:
         with _translated():
             for start in range(0, max(int(self._redis.llen(pool)), 1), _SLICE):
                 for raw in self._redis.lrange(pool, start, start + _SLICE - 1):
-                    found |= _chunk_id(json.loads(raw))
+                    found |= chunk_ids_in(raw)
             taken = cast(
                 "list[bytes]", self._redis.zrangebyscore("unacked_index", time.time() - taken_within_s, "+inf")
             )
             for held in self._redis.hmget("unacked", taken) if taken else ():
-                found |= _chunk_id(json.loads(held)[0]) if held else set()
+                found |= chunk_ids_in(held) if held else set()
         return frozenset(found)
 
     def ping(self) -> None:
@@ -148,10 +142,16 @@ class CeleryQueue:
         self._app.close()
 
 
-def _chunk_id(envelope: Any) -> set[int]:  # noqa: ANN401 — whatever lies on the queue
-    """Return the chunk that an envelope announces; nothing for what is not ours."""
+def chunk_ids_in(raw: bytes | str) -> set[int]:
+    """Return the chunk that what lies on the queue announces, waiting or taken; nothing for what is not ours.
+
+    Whoever has Redis' password can put anything there: nothing of it may end a sweep.
+    """
     try:
+        envelope = json.loads(raw)
+        if isinstance(envelope, list):  # as kombu keeps what is taken: with exchange and routing key
+            envelope = envelope[0]
         body = json.loads(base64.b64decode(envelope["body"]))
-        return {int(body[1]["chunk_id"])}
-    except (KeyError, TypeError, ValueError, IndexError):
+        return {JudgeChunk.model_validate(body[1]).chunk_id}
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
         return set()
