@@ -139,9 +139,9 @@ def test_texts_are_kept_for_ever_unless_a_number_of_days_is_set(rig: Rig, clock:
 
 
 def test_the_loop_looks_every_hour(rig: Rig, clock: FakeClock, seconds: Callable[[float], None]) -> None:
-    run = rig.filled("ab")
     sweeper = Sweeper(tools(rig, 1))
     sweeper()
+    run = rig.filled("ab")
     assert rig.finish(run, resolve_nothing) is RunState.DONE
     clock.sleep(2 * DAY_S)
     seconds(3500.0)
