@@ -230,7 +230,8 @@ def test_a_log_file_that_unpacks_to_half_a_gigabyte_is_read_in_pieces(
     reading = (
         "import sys, psutil; from pathlib import Path; from pipeline.adapters.log_files.reader import LogFileReader;"
         "reader = LogFileReader(Path(sys.argv[1]));"
-        "sizes = ((len(block.data), psutil.Process().memory_info().rss) for block in reader.blocks(None, lambda line: False));"
+        "blocks = reader.blocks(None, lambda line: False);"
+        "sizes = ((len(block.data), psutil.Process().memory_info().rss) for block in blocks);"
         "read, most = map(list, zip(*sizes)); print(sum(read), max(most))"
     )
     done = subprocess.run([sys.executable, "-c", reading, str(path)], capture_output=True, text=True, check=True)
