@@ -22,7 +22,7 @@ from tests.acceptance.conftest import Shell
 from tests.chaos.beat import through_nights
 from tests.chaos.endpoint import serving
 from tests.chaos.faults import FAULTS, possible
-from tests.chaos.scene import LEASE_S, can_mount
+from tests.chaos.scene import LEASE_S, SWEEP_S, can_mount
 from tests.chaos.under_fire import Survived, Weather, through
 
 _EVERY_S = 60.0
@@ -35,6 +35,7 @@ _EVERY_S = 60.0
 @click.option("--faults", default=10, show_default=True)
 @click.option("--wait-s", default=0.4, show_default=True, help="How long the small tier takes for 16 items.")
 @click.option("--lease-s", default=LEASE_S, show_default=True, help="As shipped it is 20.")
+@click.option("--sweep-s", default=SWEEP_S, show_default=True, help="As shipped it is 5.")
 @click.option("--only", multiple=True, type=click.Choice(list(FAULTS)), help="These faults, in this order.")
 @click.option("--each", is_flag=True, help="One run for each fault, with that fault three times.")
 @click.option("--beat", is_flag=True, help="Kill beat three times, in nights of a minute.")
@@ -52,6 +53,7 @@ def main(
     faults: int,
     wait_s: float,
     lease_s: float,
+    sweep_s: float,
     only: tuple[str, ...],
     soak_s: float | None,
     clock: Path | None,
@@ -75,7 +77,12 @@ def main(
     for seed in range(first_seed, first_seed + (0 if plans else seeds)):
         plans.append(list(only) or random.Random(seed).choices(names, k=faults))
     weather = Weather(
-        items=items, wait_s=wait_s, lease_s=lease_s, clock=clock, every_s=_EVERY_S if soak_s is not None else None
+        items=items,
+        wait_s=wait_s,
+        lease_s=lease_s,
+        sweep_s=sweep_s,
+        clock=clock,
+        every_s=_EVERY_S if soak_s is not None else None,
     )
     found = []
     for seed, plan in enumerate(plans, first_seed):

@@ -22,7 +22,7 @@ from tests.chaos.endpoint import Endpoint
 from tests.chaos.memory import memory_mib
 from tests.chaos.proxy import proxied
 
-LEASE_S = 3.0
+LEASE_S, SWEEP_S = 3.0, 1.0
 JOB = """
 name = "chaos"
 text = "{{text}}"
@@ -62,6 +62,7 @@ class Scene:
     endpoint: Endpoint
     items: int
     lease_s: float = LEASE_S
+    sweep_s: float = SWEEP_S
     clock: Path | None = None
     """A library to load before others into workers, which takes the time from a file (libfaketime)."""
     servers: "subprocess.Popen[bytes] | None" = None
@@ -77,7 +78,7 @@ class Scene:
         self.shell.extra.update(
             CHAOS_KEY="any",
             HEADRACE_LEASE_S=str(self.lease_s),
-            HEADRACE_SWEEP_EVERY_S="1",
+            HEADRACE_SWEEP_EVERY_S=str(self.sweep_s),
             HEADRACE_REDIS_PORT=str(ports[0]),
             HEADRACE_POSTGRES_PORT=str(ports[1]),
         )

@@ -13,7 +13,7 @@ from tests.acceptance.conftest import Shell
 from tests.chaos.endpoint import Endpoint
 from tests.chaos.faults import FAULTS
 from tests.chaos.oracle import Account, account_of
-from tests.chaos.scene import LEASE_S, Scene
+from tests.chaos.scene import LEASE_S, SWEEP_S, Scene
 
 _PATIENCE_S = 180.0
 
@@ -65,6 +65,7 @@ class Weather:
     wait_s: float
     """How long the small tier takes for a chunk."""
     lease_s: float = LEASE_S
+    sweep_s: float = SWEEP_S
     clock: Path | None = None
     every_s: float | None = None
     """A fault so often; None: one after another."""
@@ -99,7 +100,7 @@ class _Storm:
 def through(shell: Shell, endpoint: Endpoint, names: Sequence[str], weather: Weather, *, seed: int) -> Survived:
     """Do these faults to a run, one after another, each after some answers, and account for it."""
     dice = random.Random(seed)
-    scene = Scene(shell, endpoint, weather.items, weather.lease_s, weather.clock)
+    scene = Scene(shell, endpoint, weather.items, weather.lease_s, weather.sweep_s, weather.clock)
     try:
         storm = _Storm(scene=scene, weather=weather, dice=dice, seed=seed)
         scene.begin(wait_s=weather.wait_s)
