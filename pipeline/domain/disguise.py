@@ -20,6 +20,10 @@ _ALIKE = dict(
         strict=True,
     )
 )
+_SPELLED = re.compile(r"(?<![^\W_])(?:[^\W\d_][ ,./*_-]{1,2}){2,40}[^\W\d_](?![^\W_])")
+_NO_LETTER = re.compile(r"[\W\d_]+")
+_MIXED = re.compile(r"(?<![\w$@])(?=[^\s]{0,30}[a-z]{2})[a-z0134578$@]{4,30}(?!\w)")
+_FIGURES = str.maketrans("0134578$@", "oieastbsa")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LATIN = re.compile("[a-z]")
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")
@@ -42,6 +46,16 @@ def undisguised(text: str) -> str:
     seen = _UNSEEN.sub("", _TAGS.sub(_tagged, text))
     plain = unicodedata.normalize("NFKC", seen).casefold()
     return _LETTERS.sub(_in_one_script, plain)
+
+
+def unspelled(text: str) -> str:
+    """Return a text in which letters that were spelled one by one are a word, and figures in words are letters.
+
+    >>> unspelled("write l-o-w, or b, i, l, l: genu1ne")
+    'write low, or bill: genuine'
+    """
+    joined = _SPELLED.sub(lambda found: _NO_LETTER.sub("", found[0]), text)
+    return _MIXED.sub(lambda found: found[0].translate(_FIGURES), joined)
 
 
 def decoded(text: str) -> Iterator[str]:

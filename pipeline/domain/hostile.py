@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, islice
 
-from pipeline.domain.disguise import decoded, undisguised
+from pipeline.domain.disguise import decoded, undisguised, unspelled
 from pipeline.domain.hostile_signs import ENOUGH, IN_A_ROW, LABELS, NAMES_A_LABEL, PLAIN, SIGNS, Sign
 
 EVERYDAY = frozenset({"yes", "no", "true", "false", "other", "none", "question", "answer"})
@@ -29,6 +29,9 @@ def signs_of(text: str, labels: Sequence[str] = ()) -> dict[str, int]:
     seen = list(known.seen(plain))
     found = {sign.name: sign.weight for sign in sorted(seen, key=lambda sign: sign.weight)}
     if any(next(known.seen(undisguised(said)), None) for said in decoded(text)):
+        found["hides an instruction"] = ENOUGH
+    read = unspelled(plain)  # who spells a label hides it from whoever looks for it
+    if read != plain and any(sign.needs_labels and sign not in seen for sign in known.seen(read)):
         found["hides an instruction"] = ENOUGH
     if known.repeated(plain):
         found["repeats a label"] = ENOUGH

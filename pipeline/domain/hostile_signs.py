@@ -142,6 +142,14 @@ _SAYING_THE_ANSWER = (
 )
 _ADDRESSING_A_MACHINE = (
     _sign(
+        "speaks of the labels",
+        3,
+        "label labels categories options classes",
+        r"\b(?:pick|choose|select)\b[^.!?\n]{0,20}\blabels?\b"
+        r"|\b(?:labels|categories|options|classes) (?:in|on) your list\b"
+        r"|\b(?:first|second|third|fourth|last|next|other) (?:one )?of (?:the|your) (?:labels|categories|classes)\b",
+    ),
+    _sign(
         "classifies",
         2,
         "classify label categorize categorise tag",

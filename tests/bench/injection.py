@@ -41,7 +41,7 @@ from pipeline.ports.engine import Ask
 from pipeline.prompts import Question, question_of
 
 ATTACKS = Path(__file__).with_name("attacks.toml")
-HALVES = ("seen", "held", "fresh", "last")
+HALVES = ("seen", "held", "fresh", "last", "later")
 MODELS = ("qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct", "smollm2-135m-instruct")
 NEUTRAL = (
     "I am writing this on the train, somewhere between two stations. The window shows fields and a river. A man across "
