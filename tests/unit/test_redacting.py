@@ -161,7 +161,7 @@ def test_money_is_reserved_for_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> 
         counted.append(texts[-1])
         return Decimal(0)
 
-    monkeypatch.setattr("pipeline.flow.judge.most_usd", most_usd)
+    monkeypatch.setattr("pipeline.flow.frozen.most_usd", most_usd)
     engine = Recording({"mail": None, "phone": None})
     judged(job_at(FAR, budget={"usd": "1"}), engine)
     assert set(counted) == {ask.text for ask in engine.asked} != {TEXT}
