@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pipeline.domain.budget import Funded
 from pipeline.domain.checks import EntryPoint
 from pipeline.domain.dead import try_again_after_s
-from pipeline.domain.errors import ConservationError, EngineUnavailable, HeadraceError, MessageError
+from pipeline.domain.errors import ConservationError, EngineUnavailable, HeadraceError, MessageError, StoreUnavailable
 from pipeline.domain.job import Job
 from pipeline.domain.ledger import enter
 from pipeline.domain.outcomes import Attempt, Escalation, Held, Unresolved, Verdict
@@ -21,12 +21,14 @@ from pipeline.flow.second_look import looked_again
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.ports.queue import Queue
-from pipeline.ports.store import ClaimedChunk, JudgedChunk
+from pipeline.ports.store import ClaimedChunk, Committed, JudgedChunk
 
 MAX_CLAIMS = 5
 """A chunk that broke its worker this often is halved, down to the item that does it, which is then dead."""
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 300.0
+_COMMIT_AGAIN_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+"""Half a minute: a server that is started anew is back by then."""
 
 LeaseKeeper: TypeAlias = Callable[[ClaimedChunk], AbstractContextManager[object]]
 
@@ -110,12 +112,13 @@ class Judge:
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
             reply = self._reply(frozen, claimed.tier_no, asks)
-        judged, attempts = self._judged(frozen, claimed, frozen.merged(claimed.tier_no, places, asks, reply), reply)
-        if len(asked.item_nos) < len(claimed.item_nos):
-            pairs = zip(claimed.item_nos, claimed.step_masks, strict=True)
-            unasked = (pair for pair in pairs if pair[0] not in asked.item_nos)
-            judged = dataclasses.replace(judged, remaining=(*judged.remaining, *unasked))
-        committed = self.store.commit(judged)
+            merged = frozen.merged(claimed.tier_no, places, asks, reply)
+            judged, attempts = self._judged(frozen, claimed, merged, reply)
+            if len(asked.item_nos) < len(claimed.item_nos):
+                pairs = zip(claimed.item_nos, claimed.step_masks, strict=True)
+                unasked = (pair for pair in pairs if pair[0] not in asked.item_nos)
+                judged = dataclasses.replace(judged, remaining=(*judged.remaining, *unasked))
+            committed = self._committed(judged)
         if not committed.accepted:
             return Judged(chunk_id=claimed.chunk_id, result="refused", run=frozen.run.name)
         self._chunk_s = self.clock.monotonic_s() - started_s
@@ -139,6 +142,15 @@ class Judge:
             promises=advanced.said,
             withdrawn=watch(self.store, frozen.run) if state is RunState.DONE else (),
         )
+
+    def _committed(self, judged: JudgedChunk) -> Committed:
+        """Commit, again and again while Postgres is away for a moment: what was answered has been paid for."""
+        for wait_s in _COMMIT_AGAIN_AFTER_S:
+            try:
+                return self.store.commit(judged)
+            except StoreUnavailable:
+                self.clock.sleep(wait_s)
+        return self.store.commit(judged)
 
     def _reply(self, frozen: FrozenRun, tier_no: int, asks: Sequence[Ask]) -> Reply:
         engine = frozen.shield(tier_no).over(self.engine)

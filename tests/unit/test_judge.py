@@ -14,7 +14,7 @@ from pipeline.adapters.memory import FakeClock, MemoryQueue, MemoryStore
 from pipeline.domain.answers import Label
 from pipeline.domain.budget import Budget
 from pipeline.domain.dead import TRIES_OF_A_HALF
-from pipeline.domain.errors import ConservationError, EngineUnavailable, QueueUnavailable
+from pipeline.domain.errors import ConservationError, EngineUnavailable, QueueUnavailable, StoreUnavailable
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import Price, PriceBook
@@ -24,7 +24,7 @@ from pipeline.flow.ingest import new_run
 from pipeline.flow.judge import MAX_CLAIMS, Judge
 from pipeline.flow.sweep import sweep
 from pipeline.ports.engine import Ask, Engine, Reply
-from pipeline.ports.store import ChunkNotice
+from pipeline.ports.store import ChunkNotice, Committed, JudgedChunk
 
 
 @dataclass
@@ -295,3 +295,39 @@ def test_items_over_their_own_cap_are_set_aside_and_the_others_of_the_chunk_are_
     assert scene.store.dead(scene.run.id) == []
     none = scene.judge().judge(max(scene.queue.chunk_ids(scene.job.tiers[0].pool, taken_within_s=60)))
     assert (none.result, none.run_state) == ("no_money", RunState.FAILED)
+
+
+def test_answers_that_cannot_be_committed_at_once_are_not_paid_for_again() -> None:
+    asked: list[int] = []
+
+    def counted(asks: Sequence[Ask], reply: Reply) -> Reply:
+        asked.append(len(asks))
+        return reply
+
+    scene = Scene(Faulty(counted))
+    judge, commit, failures = scene.judge(), scene.store.commit, iter([StoreUnavailable("away")] * 3)
+
+    def away(judged: JudgedChunk) -> Committed:
+        for failure in failures:
+            raise failure
+        return commit(judged)
+
+    scene.store.commit = away  # type: ignore[method-assign]
+    assert judge.judge(scene.notice.chunk_id).result == "committed"
+    assert asked == [20]
+    assert scene.answered() == 20
+
+
+def test_a_store_that_stays_away_gives_the_chunk_back_in_the_end() -> None:
+    scene = Scene(InstantEngine(model="m"))
+    judge, began_s = scene.judge(), scene.clock.monotonic_s()
+
+    def away(judged: JudgedChunk) -> Committed:  # noqa: ARG001 — as the port has it
+        raise StoreUnavailable("away")
+
+    scene.store.commit = away  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        judge.judge(scene.notice.chunk_id)
+    assert 20 < scene.clock.monotonic_s() - began_s < 60
+    scene.clock.sleep(5)
+    assert [one.chunk_id for one in scene.store.due(ahead=9)] == [scene.notice.chunk_id]
