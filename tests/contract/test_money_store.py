@@ -76,6 +76,28 @@ def test_what_was_reserved_is_settled_at_what_the_call_cost(rig: Rig) -> None:
     assert rig.store.progress(run.id).spending == standing(rig, run)
 
 
+def test_a_commit_that_is_sent_again_is_settled_once(rig: Rig) -> None:
+    """Its answer may be lost on the way: then whoever sent it does not know that it was done."""
+    run = given(rig, "a", 5)
+    claimed = rig.claim_first()
+    rig.store.reserve(claimed, [ONE * 2])
+    judged = judge(claimed, entry=call(cost_usd="0.75"))
+    assert rig.store.commit(judged).accepted
+    assert not rig.store.commit(judged).accepted
+    assert sums(rig, run) == (0.75, 0, 0)
+    assert rig.store.progress(run.id).calls == 1
+
+
+def test_answers_that_came_too_late_are_settled_at_what_they_cost(rig: Rig) -> None:
+    run = given(rig, "a", 5)
+    late = rig.claim_first(lease_s=0)
+    rig.store.reserve(late, [ONE * 2])
+    in_time = rig.claim_first()
+    rig.store.commit(judge(in_time, entry=call(cost_usd="0.5")))
+    assert not rig.store.commit(judge(late, entry=call(cost_usd="0.75"))).accepted
+    assert sums(rig, run) == (1.25, 0, 0)
+
+
 def test_a_call_of_unknown_cost_is_settled_at_the_most_that_it_may_be(rig: Rig) -> None:
     run = given(rig, "a", 5)
     claimed = rig.claim_first()

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 from pipeline.adapters.memory.rows import AttemptRow, ChunkRow, ChunkState, Group, OutcomeRow, RunRow, Waiting
 from pipeline.adapters.memory.tables import Tables
@@ -69,14 +70,11 @@ class WorkPart:
             run = self._tables.run(judged.claimed.run_id)
             chunk = self._held(judged.claimed)
             place = (judged.claimed.chunk_id, judged.claimed.fence)
-            costs = [entry.cost_usd for entry in judged.ledger]
             if chunk is None:
-                run.settle_call(place, costs)
-                self._book(run, judged, refused=True)
+                run.settle_call(place, self._book(run, judged, refused=True))
                 return Committed(accepted=False)
             _refuse_doubles(run, judged)
-            run.settle_call(place, costs)
-            self._book(run, judged, refused=False)
+            run.settle_call(place, self._book(run, judged, refused=False))
             touched = self._record(run, judged)
             resumed = bool(judged.attempts) and self._tables.end_pauses(run, chunk.tier_no)
             chunk.masks = dict(sorted(judged.remaining))
@@ -113,12 +111,13 @@ class WorkPart:
         chunk = self._tables.chunks[claimed.chunk_id]
         return chunk if chunk.state is ChunkState.CLAIMED and chunk.fence == claimed.fence else None
 
-    def _book(self, run: RunRow, judged: JudgedChunk, *, refused: bool) -> None:
-        """Write the ledger; a call that is booked already is not booked again."""
-        for entry in judged.ledger:
-            if entry.call.id not in self._tables.booked_calls:
-                self._tables.booked_calls.add(entry.call.id)
-                run.book(replace(entry, refused=refused), judged.claimed.tier_no, self._tables.clock.now())
+    def _book(self, run: RunRow, judged: JudgedChunk, *, refused: bool) -> list[Decimal | None]:
+        """Write the ledger; returns the costs that were not booked already."""
+        new = [entry for entry in judged.ledger if entry.call.id not in self._tables.booked_calls]
+        for entry in new:
+            self._tables.booked_calls.add(entry.call.id)
+            run.book(replace(entry, refused=refused), judged.claimed.tier_no, self._tables.clock.now())
+        return [entry.cost_usd for entry in new]
 
     def _record(self, run: RunRow, judged: JudgedChunk) -> set[Group]:
         """Write attempts, outcomes and escalations; return the groups in which escalations wait now."""

@@ -1,6 +1,7 @@
 """Chunks, from claim to commit."""
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -96,10 +97,10 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
     claimed = judged.claimed
     with database.begin() as connection:
         held = connection.scalar(_HELD, {"id": claimed.chunk_id, "fence": claimed.fence})
-        settle_call(connection, claimed, [entry.cost_usd for entry in judged.ledger])
         if not held:
-            _book_refused(connection, judged)
+            settle_call(connection, claimed, _book_refused(connection, judged))
             return Committed(accepted=False)
+        settle_call(connection, claimed, [entry.cost_usd for entry in judged.ledger])
         copy_rows(connection, tables.ledger, _LEDGER_COLUMNS, _ledger_rows(judged, refused=False))
         copy_rows(connection, tables.attempts, _ATTEMPT_COLUMNS, _attempt_rows(judged))
         copy_rows(connection, tables.verdicts, _VERDICT_COLUMNS, _verdict_rows(judged))
@@ -114,11 +115,16 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
         return Committed(accepted=True, notices=_full_chunks(connection, claimed, waiting), resumed=resumed)
 
 
-def _book_refused(connection: sa.Connection, judged: JudgedChunk) -> None:
-    """Book what was spent on answers that came too late; a commit that was sent twice is booked already."""
+def _book_refused(connection: sa.Connection, judged: JudgedChunk) -> list[Decimal | None]:
+    """Book what was spent on answers that came too late; returns the costs that were not booked already.
+
+    A commit whose answer was lost on the way is sent again, and is booked and settled already.
+    """
     rows = [dict(zip(_LEDGER_COLUMNS, row, strict=True)) for row in _ledger_rows(judged, refused=True)]
-    if rows:
-        connection.execute(insert(tables.ledger).on_conflict_do_nothing(), rows)
+    if not rows:
+        return []
+    new = insert(tables.ledger).values(rows).on_conflict_do_nothing().returning(tables.ledger.c.cost_usd)
+    return list(connection.scalars(new))
 
 
 def _full_chunks(
