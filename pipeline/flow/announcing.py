@@ -41,4 +41,4 @@ def announce_next(queue: Queue, store: WorkStore, claimed: ClaimedChunk, *, chun
     ahead = FEW_AHEAD if chunk_s is None else ahead_of(chunk_s)
     if 2 * claimed.announced <= ahead:
         more = 1 if claimed.announced else _STARVED
-        announce(queue, store, claimed.run_id, tier_no=claimed.tier_no, ahead=more * ahead)
+        announce(queue, store, claimed.run_id, tier_no=claimed.tier_no, ahead=min(_MOST_AHEAD, more * ahead))
