@@ -377,6 +377,23 @@ def test_blocks_are_the_file_whatever_their_size_and_begin_where_events_do(
     assert all(block.data.startswith(b"h") for block in blocks[1:])
 
 
+def test_a_line_at_which_no_event_begins_is_looked_at_once_however_many_pieces_follow_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "app.log"
+    path.write_text("h one\n" + "\n" * 5000)
+    monkeypatch.setattr("pipeline.adapters.log_files.reader._PIECE_BYTES", 100)
+    looked: list[str] = []
+
+    def begins(text: str) -> bool:
+        looked.append(text)
+        return text.startswith("h")
+
+    blocks = list(LogFileReader(path).blocks(None, begins))
+    assert sum(len(block.data) for block in blocks) == len("h one\n") + 5000
+    assert len(looked) <= 5001 + len(blocks)
+
+
 def test_several_processes_store_what_one_does(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.wiring.log_loading._WORTH_BYTES", 0)
     monkeypatch.setattr("pipeline.adapters.log_files.reader._PIECE_BYTES", 5000)

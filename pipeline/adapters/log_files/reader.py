@@ -132,13 +132,18 @@ class LogFileReader:
         problem: list[ConfigError],
         is_growing: Callable[[], bool] | None,
     ) -> Iterator[tuple[bytes, bytes | None]]:
-        waiting = b""
+        waiting, looked = b"", 0
         try:
             with self._opened() as file:
                 skip(file, at)
                 for piece in _pieces(file):
                     waiting += piece
-                    if end := _whole(waiting, begins):
+                    complete = _lines_end(waiting)
+                    end = last_beginning(waiting[:complete], begins, since=looked)
+                    if not end and len(waiting) >= _MOST_BLOCK_BYTES:
+                        end = complete
+                    looked = complete - end  # in what is left none begins up to there, but for its first line
+                    if end:
                         yield waiting[:end], None
                         waiting = waiting[end:]
         except ConfigError as error:
@@ -239,9 +244,3 @@ def _lines_end(data: bytes) -> int:
     """Return where the last complete line ends; 0 where none does."""
     end = data.rfind(b"\n") + 1
     return end + MOST_LINE_BYTES if len(data) - end >= MOST_LINE_BYTES else end
-
-
-def _whole(data: bytes, begins: Callable[[str], bool]) -> int:
-    """Return where the last event in it begins; where none does for too long, where its last line ends."""
-    end = _lines_end(data)
-    return last_beginning(data[:end], begins) or (end if len(data) >= _MOST_BLOCK_BYTES else 0)

@@ -69,10 +69,13 @@ def _decoded(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
-def last_beginning(data: bytes, begins: Callable[[str], bool]) -> int:
-    """Return where the last line begins that an event may begin with; 0 where it is the first or none does."""
+def last_beginning(data: bytes, begins: Callable[[str], bool], *, since: int = 0) -> int:
+    """Return where the last line begins that an event may begin with; 0 where it is the first or none does.
+
+    No line before `since`, where one begins, is looked at.
+    """
     end = len(data)
-    while end > 0:
+    while end > since:
         start = data.rfind(b"\n", 0, end - 1) + 1
         if begins(text_of(data[start:end])):
             return start
