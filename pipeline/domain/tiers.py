@@ -156,6 +156,11 @@ class Tier(BaseModel):
         said = json.dumps([self.base_url, self.model, self.api_key_env])
         return f"{self.model}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
+    def falls_with(self, other: "Tier") -> bool:
+        """Whether an outage of the other is one of this: the same workers, or the same account at an endpoint."""
+        asks_outside = self.engine == other.engine == "openai"
+        return self.pool == other.pool or (asks_outside and self.account == other.account)
+
     @property
     def fuses(self) -> bool:
         """Whether this tier's steps share a reading."""

@@ -155,7 +155,8 @@ class WorkStore(Protocol):
     def pause_tier(self, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float) -> float:
         """Pause the pool of a tier, for all runs: `first_s`, and twice as long each time in a row; returns the seconds.
 
-        A commit with answers of that pool, of any run, ends the pause and the row.
+        With it the pools of all other tiers of runs at work that ask the same account at an endpoint. A commit with
+        answers of such a pool, of any run, ends the pauses and the row.
         """
         ...
 

@@ -1,11 +1,15 @@
 """A whole set through a certified ladder of words, a small model with a head and a large one, learning included.
 
-    python tests/bench/bulk.py DATA [--only sst2 --only hwu64] [--target 0.9] [--taught 400] [--most 5000] [--json FILE]
+    python tests/bench/bulk.py DATA [--only sst2 --only hwu64] [--target 0.9] [--taught 400] [--most 5000] [--labels]
+        [--json FILE]
 
 DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl, whose texts are pooled. No labels are used: the large model's
 answers are the teacher and the reference. It goes as a user would, by the command line in a home of its own:
 a run of `--taught` texts that only the large model answers; `learn --run last`; a run of all texts under a target.
 Reported: the time of all three, and what they cost by the ledger, against the large model's own rate in the first.
+With `--labels` those `--taught` texts have labels instead, and the large model gets a head, too: `learn --labels`
+teaches all three tiers, and the large model with its head is the reference. Its own rate is then taken in a run that is
+not counted. How right the large model and the ladder's answers are by the labels is reported either way.
 """
 
 import json
@@ -55,6 +59,7 @@ chunk_items = 64
 name = "large"
 engine = "llama"
 model = "{large}"
+{large_head}
 on_long = "truncate"
 price = "local-2-core"
 chunk_items = 64
@@ -73,9 +78,15 @@ def headrace(environment: dict[str, str], *words: object) -> tuple[Any, float]:
     return json.loads(done.stdout), time.perf_counter() - started
 
 
+def _right(environment: dict[str, str], gold: Path) -> float:
+    found, _ = headrace(environment, "results", "last", "--gold", gold)
+    return float(found["steps"]["label"]["accuracy"])
+
+
 def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> dict[str, Any]:
     key, question = SETS[name]
     rows = [row for part in ("train", "dev") for row in rows_of(data, name, 1 << 30, part=part)]
+    by_text = {row["text"]: row[key] for row in reversed(rows)}
     texts = list(dict.fromkeys(row["text"] for row in rows))[: options["most"]]
     labels = sorted({row[key] for row in rows})
     job = folder / "job.toml"
@@ -100,15 +111,26 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     alone.write_text(
         text[:tiers] + text[text.index('[[tiers]]\nname = "large"') : text.index("[target]")], encoding="utf-8"
     )
-    first, first_s = headrace(environment, "run", alone, folder / "some.jsonl")
+    gold = folder / "gold.jsonl"
+    gold.write_text("".join(json.dumps({"key": str(n), "label": by_text[t]}) + "\n" for n, t in enumerate(texts)))
+    some = folder / "some.jsonl"
+    if options["labelled"]:
+        taught, learn_s = headrace(environment, "learn", job, some, "--labels", gold)
+        headrace(environment, "run", alone, some)
+        first_s, first_usd = 0.0, 0.0
+    else:
+        first, first_s = headrace(environment, "run", alone, some)
+        first_usd = first["cost"]["known_usd"]
     calls_s = sum(row["seconds"] for row in headrace(environment, "costs", "last")[0]["rows"])
-    learned, learn_s = headrace(environment, "learn", job, folder / "some.jsonl", "--run", "last")
+    large_right = _right(environment, gold)
+    if not options["labelled"]:
+        taught, learn_s = headrace(environment, "learn", job, some, "--run", "last")
     second, second_s = headrace(environment, "run", job, folder / "all.jsonl")
     (window,) = headrace(environment, "certificates", "last")[0]["windows"]
     taught_items = min(options["taught"], len(lines))
     alone_s = calls_s * len(texts) / taught_items  # its calls only: no start, no loading
     total_s = first_s + learn_s + second_s
-    usd = first["cost"]["known_usd"] + second["cost"]["known_usd"]
+    usd = first_usd + second["cost"]["known_usd"]
     return {
         "set": name,
         "items": len(texts),
@@ -123,7 +145,9 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
         "lost": window["lost"],
         "usd": round(usd, 5),
         "usd a million": round(usd / len(texts) * 1e6, 2),
-        "learned": {tier["tier"]: tier["steps"][0]["accuracy"] for tier in learned["tiers"]},
+        "learned": {tier["tier"]: tier["steps"][0]["accuracy"] for tier in taught["tiers"]},
+        "large right": large_right,
+        "all right": _right(environment, gold),
     }
 
 
@@ -137,10 +161,14 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
 @click.option("--small", default="qwen2.5-coder-0.5b-instruct", show_default=True)
 @click.option("--large", default="qwen2.5-coder-1.5b-instruct", show_default=True)
 @click.option("--template", help="Chat template of the small model, for a base model without one: plain.")
+@click.option(
+    "--labels", "labelled", is_flag=True, help="The taught texts have labels, and the large model gets a head."
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(data: Path, only: tuple[str, ...], json_file: Path | None, **options: Any) -> None:  # noqa: ANN401 — of the job
     print(f"{processor_name()}; {options}")
     options["template"] = "" if options["template"] is None else f'chat_template = "{options["template"]}"'
+    options["large_head"] = 'learned = "bulk-large"' if options["labelled"] else ""
     found = []
     for name in only:
         with tempfile.TemporaryDirectory() as folder:

@@ -3,9 +3,12 @@
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from pipeline.domain.budget import Budget
 from pipeline.domain.outcomes import LOW_CONFIDENCE, Escalation, Outcome, Verdict
 from pipeline.domain.runs import RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
@@ -333,6 +336,35 @@ def test_a_pause_holds_for_all_runs_that_ask_the_same_endpoint_and_for_no_other(
     assert rig.store.claim(known.chunk_id, worker="w", lease_s=LONG_S) is None
     shown = {name: rig.store.progress(run.id).state for name, run in (("same", same), ("other", other))}
     assert shown == {"same": RunState.PAUSED, "other": RunState.RUNNING}
+
+
+def outside(name: str, model: str = "large") -> dict[str, Any]:
+    return {"name": name, "engine": "openai", "model": model, "base_url": "https://models.example/v1", "price": "list"}
+
+
+def test_an_endpoint_that_is_down_is_so_for_tiers_of_any_name_and_up_again_for_all(rig: Rig) -> None:
+    found = rig.filled("ab", make_job(tiers=[outside("top")]))
+    other = rig.filled("c", make_job(tiers=[outside("large")]))
+    elsewhere = rig.filled("d", make_job(tiers=[outside("top", "another")]))
+    chunk = rig.claim_first()
+    pause(rig, found.id)
+    assert [notice.run_name for notice in rig.waiting()] == [elsewhere.name]
+    assert rig.store.progress(other.id).state is RunState.PAUSED
+    assert rig.store.commit(judge(chunk)).resumed
+    assert rig.store.progress(other.id).state is RunState.RUNNING
+
+
+def test_a_tier_that_waits_for_money_still_does_when_its_endpoint_is_up_again(rig: Rig) -> None:
+    poor = rig.filled("a", make_job(tiers=[outside("top")]))
+    rig.store.set_budget(poor.id, Budget(usd=Decimal("0.01")))
+    broke = rig.claim_first()
+    assert len(rig.store.reserve(broke, [Decimal(1)]).asked) == 0
+    rig.store.out_of_money(broke)
+    rig.filled("b", make_job(tiers=[outside("large")]))
+    chunk = rig.claim_first()
+    pause(rig, chunk.run_id)
+    assert rig.store.commit(judge(chunk)).resumed
+    assert rig.waiting() == []
 
 
 def test_an_endpoint_is_probed_by_one_chunk_of_all_runs(rig: Rig) -> None:

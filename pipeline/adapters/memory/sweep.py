@@ -27,8 +27,14 @@ class SweepPart:
             times = max((one.times for one in self._tables.pauses_of(run, tier_no) if one.pool), default=0) + 1
             for_s = min(first_s * 2.0 ** min(times - 1, _MOST_DOUBLINGS), longest_s)
             until = self._tables.clock.now() + dt.timedelta(seconds=for_s)
-            pool = run.job.tiers[tier_no].pool
-            run.pauses[tier_no] = Pause(pool=pool, reason=reason, until=until, times=times)
+            tier = run.job.tiers[tier_no]
+            for one in self._tables.runs.values():
+                for number, other in enumerate(one.job.tiers):
+                    waits_for_money = number in one.pauses and one.pauses[number].pool is None
+                    if (one is run and number == tier_no) or (
+                        one.working and not waits_for_money and other.falls_with(tier)
+                    ):
+                        one.pauses[number] = Pause(pool=other.pool, reason=reason, until=until, times=times)
             return for_s
 
     def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:

@@ -52,13 +52,13 @@ class Tables:
         return own + [pause for pause in others if pause.pool == pool]
 
     def end_pauses(self, run: RunRow, tier_no: int) -> bool:
-        """End the pause of a tier and its pool; returns whether there was one."""
-        pool, some = run.job.tiers[tier_no].pool, False
+        """End the pauses of a tier's pool and of all that fell with it; returns whether it was paused."""
+        tier, some = run.job.tiers[tier_no], bool(self.pauses_of(run, tier_no))
         for one in self.runs.values():
             for number, pause in list(one.pauses.items()):
-                if pause.pool == pool or (one is run and number == tier_no):
+                fell = pause.pool is not None and one.job.tiers[number].falls_with(tier)
+                if fell or (one is run and number == tier_no):
                     del one.pauses[number]
-                    some = True
         return some
 
     def announced(self, run_id: int, tier_no: int) -> int:

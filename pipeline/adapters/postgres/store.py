@@ -23,6 +23,7 @@ from pipeline.adapters.postgres import (
     nights,
     orders,
     pacing,
+    pauses,
     records,
     report,
     results,
@@ -167,7 +168,7 @@ class PostgresStore:
 
     def pause_tier(self, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float) -> float:
         """See WorkStore."""
-        return sweep.pause_tier(self._database, run_id, tier_no, reason=reason, first_s=first_s, longest_s=longest_s)
+        return pauses.pause_tier(self._database, run_id, tier_no, reason=reason, first_s=first_s, longest_s=longest_s)
 
     def settle(self, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:
         """See WorkStore."""

@@ -1,4 +1,4 @@
-"""What keeps a run going: pauses, flushes, what is taken back, and the end of a run."""
+"""What keeps a run going: flushes, what is taken back, and the end of a run."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -15,16 +15,6 @@ from pipeline.domain.errors import ConservationError
 from pipeline.domain.runs import WORKING_STATES, RunState
 from pipeline.ports.store import ChunkNotice, RunRecord
 
-_PAUSE = sa.text("""
-WITH before AS (SELECT coalesce(max(times), 0) AS times FROM pauses WHERE pool = :pool)
-INSERT INTO pauses (run_id, tier_no, pool, reason, times, until)
-SELECT :run, :tier, :pool, :reason, times + 1,
-       now() + make_interval(secs => least(:first_s * 2 ^ least(times, 30), :longest_s))
-  FROM before
-ON CONFLICT (run_id, tier_no) DO UPDATE
-   SET pool = excluded.pool, reason = excluded.reason, times = excluded.times, until = excluded.until, since = now()
-RETURNING extract(epoch FROM until - now())
-""")
 _OPEN = sa.text("""
 SELECT (SELECT min(tier_no) FROM chunks WHERE run_id = :run AND state IN ('pending', 'claimed')) AS lowest_open,
        (SELECT min(tier_no) FROM escalations WHERE run_id = :run) AS lowest_waiting,
@@ -50,17 +40,6 @@ _WORKERS = sa.text("""
 SELECT DISTINCT c.claimed_by FROM chunks c JOIN runs r ON r.id = c.run_id
  WHERE c.state = 'claimed' AND r.state IN ('ingesting', 'running') ORDER BY 1
 """)
-
-
-def pause_tier(
-    database: Database, run_id: int, tier_no: int, *, reason: str, first_s: float, longest_s: float
-) -> float:
-    """Pause a tier's pool, twice as long each time in a row; returns for how many seconds."""
-    with database.begin() as connection:
-        pool = records.fetch_run(connection, run_id).job.tiers[tier_no].pool
-        values = {"run": run_id, "tier": tier_no, "pool": pool, "reason": reason}
-        values |= {"first_s": first_s, "longest_s": longest_s}
-        return float(connection.execute(_PAUSE, values).scalar_one())
 
 
 def settle(database: Database, run_id: int) -> tuple[RunState, tuple[ChunkNotice, ...]]:

@@ -11,6 +11,7 @@ from pipeline.adapters.postgres import records, tables
 from pipeline.adapters.postgres.database import Database, copy_rows, storable
 from pipeline.adapters.postgres.gather import gather
 from pipeline.adapters.postgres.money import settle_call
+from pipeline.adapters.postgres.pauses import end_pauses
 from pipeline.domain.answers import Malformed, to_json
 from pipeline.domain.attempt_costs import attempt_costs
 from pipeline.domain.outcomes import Escalation, Unresolved, Verdict
@@ -58,10 +59,6 @@ UPDATE chunks SET state = 'pending', lease_until = NULL, published_at = NULL, cl
        item_nos = :item_nos, step_masks = :masks
  WHERE id = :id
 """)
-_RESUME = sa.text("""
-DELETE FROM pauses p USING chunks c
- WHERE c.id = :id AND (p.run_id = c.run_id AND p.tier_no = c.tier_no OR p.pool = c.pool)
-""")
 
 
 def claim(database: Database, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
@@ -104,7 +101,7 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
         copy_rows(connection, tables.ledger, _LEDGER_COLUMNS, _ledger_rows(judged, refused=False))
         copy_rows(connection, tables.attempts, _ATTEMPT_COLUMNS, _attempt_rows(judged))
         copy_rows(connection, tables.verdicts, _VERDICT_COLUMNS, _verdict_rows(judged))
-        resumed = bool(judged.attempts and connection.execute(_RESUME, {"id": claimed.chunk_id}).rowcount)
+        resumed = bool(judged.attempts) and end_pauses(connection, claimed)
         waiting = list(_escalation_rows(judged))
         copy_rows(connection, tables.escalations, _ESCALATION_COLUMNS, waiting)
         if judged.remaining:
