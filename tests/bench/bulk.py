@@ -6,10 +6,12 @@
 DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl, whose texts are pooled. No labels are used: the large model's
 answers are the teacher and the reference. It goes as a user would, by the command line in a home of its own:
 a run of `--taught` texts that only the large model answers; `learn --run last`; a run of all texts under a target.
-Reported: the time of all three, and what they cost by the ledger, against the large model's own rate in the first.
+Reported: the time of all three, and what they cost by the ledger and by the time of `learn`, against the large model's
+own rate in the first.
 With `--labels` those `--taught` texts have labels instead, and the large model gets a head, too: `learn --labels`
-teaches all three tiers, and the large model with its head is the reference. Its own rate is then taken in a run that is
-not counted. How right the large model and the ladder's answers are by the labels is reported either way.
+teaches all three tiers, and the large model with its head is the reference. Its own rate is then taken in a run of as
+many others that is not counted. How right the large model is by the labels in its run, and how right the answers are to
+texts that nobody was taught, is reported either way.
 """
 
 import json
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from pipeline.adapters.machine import processor_name
 from tests.bench.engine_tasks import rows_of
 from tests.bench.learning import SETS
 
+_MACHINE_USD_PER_HOUR = 0.08  # as price "local-2-core"
 JOB = """
 name = "bulk"
 key = "key"
@@ -78,6 +82,11 @@ def headrace(environment: dict[str, str], *words: object) -> tuple[Any, float]:
     return json.loads(done.stdout), time.perf_counter() - started
 
 
+def _written(path: Path, lines: Iterable[str]) -> Path:
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
 def _right(environment: dict[str, str], gold: Path) -> float:
     found, _ = headrace(environment, "results", "last", "--gold", gold)
     return float(found["steps"]["label"]["accuracy"])
@@ -94,7 +103,10 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     lines = [json.dumps({"key": str(number), "text": text}) + "\n" for number, text in enumerate(texts)]
     (folder / "all.jsonl").write_text("".join(lines), encoding="utf-8")
     step = max(1, len(lines) // options["taught"])
-    (folder / "some.jsonl").write_text("".join(lines[::step][: options["taught"]]), encoding="utf-8")
+    numbers = {"some": range(0, len(lines), step)[: options["taught"]]}
+    numbers["others"] = range(1, len(lines), step)[: options["taught"]]
+    for part, which in numbers.items():
+        (folder / f"{part}.jsonl").write_text("".join(lines[number] for number in which), encoding="utf-8")
     models = Path(os.environ.get("HEADRACE_MODELS") or Path(platformdirs.user_data_dir("headrace")) / "models")
     (folder / "models").mkdir()
     for one in models.iterdir():  # what is learned here is not to lie among the user's own lessons
@@ -111,18 +123,19 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     alone.write_text(
         text[:tiers] + text[text.index('[[tiers]]\nname = "large"') : text.index("[target]")], encoding="utf-8"
     )
-    gold = folder / "gold.jsonl"
-    gold.write_text("".join(json.dumps({"key": str(n), "label": by_text[t]}) + "\n" for n, t in enumerate(texts)))
-    some = folder / "some.jsonl"
+    right = [json.dumps({"key": str(number), "label": by_text[text]}) + "\n" for number, text in enumerate(texts)]
+    some, others = folder / "some.jsonl", folder / "others.jsonl"
     if options["labelled"]:
+        gold = _written(folder / "gold.jsonl", (right[number] for number in numbers["some"]))
         taught, learn_s = headrace(environment, "learn", job, some, "--labels", gold)
-        headrace(environment, "run", alone, some)
+        headrace(environment, "run", alone, others)
         first_s, first_usd = 0.0, 0.0
     else:
         first, first_s = headrace(environment, "run", alone, some)
         first_usd = first["cost"]["known_usd"]
     calls_s = sum(row["seconds"] for row in headrace(environment, "costs", "last")[0]["rows"])
-    large_right = _right(environment, gold)
+    asked = numbers["others" if options["labelled"] else "some"]
+    large_right = _right(environment, _written(folder / "asked.jsonl", (right[number] for number in asked)))
     if not options["labelled"]:
         taught, learn_s = headrace(environment, "learn", job, some, "--run", "last")
     second, second_s = headrace(environment, "run", job, folder / "all.jsonl")
@@ -130,7 +143,9 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     taught_items = min(options["taught"], len(lines))
     alone_s = calls_s * len(texts) / taught_items  # its calls only: no start, no loading
     total_s = first_s + learn_s + second_s
-    usd = first_usd + second["cost"]["known_usd"]
+    untaught = (line for number, line in enumerate(right) if number not in numbers["some"])
+    # `learn` has no ledger: its time at what the machine costs.
+    usd = first_usd + second["cost"]["known_usd"] + learn_s * _MACHINE_USD_PER_HOUR / 3600
     return {
         "set": name,
         "items": len(texts),
@@ -147,7 +162,7 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
         "usd a million": round(usd / len(texts) * 1e6, 2),
         "learned": {tier["tier"]: tier["steps"][0]["accuracy"] for tier in taught["tiers"]},
         "large right": large_right,
-        "all right": _right(environment, gold),
+        "all right": _right(environment, _written(folder / "untaught.jsonl", untaught)),
     }
 
 
