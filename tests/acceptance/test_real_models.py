@@ -66,3 +66,17 @@ def test_real_models_answer_escalate_and_are_paid_by_their_own_token_counts(
     rows = {row["tier"]: row for row in shell.json("costs", "last", "--by", "tier")["rows"]}
     assert rows["small"]["known_usd"] > 0
     assert rows["large"]["known_usd"] == 10 * (rows["large"]["tokens_in"] + rows["large"]["tokens_out"])
+
+
+@pytest.mark.model
+def test_an_estimate_may_ask_the_endpoint_itself_and_tells_what_the_run_then_costs(
+    shell: Shell, model_path: ModelPath, openai_server: OpenAIServer
+) -> None:
+    shell.extra["ACCEPTANCE_KEY"] = openai_server.api_key
+    job = shell.file("job.toml", JOB.format(model=model_path("smollm2-135m-instruct"), url=openai_server.base_url))
+    source = shell.file("in.txt", TEXTS)
+    told = shell.json("estimate", job, source, "--items", "3", "--paid")
+    cost = shell.json("run", job, source)["cost"]
+    assert [(tier["tier"], tier["items"]) for tier in told["tiers"]] == [("small", 3), ("large", 3)]
+    assert not told["at_least"]
+    assert told["usd"] == cost["known_usd"]
