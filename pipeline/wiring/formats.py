@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.llama.context import BATCH_TOKENS
+from pipeline.adapters.llama.devices import has_gpu_support
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.llama.repack import FORMATS, repack
 from pipeline.adapters.models import ResolvedModel, read_header
@@ -17,7 +18,8 @@ from pipeline.flow.samples import Answers, Sample, ask_sample
 LEAST_GAIN = 1.05
 """How many times as fast another number of threads, or of tokens at once, must be to be taken: runs differ by less."""
 _BATCHES = (256, 512, 1024)
-_ITEMS, _ITEM_TOKENS = 16, 64
+_GPU_BATCHES = (*_BATCHES, 2048)
+_ITEM_TOKENS = 64
 _MOST_TRIED = 8
 """Up to so many CPUs every number of threads is tried; of more, the powers of two, half of them and all."""
 _CONTEXT_TOKENS = 4096
@@ -90,13 +92,20 @@ def best_threads(path: Path, say: Say) -> tuple[int, list[ThreadSpeed]]:
 def best_batch(path: Path, threads: int, say: Say) -> tuple[int, list[BatchSpeed]]:
     """Measure how many tokens are best read at once; returns that number, and all that was seen."""
     speeds: list[BatchSpeed] = []
-    for batch_tokens in _BATCHES:
+    batches = batches_to_try(has_gpu=has_gpu_support())
+    items = max(batches) // _ITEM_TOKENS  # so many fill the largest
+    for batch_tokens in batches:
         with closing(engine_over(path, threads=threads, batch_tokens=batch_tokens)) as engine:
-            rate = round(engine.read_tokens_per_s(sequences=_ITEMS, each=_ITEM_TOKENS), 1)
+            rate = round(engine.read_tokens_per_s(sequences=items, each=_ITEM_TOKENS), 1)
         say(f"{batch_tokens} tokens at once: reads {rate:,.0f} tokens/s")
         speeds.append(BatchSpeed(batch_tokens=batch_tokens, read_tokens_per_s=rate))
     best = best_of({one.batch_tokens: one.read_tokens_per_s for one in speeds}, usual=BATCH_TOKENS)
     return best, speeds
+
+
+def batches_to_try(*, has_gpu: bool) -> tuple[int, ...]:
+    """Return numbers of tokens read at once; on a GPU, which many of them fill better, more."""
+    return _GPU_BATCHES if has_gpu else _BATCHES
 
 
 def best_of(rates: dict[int, float], *, usual: int) -> int:

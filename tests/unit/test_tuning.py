@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.adapters.llama.context import BATCH_TOKENS
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelCatalogue, ModelStore
 from pipeline.adapters.models.pull import sha256_of
@@ -18,7 +19,7 @@ from pipeline.domain.tiers import Tier
 from pipeline.flow.samples import Sample, SampleStep
 from pipeline.wiring import engines
 from pipeline.wiring.engines import threads_for
-from pipeline.wiring.formats import best_of, threads_to_try
+from pipeline.wiring.formats import batches_to_try, best_of, threads_to_try
 from pipeline.wiring.tuning import compared, holds
 from tests.unit.test_models_store import ENTRY, MODEL, gguf
 
@@ -202,3 +203,9 @@ def test_a_tuned_file_answers_under_another_name_so_that_no_calibration_of_the_s
     assert shipped["model_name"] == f"{ENTRY.name}@{ENTRY.sha256[:12]}"
     assert tuned["model_name"] == f"{ENTRY.name}@{sha256_of(target)[:12]}" != shipped["model_name"]
     assert (shipped["batch_tokens"], tuned["batch_tokens"]) == (512, 1024)
+
+
+def test_two_thousand_tokens_at_once_are_tried_on_a_gpu_only_and_the_usual_number_everywhere() -> None:
+    assert 2048 in batches_to_try(has_gpu=True)
+    assert 2048 not in batches_to_try(has_gpu=False)
+    assert all(BATCH_TOKENS in batches_to_try(has_gpu=there) for there in (True, False))
