@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.domain.bounds import binomial_tail
 from pipeline.domain.calibration import excess_calibration_error
 from pipeline.domain.curves import Chosen, Curve, Floats, choose_curve
 from pipeline.domain.learned import Figures, Seen
@@ -22,6 +23,7 @@ LEAST_ROWS = 40
 """Fewer labelled texts than this teach nothing that could be shown to hold."""
 _FOLDS = 5
 _SEED = 20261127
+_HARDLY = 0.01
 
 Rows: TypeAlias = NDArray[np.int64]
 """Numbers of texts."""
@@ -92,6 +94,11 @@ def learn_confidence(signals: Floats, right: NDArray[np.bool_]) -> Taught:
 def better(chosen: Taught | None, own: Taught) -> Taught:
     """Return what was learned to choose, or how sure to be of the model's own choice where that is right more often."""
     return own if chosen is None or chosen.figures.accuracy < own.figures.accuracy else chosen
+
+
+def clearly_worse(right: NDArray[np.bool_], than: float) -> bool:
+    """Whether answers of which these were seen can hardly be right so often: 1 chance in 100, were they."""
+    return binomial_tail(int(right.sum()), drawn=len(right), rate=than) < _HARDLY
 
 
 def right_answers(given: Sequence[Given], gold: Sequence[Any]) -> NDArray[np.bool_]:

@@ -24,6 +24,7 @@ from pipeline.flow.learning import (
     Rows,
     Taught,
     better,
+    clearly_worse,
     learn_choice,
     learn_confidence,
     order_of,
@@ -43,6 +44,8 @@ _WEIGHTS = (0.3, 0.5, 0.7)
 """Parts of a head that are tried beside the words of the text."""
 _TRIED_APART = 8
 """With so many labels at most a model for each of them is tried, too."""
+_GUESSED = 100
+"""So many answers of a model's own, where they cost a reading more, show whether they can compete with a head's."""
 _SLICE = 64
 
 _Chosen: TypeAlias = tuple[LearnedStep, Chooser | None]
@@ -193,14 +196,19 @@ class _Teacher:
         given = self._answers(engine, list(map(ask_for_head, plain)), step)
         # With many labels an ask for the hidden state reads no more than that: what the model chooses is asked beside.
         guesses = len(step.form.options) > SHARES_UP_TO and not step.form.full
-        own = self._own(self._answers(engine, plain, step) if guesses else given, asking, gold)
+        said = self._answers(engine, plain[:_GUESSED], step) if guesses else given
         classes = classes_of(gold, step.form.options)
+        right = right_answers([asking.merge([one]) for one in said], gold[: len(said)])
         try:
-            taught, head = self._head(step, given, texts, classes, own.figures.accuracy)
+            taught, head = self._head(step, given, texts, classes, float(right.mean()))
         except ValueError:  # one class only: there is nothing to choose
-            return self._step(step, own, way="curve", asked=question.digest), None
-        if better(taught, own) is own:
-            return self._step(step, own, way="curve", asked=question.digest), None
+            taught, head = None, None
+        if taught is None or not clearly_worse(right, taught.figures.accuracy):
+            said += self._answers(engine, plain[len(said) :], step)
+            own = self._own(said, asking, gold)
+            if better(taught, own) is own:
+                return self._step(step, own, way="curve", asked=question.digest), None
+            taught = better(taught, own)
         return self._step(step, taught, way="head", asked=question.digest, classes=classes), head
 
     @staticmethod

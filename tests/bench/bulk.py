@@ -139,6 +139,9 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     if not options["labelled"]:
         taught, learn_s = headrace(environment, "learn", job, some, "--run", "last")
     second, second_s = headrace(environment, "run", job, folder / "all.jsonl")
+    calls = {
+        row["tier"]: round(row["seconds"]) for row in headrace(environment, "costs", "last", "--by", "tier")[0]["rows"]
+    }
     (window,) = headrace(environment, "certificates", "last")[0]["windows"]
     taught_items = min(options["taught"], len(lines))
     alone_s = calls_s * len(texts) / taught_items  # its calls only: no start, no loading
@@ -155,6 +158,7 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
         "times as fast": round(alone_s / total_s, 2),
         "without learning": round(alone_s / second_s, 2),
         "verdicts": second["steps"]["label"]["verdicts"],
+        "seconds of calls": calls,
         "certified": window["certified"],
         "drawn": window["drawn"],
         "lost": window["lost"],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.adapters.learned.linear import softmax, spread
+from pipeline.adapters.learned.linear import alone, softmax, spread
 from pipeline.domain.curves import log_odds
 from pipeline.domain.learned import Seen, choice_signals
 
@@ -27,6 +27,7 @@ class Head:
     bias: NDArray[np.float32]
 
     @classmethod
+    @alone
     def fit(
         cls,
         states: NDArray[np.float32],

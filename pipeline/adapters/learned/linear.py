@@ -1,14 +1,26 @@
 """What both kinds of learned choice share: a softmax over linear scores, with classes that were never seen."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from pipeline.domain.curves import Floats
 
 NEVER = -1e4
 """Score of a class that was never seen: below every sum of log-probabilities."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def alone(fit: Callable[P, T]) -> Callable[P, T]:
+    """Let what fits a model use one thread: at these sizes several of BLAS wait longer than they compute."""
+    limited: Callable[P, T] = threadpool_limits.wrap(limits=1, user_api="blas")(fit)
+    return limited
 
 
 def softmax(scores: NDArray[Any]) -> Floats:

@@ -21,7 +21,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 
-from pipeline.adapters.learned.linear import NEVER, softmax, spread
+from pipeline.adapters.learned.linear import NEVER, alone, softmax, spread
 from pipeline.domain.curves import Floats, log_odds, logistic
 from pipeline.domain.learned import Seen, choice_signals
 
@@ -55,6 +55,7 @@ class Words:
     opinion_bias: NDArray[np.float32]
 
     @classmethod
+    @alone
     def fit(cls, texts: Sequence[str], classes: NDArray[np.int64], width: int, *, apart: bool = False) -> "Words":
         """Learn from texts and the number of each one's class, of `width` in all; classes that do not occur get none.
 
