@@ -2,16 +2,18 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.domain.answers import Label
 from pipeline.domain.errors import ModelError
 from pipeline.domain.job import Job
-from pipeline.ports.engine import Ask
+from pipeline.ports.engine import Ask, Reply
 from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for
@@ -149,6 +151,29 @@ def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
         engine_for(other, settings, threads=2)
     with pytest.raises(ModelError, match="was learned with smollm2"):
         warn_of_gaps(job.model_copy(update={"tiers": (other,)}), settings)
+
+
+@pytest.mark.model
+@pytest.mark.timeout(600)
+def test_with_many_labels_a_weak_models_own_choices_are_asked_of_a_hundred_texts_only(
+    headrace: Run, folder: Path, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_MODELS", str(model_path(SMALL).parent))
+    monkeypatch.setattr("pipeline.wiring.lessons.FOLDER", str(folder / "lessons"))
+    many = ["billing", "technical", "account", *(f"other {number}" for number in range(9))]
+    (folder / "job.toml").write_text(JOB.replace('["billing", "technical", "account"]', json.dumps(many)))
+    asked: list[bool] = []
+    answer = LlamaEngine.answer
+
+    def counted(engine: LlamaEngine, asks: Sequence[Ask]) -> Reply:
+        asked.extend(ask.hidden for ask in asks)
+        return answer(engine, asks)
+
+    monkeypatch.setattr(LlamaEngine, "answer", counted)
+    gold = ("--labels", folder / "gold.jsonl", "--tier", "small", "--items", "140", "--json")
+    (tier,) = learned(*headrace("learn", folder / "job.toml", folder / "in.csv", *gold))["tiers"]
+    assert tier["steps"][0]["way"] == "head"
+    assert Counter(asked) == {True: 140, False: 100}
 
 
 @pytest.mark.model

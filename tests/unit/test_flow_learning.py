@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.domain.learned import Seen, choice_signals
-from pipeline.flow.learning import LEAST_ROWS, Rows, better, learn_choice, learn_confidence, order_of
+from pipeline.flow.learning import LEAST_ROWS, Rows, better, clearly_worse, learn_choice, learn_confidence, order_of
 
 CHANCE = np.random.default_rng(8)
 CLASSES = CHANCE.integers(0, 3, 600)
@@ -64,6 +66,19 @@ def test_a_model_that_chooses_better_by_itself_keeps_its_choice() -> None:
     assert better(weak, own) is own
     assert better(strong, own) is strong
     assert better(None, own) is own
+
+
+@given(st.integers(1, 200), st.data())
+def test_what_was_right_as_often_is_never_clearly_worse(drawn: int, data: st.DataObject) -> None:
+    found = data.draw(st.integers(0, drawn))
+    right = np.arange(drawn) < found
+    assert not clearly_worse(right, than=found / drawn)
+
+
+def test_a_few_answers_show_only_that_a_model_is_far_worse() -> None:
+    assert clearly_worse(np.arange(100) < 57, than=0.85)
+    assert not clearly_worse(np.arange(100) < 80, than=0.85)
+    assert not clearly_worse(np.arange(5) < 3, than=0.85)
 
 
 def test_few_texts_teach_nothing() -> None:
