@@ -44,7 +44,7 @@ _WEIGHTS = (0.3, 0.5, 0.7)
 """Parts of a head that are tried beside the words of the text."""
 _TRIED_APART = 8
 """With so many labels at most a model for each of them is tried, too."""
-_GUESSED = 100
+_GUESSED = 50
 """So many answers of a model's own, where they cost a reading more, show whether they can compete with a head's."""
 _SLICE = 64
 

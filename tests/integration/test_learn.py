@@ -155,7 +155,7 @@ def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
 
 @pytest.mark.model
 @pytest.mark.timeout(600)
-def test_with_many_labels_a_weak_models_own_choices_are_asked_of_a_hundred_texts_only(
+def test_with_many_labels_a_weak_models_own_choices_are_asked_of_fifty_texts_only(
     headrace: Run, folder: Path, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADRACE_MODELS", str(model_path(SMALL).parent))
@@ -170,10 +170,10 @@ def test_with_many_labels_a_weak_models_own_choices_are_asked_of_a_hundred_texts
         return answer(engine, asks)
 
     monkeypatch.setattr(LlamaEngine, "answer", counted)
-    gold = ("--labels", folder / "gold.jsonl", "--tier", "small", "--items", "140", "--json")
+    gold = ("--labels", folder / "gold.jsonl", "--tier", "small", "--items", "80", "--json")
     (tier,) = learned(*headrace("learn", folder / "job.toml", folder / "in.csv", *gold))["tiers"]
     assert tier["steps"][0]["way"] == "head"
-    assert Counter(asked) == {True: 140, False: 100}
+    assert Counter(asked) == {True: 80, False: 50}
 
 
 @pytest.mark.model
