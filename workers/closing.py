@@ -16,6 +16,7 @@ TELLING: Final = frozenset(
             "active_queues",
             "clock",
             "conf",
+            "enable_events",
             "hello",
             "ping",
             "query_task",
@@ -26,7 +27,7 @@ TELLING: Final = frozenset(
         *("revoked", "scheduled", "stats"),
     }
 )
-"""Remote commands that change nothing."""
+"""Remote commands that change nothing: events are on in any case, and Flower asks for them every few seconds."""
 _BUILT_IN = "celery."
 
 

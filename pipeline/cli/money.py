@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pipeline.cli.main import commands
 from pipeline.cli.reports import opened_store
-from pipeline.cli.terminal import examples, json_option, out, print_json
+from pipeline.cli.terminal import err, examples, json_option, out, print_json
 from pipeline.cli.views import budget_line
 from pipeline.domain.budget import Budget, OnExhausted
 from pipeline.domain.errors import ConfigError
@@ -40,9 +40,8 @@ def budget(
     with opened_store() as store:
         record = store.find_run(run)
         now = store.spending(record.id)
-        if (usd, per_item_usd, on_exhausted) != (None, None, None):
-            if record.state in FINAL_STATES and not store.dead(record.id):
-                raise ConfigError(f"{record.name} is {record.state.value}: `headrace retry` takes it up again")
+        changed = (usd, per_item_usd, on_exhausted) != (None, None, None)
+        if changed:
             wanted = _budget(usd, per_item_usd, on_exhausted, None if now is None else now.budget)
             if record.job.target is not None and wanted.on_exhausted == "accept":
                 raise ConfigError("with a [target] no answer stands uncertified: --on-exhausted hold, or stop")
@@ -54,6 +53,9 @@ def budget(
         out.print(f"{record.name} has no budget: --usd or --per-item-usd gives it one", markup=False)
     else:
         out.print(f"{record.name}: {budget_line(now)}", markup=False, soft_wrap=True)
+        if changed and record.state in FINAL_STATES:
+            again = f"headrace retry {record.name}"
+            err.print(f"it is {record.state.value}, and asked for nothing more until: {again}", markup=False)
 
 
 def _budget(

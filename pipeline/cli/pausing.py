@@ -5,6 +5,7 @@ import click
 from pipeline.cli.main import commands
 from pipeline.cli.terminal import examples, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
+from pipeline.domain.runs import RunState
 from pipeline.flow.announcing import announce
 from pipeline.settings import load_settings
 from pipeline.wiring import store_and_queue
@@ -44,6 +45,9 @@ def _order(run: str, *, going_on: bool, as_json: bool) -> None:
             store.settle(record.id)
             announce(queue, store, record.id)
         now = store.run(record.id)
+        shown = store.progress(record.id)
+    if going_on and not done and shown.state is RunState.PAUSED:
+        raise ConfigError(f"{now.name} waits for an endpoint and goes on by itself once that answers: {shown.reason}")
     if not done:
         how = f": {now.reason}" if now.reason else ""
         raise ConfigError(

@@ -14,7 +14,7 @@ from pipeline.cli.terminal import err, examples, input_options, json_option, out
 from pipeline.cli.views import run_table
 from pipeline.domain.errors import ConfigError, RunFailed
 from pipeline.domain.job import Job
-from pipeline.domain.runs import RunProgress, RunState
+from pipeline.domain.runs import FINAL_STATES, RunProgress, RunState
 from pipeline.flow.follow import follow
 from pipeline.flow.ingest import Submitted, submit
 from pipeline.ports.source import SourceOptions
@@ -179,6 +179,9 @@ def submit_command(
                 progress=display.reading,
             )
     _print_submitted(submitted, as_json=as_json)
+    if submitted.run.state in FINAL_STATES - {RunState.DONE}:
+        state, name = submitted.run.state.value, submitted.run.name
+        raise RunFailed(f"run {name} is {state} meanwhile: what was read waits for: headrace retry {name}")
 
 
 def _print_submitted(done: Submitted, *, as_json: bool) -> None:

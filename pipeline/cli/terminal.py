@@ -62,7 +62,7 @@ Exit codes:
   2    yours to mend: job, input, settings, model, or what `doctor` found
   3    Redis or Postgres does not answer, or a process of ours keeps ending
   4    no such run
-  5    the run ended cancelled or failed
+  5    the run ended cancelled, failed or held
   130  interrupted: nothing is lost
 """
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from pipeline.cli.progress import money
 from pipeline.domain.budget import Spending, Unsettled, dollars
 from pipeline.domain.ledger import saved_ratio
-from pipeline.domain.runs import Costs, RunProgress
+from pipeline.domain.runs import Costs, RunProgress, RunState
 from pipeline.flow.scoring import UNGROUPED, Accuracy, Score, Tally
 
 COMMONEST = "commonest: what always giving the commonest answer would score; (n): answers of that tier"
@@ -36,15 +36,19 @@ def _caption(now: RunProgress) -> str:
     ratio = saved_ratio(known_usd=now.known_usd, unknown_calls=now.unknown_calls, baseline=now.baseline_usd)
     baseline = "unknown" if now.baseline_usd is None else f"${now.baseline_usd:.4f} (estimate)"
     saved = "unknown" if ratio is None else f"{ratio:.0%}"
+    if now.state is not RunState.DONE:  # the baseline is of all items, answered or not
+        saved = "told when it is done"
     gone = f"{now.forgotten:,} forgotten; " if now.forgotten else ""
     rows = f"{now.items:,} items, {now.duplicates:,} of them copies; {now.rejected:,} rows rejected"
     lines = [
         f"{rows}; {gone}{now.seconds:,.1f} s",
         f"cost {money(now)}; all at the top tier: {baseline}; saved: {saved}",
-        "confidences are uncalibrated",
+        "confidences are uncalibrated where nothing was learned",
     ]
     if now.spending is not None:
         lines.append(budget_line(now.spending))
+        if now.spending.budget.on_exhausted == "accept":
+            lines.append("answers for which there was no money to ask further are `uncertified` in the results")
     if now.unsettled.calls:
         lines.append(unsettled_line(now.unsettled))
     if now.reason:

@@ -18,7 +18,7 @@ _FRAME_TOKENS = 256
 """More than what a chat template and an endpoint's own words around a question come to."""
 _MILLION = Decimal(1_000_000)
 _CENT = Decimal("0.01")
-_Usd: TypeAlias = Annotated[Decimal, Field(gt=0, le=Decimal(100_000_000), max_digits=20)]
+_Usd: TypeAlias = Annotated[Decimal, Field(ge=Decimal("0.000001"), le=Decimal(100_000_000), max_digits=20)]
 
 
 class Budget(BaseModel):
@@ -181,8 +181,10 @@ def dollars(amount: Decimal) -> str:
 
 
 def spent_reason(run_name: str, spending: Spending) -> str:
-    """Return why a run is held for money, and what to do."""
+    """Return why a run is held or stopped for money, and what to do."""
+    retry = f" && headrace retry {run_name}" if spending.budget.on_exhausted == "stop" else ""
     return (
         f"{BROKE}: {dollars(spending.settled_usd)} of {dollars(spending.budget.usd or Decimal(0))} is spent and "
-        f"{dollars(spending.reserved_usd)} reserved; go on with: headrace budget {run_name} --usd MORE"
+        f"{dollars(spending.reserved_usd)} reserved, and the next calls may cost more than is left; "
+        f"go on with: headrace budget {run_name} --usd MORE{retry}"
     )

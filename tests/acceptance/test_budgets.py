@@ -48,6 +48,20 @@ def test_what_there_is_no_money_for_gets_the_best_answer_so_far_and_says_so(shel
     assert states == {("verdict", "large"), ("uncertified", "small")}
 
 
+def test_a_run_that_its_budget_stopped_goes_on_as_it_says(shell: Shell) -> None:
+    source = shell.file("a.log", lines_of(40))
+    whole = shell.json("run", shell.job(small=SMALL, large=LARGE, chunk=8), source)
+    limit = (Decimal(str(whole["cost"]["known_usd"])) * Decimal("0.6")).quantize(Decimal(1))
+    job, more = with_budget(shell, limit, "stop"), shell.file("b.log", lines_of(40) + "\n")
+    shell.run("run", job, more, code=5)
+    stopped = shell.json("status", "last")
+    assert (stopped["state"], "&& headrace retry" in stopped["reason"]) == ("cancelled", True)
+    shell.run("budget", stopped["run"], "--usd", "1000000")
+    assert "headrace retry" in shell.last_stderr
+    shell.run("retry", stopped["run"])
+    assert shell.json("run", job, more)["cost"]["known_usd"] == whole["cost"]["known_usd"]
+
+
 def some_long_lines() -> str:
     """Return lines of which every tenth has so many tokens that a cap lies between it and the others."""
     lines = lines_of(40).splitlines()

@@ -97,6 +97,20 @@ def test_a_cancelled_run_is_taken_up_by_retry(shell: Shell) -> None:
     _is_whole(shell, 64)
 
 
+def test_a_submit_whose_run_is_cancelled_meanwhile_says_so_and_retry_takes_up_what_it_read(shell: Shell) -> None:
+    job = shell.job()
+    shell.start("up", job)
+    shell.wait_until(lambda: "engine_ready" in shell.log("worker-small"), "the workers are up")
+    submit = shell.start("submit", job, shell.file("in.log", lines_of(300_000)))
+    shell.wait_until(lambda: "reading" in shell.output(submit), "it is being read")
+    shell.run("cancel", "last")
+    assert submit.wait(120) == 5, shell.output(submit)
+    assert "headrace retry" in shell.output(submit)
+    assert shell.json("status", "last")["items"] == 300_000
+    shell.run("retry", "last")
+    assert shell.json("status", "last")["state"] in {"running", "done"}
+
+
 def test_nothing_is_left_running_after_ctrl_c_in_up(shell: Shell) -> None:
     up = shell.start("up", shell.job())
     shell.wait_until(lambda: "engine_ready" in shell.log("worker-small"), "the worker is up")

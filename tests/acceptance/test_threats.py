@@ -136,6 +136,7 @@ def test_remote_commands_tell_and_change_nothing(shell: Shell) -> None:
     shell.run("submit", job, shell.file("in.txt", ROWS))
     shell.wait_until(lambda: shell.json("status", "last")["state"] == "done", "the run is done")
     assert {tier: shell.worker(tier).pid for tier in before} == before
+    assert "enable_events" not in shell.log("worker-small"), "what Flower asks every few seconds is no error"
     app.close()
     _flower_is_read_only(shell, shell.output(up), home.secret("flower-password"))
 

@@ -136,6 +136,24 @@ def test_many_workers_at_once_never_reserve_more_than_there_is(rig: Rig) -> None
     assert standing(rig, run).free_usd == 0
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_a_first_budget_given_while_calls_are_settled_counts_each_of_them_once(rig: Rig, at: int) -> None:
+    run = rig.filled("abcdefghijklmnopqrstuvwx", one_by_one())
+    claims = [rig.claim(notice.chunk_id) for notice in rig.waiting()]
+
+    def called(claimed: ClaimedChunk) -> None:
+        rig.store.reserve(claimed, [ONE])
+        rig.store.commit(judge(claimed, entry=call(cost_usd="0.5")))
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(called, claimed) for claimed in claims]
+        done[3 + 5 * at].result()
+        rig.store.set_budget(run.id, Budget(usd=ONE * 1000))
+        for one in done:
+            one.result()
+    assert sums(rig, run) == (0.5 * len(claims), 0, 0)
+
+
 def test_a_run_out_of_money_is_held_when_all_else_is_done_and_goes_on_with_more(rig: Rig) -> None:
     run = given(rig, "ab", 1, job=one_by_one(tiers=2))
     rig.judge_next(escalate, entry=call(cost_usd="0.9"))

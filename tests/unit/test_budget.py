@@ -123,7 +123,7 @@ def test_an_unknown_cost_is_charged_at_the_most() -> None:
     assert charge([Decimal(1), Decimal(2)], reserved_usd=Decimal(5)) == 3
 
 
-@pytest.mark.parametrize("usd", [0, -1, "much", 1e12])
+@pytest.mark.parametrize("usd", [0, -1, "1e-15", "much", 1e12])
 def test_a_budget_is_an_amount_above_nothing(usd: object) -> None:
     with pytest.raises(ValidationError):
         Budget.model_validate({"usd": usd})

@@ -61,16 +61,21 @@ def test_a_run_shows_where_answers_came_from_and_what_is_pending() -> None:
     (row,) = [text for text in table.splitlines() if "mood" in text]
     assert [cell.strip() for cell in row.strip("│").split("│")] == ["mood", "900", "250", "20", "30"]
     assert "1,200 items, 7 of them copies; 3 rows rejected" in table
-    assert "uncalibrated" in table
+    assert "uncalibrated where nothing was learned" in table
 
 
 def test_a_saving_is_marked_as_an_estimate() -> None:
-    assert "cost $0.2500; all at the top tier: $1.0000 (estimate); saved: 75%" in shown(run_table(run()))
+    table = shown(run_table(run(state=RunState.DONE)))
+    assert "cost $0.2500; all at the top tier: $1.0000 (estimate); saved: 75%" in table
 
 
 def test_costs_that_are_unknown_are_not_shown_as_saved() -> None:
-    table = shown(run_table(run(unknown_calls=4, baseline_usd=None)))
+    table = shown(run_table(run(state=RunState.DONE, unknown_calls=4, baseline_usd=None)))
     assert "4 calls of unknown cost; all at the top tier: unknown; saved: unknown" in table
+
+
+def test_a_run_that_is_not_done_has_saved_nothing_yet() -> None:
+    assert "saved: told when it is done" in shown(run_table(run(state=RunState.HELD)))
 
 
 def test_a_run_that_has_a_reason_tells_it() -> None:

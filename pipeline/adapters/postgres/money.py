@@ -35,6 +35,11 @@ _SO_FAR = sa.text("""
 SELECT (SELECT coalesce(sum(cost_usd), 0) FROM ledger WHERE run_id = :run) AS settled,
        (SELECT coalesce(sum(usd), 0) FROM reservations WHERE run_id = :run) AS reserved
 """)
+# A run's first budget counts what was spent and reserved before it: while it does, no call is begun or settled, which
+# would otherwise be neither counted nor, without a budget yet, taken off.
+_STEADY = sa.text("SELECT pg_advisory_xact_lock_shared(:space, hashint8(:run))")
+_ALONE = sa.text("SELECT pg_advisory_xact_lock(:space, hashint8(:run))")
+_BUDGET_LOCKS = 1_112_688_455
 # The chunk first, as a commit does, so that two claims on one never wait for each other.
 _CHUNK = sa.text("SELECT state = 'claimed' AND fence = :fence FROM chunks WHERE id = :chunk FOR UPDATE")
 _LOCKED = sa.text(_SPENDING.text + " FOR UPDATE")
@@ -120,6 +125,7 @@ _OURS = sa.text("SELECT FROM chunks WHERE id = :chunk AND fence = :fence AND sta
 def set_budget(database: Database, run_id: int, budget: Budget) -> None:
     """Give a run a budget, or another one; a run that waited for money goes on."""
     with database.begin() as connection:
+        connection.execute(_ALONE, {"space": _BUDGET_LOCKS, "run": run_id})
         fetch_run(connection, run_id, lock=True)  # or it could be held for want of what it is given just now
         said = budget.model_dump()
         so_far = connection.execute(_SO_FAR, {"run": run_id}).one()
@@ -166,6 +172,7 @@ def reserve(database: Database, claimed: ClaimedChunk, costs: Sequence[Decimal])
     """Reserve for as many of the first items as there is money for; sets aside what is over its own cap."""
     place = {"run": claimed.run_id, "chunk": claimed.chunk_id, "fence": claimed.fence}
     with database.begin() as connection:
+        connection.execute(_STEADY, {"space": _BUDGET_LOCKS, "run": claimed.run_id})
         ours = connection.scalar(_CHUNK, {"chunk": claimed.chunk_id, "fence": claimed.fence})
         row = connection.execute(_LOCKED, {"run": claimed.run_id}).one_or_none()
         found = Funded(asked=tuple(range(len(costs))))
@@ -229,6 +236,7 @@ def settle_call(connection: sa.Connection, claimed: ClaimedChunk, costs: Sequenc
     known = [cost for cost in costs if cost is not None]
     values = {"run": claimed.run_id, "chunk": claimed.chunk_id, "fence": claimed.fence}
     total = {"known": sum(known, Decimal(0)), "unknown": len(known) < len(costs)}
+    connection.execute(_STEADY, {"space": _BUDGET_LOCKS, "run": claimed.run_id})
     connection.execute(_SETTLE, {**values, **total})
 
 
