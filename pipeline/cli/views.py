@@ -12,7 +12,10 @@ from pipeline.domain.ledger import saved_ratio
 from pipeline.domain.runs import Costs, RunProgress, RunState
 from pipeline.flow.scoring import UNGROUPED, Accuracy, Score, Tally
 
-COMMONEST = "commonest: what always giving the commonest answer would score; (n): answers of that tier"
+COMMONEST = (
+    "commonest: what always giving the commonest answer would score; (n): answers of that tier, to a higher one only "
+    "what those below were not sure of"
+)
 """Says what the columns of `accuracy_table` mean."""
 
 

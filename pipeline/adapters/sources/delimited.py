@@ -194,7 +194,8 @@ def _hint(names: Sequence[str], missing: Sequence[str], delimiter: str) -> str:
     """Guess at the mistake, in words of the job's own."""
     other = next((sign for sign in ";\t|," if sign != delimiter and any(sign in name for name in names)), None)
     if other is not None:
-        return f" (its columns seem to be separated by {other!r}, but it is read with {delimiter!r})"
+        way = {"\t": "give --format tsv", ",": "give --format csv"}.get(other, "write it with commas or tabs")
+        return f" (its columns seem to be separated by {other!r}, but it is read with {delimiter!r}: {way})"
     folded = {name.casefold() for name in names}
     alike = [name for name in missing if name.casefold() in folded]
     return f" (upper and lower case differ in: {', '.join(alike)})" if alike else ""
