@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from pipeline.domain.items import Item, RejectedRow
 from pipeline.domain.job import Job
+from pipeline.domain.runs import FINAL_STATES
 from pipeline.flow.announcing import announce
 from pipeline.flow.ingest import new_run, opened_run, refuse_ended
 from pipeline.ports.queue import Queue
@@ -87,7 +88,10 @@ class Producer:
         return self.add_many([row])
 
     def add_many(self, rows: Iterable[Mapping[str, Any] | str]) -> Produced:
-        """Add rows, durable when this returns; raises UnavailableError when Postgres does not answer."""
+        """Add rows, durable when this returns.
+
+        Raises UnavailableError when Postgres does not answer, ConfigError when the run was cancelled or failed.
+        """
         parsed = [self._rows.read(number, row) for number, row in enumerate(rows, 1)]
         if not parsed:
             return Produced(items=0, known=0, rejected=())
@@ -103,7 +107,10 @@ class Producer:
         return Produced(items=added.items, known=known, rejected=conflicts + added.conflicts)
 
     def _reopened(self) -> None:
-        if self._store.run(self._run.id).ingested:
+        run = self._store.run(self._run.id)
+        if run.state in FINAL_STATES:
+            refuse_ended(run)
+        if run.ingested:
             self._store.reopen_ingest(self._run.id)
 
     def finish(self) -> RunRecord:

@@ -106,7 +106,7 @@ def learn_command(
         _say(f"{count:,} texts drawn from {len(items):,} into {export}: fill in the columns, then give it as --labels")
         return
     if (labels is None) == (run is None):
-        raise ConfigError("say where the right answers are: --labels FILE, or --run RUN for those of its top tier")
+        raise ConfigError("say where the right answers are: --labels FILE, or --run RUN (its top tier's); one of them")
     numbers = learning_tiers(job, tiers)
     gold = _top_answers(job, run) if run is not None else read_gold(labels, job) if labels is not None else []
     if not gold:

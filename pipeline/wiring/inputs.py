@@ -89,7 +89,13 @@ class RowReader:
         if missing:
             detail = f"the row lacks {', '.join(missing)}"
             return RejectedRow(source=self._source, line=line, reason=RejectReason.MISSING_COLUMN, detail=detail)
-        values = [_written(columns[name]) for name in self._renderer.needed]
+        try:
+            values = [_written(columns[name]) for name in self._renderer.needed]
+        except (TypeError, ValueError, RecursionError) as error:
+            detail = f"a value is neither text nor anything that JSON holds: {type(error).__name__}"
+            if isinstance(error, _NoText):
+                detail = f"a value of type {error} is no text: decode it, or give what it stands for"
+            return RejectedRow(source=self._source, line=line, reason=RejectReason.UNREADABLE, detail=detail)
         if any("\0" in value or not _is_storable(value) for value in values):
             detail = "a NUL or half of a surrogate pair cannot be stored; remove it"
             return RejectedRow(source=self._source, line=line, reason=RejectReason.BAD_ENCODING, detail=detail)
@@ -103,7 +109,18 @@ def _written(value: object) -> str:
     """Return a value as JSON Lines files are read: text as it is, nothing as empty, all else as JSON."""
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=_told)
+
+
+class _NoText(TypeError):
+    """A value that says nothing of itself but where it lies; its type's name."""
+
+
+def _told(value: object) -> str:
+    own = type(value).__str__ is not object.__str__ or type(value).__repr__ is not object.__repr__
+    if isinstance(value, bytes | bytearray | memoryview) or not own:
+        raise _NoText(type(value).__name__)
+    return str(value)
 
 
 def _is_storable(value: str) -> bool:

@@ -20,6 +20,19 @@ with Producer(sys.argv[1], name="helpdesk") as producer:
     assert [row.reason.value for row in bad.rejected] == ["missing_column", "empty_text", "key_conflict"], bad
 print(producer.run)
 """
+CANCELLED = """
+import subprocess, sys
+from pipeline import Producer
+from pipeline.domain.errors import ConfigError
+
+with Producer(sys.argv[1], name="cancelled") as producer:
+    producer.add({"id": 1, "text": "one"})
+    subprocess.run([sys.executable, "-m", "pipeline.cli", "cancel", producer.run], check=True, stdout=subprocess.DEVNULL)
+    try:
+        producer.add({"id": 2, "text": "two"})
+    except ConfigError as error:
+        print(error)
+"""
 
 
 def test_a_producer_adds_each_item_once_in_any_number_of_calls_and_processes(shell: Shell) -> None:
@@ -45,4 +58,13 @@ def test_a_producer_adds_each_item_once_in_any_number_of_calls_and_processes(she
     assert done.returncode == 0, done.stderr
     shell.wait_until(lambda: shell.json("status", run)["items"] == 27, "the run was opened again")
     shell.wait_until(lambda: shell.json("status", run)["state"] == "done", "and is done again")
+    done = subprocess.run(
+        [*argv[:2], CANCELLED, str(path)],
+        env=shell.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "is cancelled; take it up with: headrace retry" in done.stdout, done.stderr
     assert up.poll() is None
