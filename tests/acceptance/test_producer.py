@@ -27,7 +27,8 @@ from pipeline.domain.errors import ConfigError
 
 with Producer(sys.argv[1], name="cancelled") as producer:
     producer.add({"id": 1, "text": "one"})
-    subprocess.run([sys.executable, "-m", "pipeline.cli", "cancel", producer.run], check=True, stdout=subprocess.DEVNULL)
+    cancel = [sys.executable, "-m", "pipeline.cli", "cancel", producer.run]
+    subprocess.run(cancel, check=True, stdout=subprocess.DEVNULL)
     try:
         producer.add({"id": 2, "text": "two"})
     except ConfigError as error:
