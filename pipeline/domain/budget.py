@@ -18,7 +18,7 @@ _FRAME_TOKENS = 256
 """More than what a chat template and an endpoint's own words around a question come to."""
 _MILLION = Decimal(1_000_000)
 _CENT = Decimal("0.01")
-_Usd: TypeAlias = Annotated[Decimal, Field(ge=Decimal("0.000001"), le=Decimal(100_000_000), max_digits=20)]
+_Usd: TypeAlias = Annotated[Decimal, Field(ge=USD_QUANTUM, le=Decimal(100_000_000), max_digits=20)]
 
 
 class Budget(BaseModel):

@@ -51,11 +51,22 @@ def test_what_is_no_amount_is_refused_by_the_name_of_its_option(
     assert f"{option} {amount}: an amount of dollars above 0" in capsys.readouterr().err
 
 
-def test_a_run_that_is_done_is_given_nothing(rig: Rig, exit_code: ExitCode, capsys: Told) -> None:
+def test_a_run_that_has_ended_keeps_what_it_is_given_for_a_retry_and_says_so(
+    rig: Rig, exit_code: ExitCode, capsys: Told
+) -> None:
     run = rig.filled("ab")
     rig.finish(run)
-    assert exit_code("budget", run.name, "--usd", "5") == 2
-    assert "headrace retry" in capsys.readouterr().err
+    assert exit_code("budget", run.name, "--usd", "5") == 0
+    assert f"headrace retry {run.name}" in capsys.readouterr().err
+    standing = rig.store.spending(run.id)
+    assert standing is not None
+    assert standing.budget.usd == 5
+
+
+def test_an_amount_that_the_tables_cannot_keep_is_refused(rig: Rig, exit_code: ExitCode, capsys: Told) -> None:
+    run = rig.filled("ab")
+    assert exit_code("budget", run.name, "--usd", "1e-15") == 2
+    assert "an amount of dollars" in capsys.readouterr().err
 
 
 def test_nothing_stands_uncertified_where_something_is_promised(rig: Rig, exit_code: ExitCode, capsys: Told) -> None:
