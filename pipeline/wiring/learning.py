@@ -206,9 +206,9 @@ class _Teacher:
         if taught is None or not clearly_worse(right, taught.figures.accuracy):
             said += self._answers(engine, plain[len(said) :], step)
             own = self._own(said, asking, gold)
-            if better(taught, own) is own:
-                return self._step(step, own, way="curve", asked=question.digest), None
             taught = better(taught, own)
+            if taught is own:
+                return self._step(step, own, way="curve", asked=question.digest), None
         return self._step(step, taught, way="head", asked=question.digest, classes=classes), head
 
     @staticmethod

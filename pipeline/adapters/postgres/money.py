@@ -172,8 +172,8 @@ def reserve(database: Database, claimed: ClaimedChunk, costs: Sequence[Decimal])
     """Reserve for as many of the first items as there is money for; sets aside what is over its own cap."""
     place = {"run": claimed.run_id, "chunk": claimed.chunk_id, "fence": claimed.fence}
     with database.begin() as connection:
-        connection.execute(_STEADY, {"space": _BUDGET_LOCKS, "run": claimed.run_id})
         ours = connection.scalar(_CHUNK, {"chunk": claimed.chunk_id, "fence": claimed.fence})
+        connection.execute(_STEADY, {"space": _BUDGET_LOCKS, "run": claimed.run_id})
         row = connection.execute(_LOCKED, {"run": claimed.run_id}).one_or_none()
         found = Funded(asked=tuple(range(len(costs))))
         if row is not None:
