@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.adapters.llama.context import Row
+from pipeline.adapters.llama.batch import Row
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.domain.answers import Defect, Fields, Label, Malformed, Usage
 from pipeline.domain.errors import EngineUnavailable, ModelError

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.adapters.llama.context import Context, Row
+from pipeline.adapters.llama.batch import Row
+from pipeline.adapters.llama.context import Context
 from pipeline.adapters.llama.lanes import Extend, Family, Forks, Want
 from pipeline.adapters.llama.reader import Reader
 from pipeline.adapters.llama.strands import Work

@@ -1,13 +1,12 @@
 """One llama.cpp context: tokens of many sequences read in full batches, logits only where they are wanted."""
 
-import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.adapters.llama.batch import Batch, Row, Slice
 from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.adapters.llama.library import llama
 from pipeline.domain.errors import EngineUnavailable, ModelError
@@ -16,25 +15,6 @@ from pipeline.domain.trie import Logits
 BATCH_TOKENS = 512
 """Tokens read at once, unless a measurement of the machine says that another number is faster."""
 _NO_SLOT = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """Tokens to read into one sequence. A sequence has at most one row in a reading."""
-
-    sequence: int
-    start: int
-    """Position of the first token."""
-    tokens: Sequence[int]
-    wants_logits: bool = True
-    """Whether the logits behind the last token are wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    row: int
-    begin: int
-    end: int
 
 
 class Context:
@@ -76,7 +56,7 @@ class Context:
             raise ModelError(f"no memory for a context of {cells} tokens: set a smaller context_tokens for this tier")
         self.cells: int = lib.llama_n_ctx(self._pointer)
         self._memory = lib.llama_get_memory(self._pointer)
-        self._batch = _Batch(lib, batch_tokens)
+        self._batch = Batch(lib, batch_tokens)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -103,13 +83,13 @@ class Context:
         EngineUnavailable when llama.cpp fails.
         """
         stuck: set[int] = set()
-        batch: list[_Slice] = []
+        batch: list[Slice] = []
         room = self.batch_tokens
         for number, row in enumerate(rows):
             begin = 0
             while begin < len(row.tokens):
                 end = min(len(row.tokens), begin + room)
-                batch.append(_Slice(number, begin, end))
+                batch.append(Slice(number, begin, end))
                 room -= end - begin
                 begin = end
                 if not room:
@@ -119,7 +99,7 @@ class Context:
         return sorted(stuck)
 
     def _decode(
-        self, rows: Sequence[Row], batch: Sequence[_Slice], take: Callable[[int, Logits], None], stuck: set[int]
+        self, rows: Sequence[Row], batch: Sequence[Slice], take: Callable[[int, Logits], None], stuck: set[int]
     ) -> None:
         batch = [part for part in batch if part.row not in stuck]
         if not batch:
@@ -146,44 +126,3 @@ class Context:
         pointer = self._lib.llama_get_logits_ith(self._pointer, place)
         row: NDArray[np.float32] = np.ctypeslib.as_array(pointer, (self._vocab_size,))
         return row
-
-
-class _Batch:
-    """llama.cpp's batch over arrays of our own, which are filled slice by slice."""
-
-    def __init__(self, lib: Any, size: int) -> None:  # noqa: ANN401 — a module
-        number = ctypes.POINTER(ctypes.c_int32)
-        self._tokens = np.zeros(size, dtype=np.int32)
-        self._positions = np.zeros(size, dtype=np.int32)
-        self._sequences = np.zeros(size, dtype=np.int32)
-        self._wanted = np.zeros(size, dtype=np.int8)
-        self._counts = np.ones(size, dtype=np.int32)
-        step = self._sequences.itemsize
-        addresses = self._sequences.ctypes.data + step * np.arange(size, dtype=np.uintp)
-        self._addresses = addresses.astype(np.uintp)  # must stay referenced, like all of these
-        self.struct = lib.llama_batch(
-            n_tokens=0,
-            token=self._tokens.ctypes.data_as(number),
-            pos=self._positions.ctypes.data_as(number),
-            n_seq_id=self._counts.ctypes.data_as(number),
-            seq_id=self._addresses.ctypes.data_as(ctypes.POINTER(number)),
-            logits=self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
-        )
-
-    def fill(self, rows: Sequence[Row], parts: Sequence[_Slice]) -> list[tuple[int, int]]:
-        """Lay out parts of rows; returns (place in the batch, number of the row) of all whose logits are wanted."""
-        at = 0
-        wanted: list[tuple[int, int]] = []
-        self._wanted[:] = 0
-        for part in parts:
-            row = rows[part.row]
-            until = at + part.end - part.begin
-            self._tokens[at:until] = row.tokens[part.begin : part.end]
-            self._positions[at:until] = range(row.start + part.begin, row.start + part.end)
-            self._sequences[at:until] = row.sequence
-            if row.wants_logits and part.end == len(row.tokens):
-                self._wanted[until - 1] = 1
-                wanted.append((until - 1, part.row))
-            at = until
-        self.struct.n_tokens = at
-        return wanted

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from pipeline.adapters.llama.context import Context, Row
+from pipeline.adapters.llama.batch import Row
+from pipeline.adapters.llama.context import Context
 from pipeline.domain.errors import EngineUnavailable
 from pipeline.domain.trie import Tokens
 

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.adapters.llama.context import Context, Row
+from pipeline.adapters.llama.batch import Row
+from pipeline.adapters.llama.context import Context
 from pipeline.adapters.llama.lanes import Extend, Forks, Watching
 from pipeline.adapters.llama.prefixes import NONE_IN_USE, PREFIXES_KEPT, Prefixes, Sequences
 from pipeline.adapters.llama.strands import Base, Group, Strand, Work

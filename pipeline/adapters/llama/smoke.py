@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.adapters.llama.context import Context, Row
+from pipeline.adapters.llama.batch import Row
+from pipeline.adapters.llama.context import Context
 from pipeline.adapters.llama.devices import model_params
 from pipeline.adapters.llama.library import llama
 from pipeline.domain.errors import ModelError
