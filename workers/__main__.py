@@ -36,7 +36,7 @@ def _serve(job_file: str, tier_name: str, threads: int | None) -> int:
     from workers.lifecycle import Assignment, read_job, tier_named  # noqa: PLC0415
 
     tier = tier_named(read_job(job_file), tier_name)
-    if tier.engine == "llama":
+    if tier.model_file is not None:
         model_for(tier, load_settings())
     os.environ[ASSIGNMENT] = Assignment(job=job_file, tier=tier_name, threads=threads).as_json()
     app.conf.task_queues = (pool_queue(tier.pool),)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.domain.curves import Curve, Floats, log_odds
+from pipeline.domain.errors import ModelError
 from pipeline.domain.outcomes import Given
 
-Way: TypeAlias = Literal["words", "head", "curve"]
-"""`words`: chooses by the text's words. `head`: by a model's hidden state. `curve`: keeps the model's own choice and
-learns only how sure to be."""
+Way: TypeAlias = Literal["words", "vector", "head", "curve"]
+"""`words`: chooses by the text's words. `vector`: by an encoder's vector of the text, mostly together with its words.
+`head`: by a model's hidden state. `curve`: keeps the model's own choice and learns only how sure to be."""
 
 
 class Figures(BaseModel):
@@ -46,7 +47,7 @@ class LearnedStep(BaseModel):
     step: str
     way: Way
     asked: str
-    """Digest of the question; for `words`, which reads none, of the step's name and options."""
+    """Digest of the question; for `words` and `vector`, which read none, of the step's name and options."""
     options: tuple[str, ...]
     """Labels in the order of the classes; empty for a record."""
     knows_none: bool
@@ -62,12 +63,20 @@ class Learned(BaseModel):
 
     format: Literal[1] = 1
     model: str | None
-    """Which model's answers it is about: name and digest of the file; None for words alone."""
+    """Which model's answers or vectors it is about: name and digest of the file; None for words alone."""
     steps: tuple[LearnedStep, ...] = Field(min_length=1)
 
     def of(self, step: str) -> LearnedStep | None:
         """Return a step's part; None where it has learned nothing about that."""
         return next((one for one in self.steps if one.step == step), None)
+
+    def refuse_other_model(self, model: str | None, *, name: str) -> None:
+        """Raise ModelError where it is about another model (None: none at all); `name` is how it is kept."""
+        if self.model != model:
+            raise ModelError(
+                f"{name} was learned with {self.model or 'no model'}, and the tier has {model or 'none'} now: headrace "
+                "learn JOB"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,11 +28,13 @@ class Tier(BaseModel):
 
     name: Name
     engine: Literal["llama", "openai", "classical", "instant"]
-    """`classical` chooses by words, as it has learned; `instant` answers at once with fixed confidence: for load tests
-    and trials of a deployment."""
+    """`classical` chooses by a text's words, and an encoder's vector of it, as it learned; `instant` answers at once
+    with fixed confidence: for load tests and trials of a deployment."""
     model: str = Field(min_length=1)
     """Catalogue name or path of a GGUF (llama), model or deployment name (openai), name of what `headrace learn` keeps
     (classical)."""
+    encoder: str | None = Field(default=None, min_length=1)
+    """classical: catalogue name or path of a sentence encoder whose vectors are learned from, beside words."""
     learned: str | None = Field(default=None, pattern=LEARNED)
     """llama: name of what `learn` keeps for this tier: heads on the model, and how sure to be of its answers."""
     accept_at: dict[str, Threshold] | None = None
@@ -57,7 +59,7 @@ class Tier(BaseModel):
     for all others, steps are read apart.
     """
     gpu_layers: int | None = Field(default=None, strict=True, ge=-1, le=10_000)
-    """llama: layers on the GPU; -1 is all. None: all where llama.cpp was built for a GPU, else none."""
+    """llama, encoder: layers on the GPU; -1 is all. None: all where llama.cpp was built for a GPU, else none."""
     chat_template: str | None = Field(default=None, min_length=1)
     """llama: for a file that has none, the name of a built-in template or the text of one.
 
@@ -67,7 +69,7 @@ class Tier(BaseModel):
     reproducible: StrictBool = False
     """llama: read every question by itself, so that its answer does not depend on what else is asked; much slower."""
     threads: int | None = Field(default=None, strict=True, ge=1, le=MAX_THREADS)
-    """llama: None takes what the cgroup grants this worker."""
+    """llama, encoder: None takes what the cgroup grants this worker."""
 
     base_url: str | None = None
     """openai: the endpoint; None is the client library's own default."""
@@ -96,6 +98,9 @@ class Tier(BaseModel):
             raise ValueError(msg)
         if self.learned is not None and self.engine != "llama":
             msg = "learned: only llama tiers have heads; a classical tier names what it learned in `model`"
+            raise ValueError(msg)
+        if self.encoder is not None and self.engine != "classical":
+            msg = 'encoder: only a tier with engine = "classical" learns from an encoder\'s vectors'
             raise ValueError(msg)
         return self
 
@@ -128,6 +133,11 @@ class Tier(BaseModel):
     def answers(self, step: Step) -> bool:
         """Whether this engine can answer such a step: words only tell one label from another."""
         return self.engine != "classical" or isinstance(step.form, Choice)
+
+    @property
+    def model_file(self) -> str | None:
+        """Catalogue name or path of the model that this tier's workers load; None: they load none."""
+        return self.model if self.engine == "llama" else self.encoder
 
     @property
     def shares_readings(self) -> bool:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.instant import InstantEngine
@@ -16,10 +17,13 @@ from pipeline.domain.fusing import MODEL_DIGITS
 from pipeline.domain.job import Job
 from pipeline.domain.pacing import Limits, Turns
 from pipeline.domain.tiers import Tier
+from pipeline.ports.encoder import Encoder
 from pipeline.ports.engine import Engine, TimedEngine
 from pipeline.settings import Settings, secret_from
 from pipeline.wiring.fit import TierNeed, refuse_unless_it_fits, room_here, tier_need
 from pipeline.wiring.lessons import learned_files, lesson_of
+
+AN_ENCODER: Final = "all-minilm-l6-v2"
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -27,14 +31,35 @@ def model_store(settings: Settings) -> ModelStore:
     return ModelStore(settings.models_folder)
 
 
-def model_for(tier: Tier, settings: Settings) -> ResolvedModel:
-    """Find and check a llama tier's model file.
+def model_file_of(tier: Tier, settings: Settings) -> ResolvedModel:
+    """Find the file that a tier's workers load, in its best format here, and check that it is one for such a tier.
 
-    Raises ModelError where it is missing, damaged or too large for this machine, ConfigError where it and the tier do
-    not make one chat template. Loads llama.cpp.
+    Raises ModelError where it is missing, damaged or of another kind, ConfigError where it and the tier do not make one
+    chat template.
     """
-    resolved = model_store(settings).best(tier.model, machine=processor_name())
+    resolved = model_store(settings).best(tier.model_file or "", machine=processor_name())
+    if tier.engine == "classical":
+        if not resolved.header.is_encoder:
+            raise ModelError(
+                f"tier {tier.name}: {tier.encoder} is no sentence encoder (it is a {resolved.header.architecture}): "
+                f"name one, as {AN_ENCODER}, or give it a llama tier"
+            )
+        return resolved
+    if resolved.header.is_encoder:
+        raise ModelError(
+            f"tier {tier.name}: {tier.model} is a sentence encoder, which answers nothing by itself: name it as "
+            '`encoder` of a tier with engine = "classical"'
+        )
     refuse_template(resolved.path.name, tier.chat_template, has_own=resolved.header.has_chat_template)
+    return resolved
+
+
+def model_for(tier: Tier, settings: Settings) -> ResolvedModel:
+    """Find and check the file that a tier's workers load, as `model_file_of`, and that it fits into this machine.
+
+    Raises ModelError and ConfigError. Loads llama.cpp.
+    """
+    resolved = model_file_of(tier, settings)
     room = room_here()
     refuse_unless_it_fits(tier, need_of(tier, resolved, has_gpu=room.has_gpu), room)
     return resolved
@@ -72,34 +97,31 @@ def too_many_threads(tier: Tier, granted: int) -> str | None:
     return f"threads = {tier.threads}, and this machine grants {granted}: more threads than CPUs make a model slower"
 
 
-def llama_name(tier: Tier, model: ResolvedModel) -> str:
-    """Return how answers of a tier's model are named: with the file's own hash.
+def file_name(tier: Tier, model: ResolvedModel) -> str:
+    """Return how what a tier's model says is named: with the file's own hash.
 
     What was learned or calibrated for another format of the same model is not taken for this one.
     """
-    return f"{tier.model}@{model.sha256[:MODEL_DIGITS]}"
+    return f"{tier.model_file}@{model.sha256[:MODEL_DIGITS]}"
 
 
 def check_lesson(job: Job, tier_no: int, settings: Settings) -> None:
-    """Raise ModelError where what a llama tier learned is about another model file, or about other words.
+    """Raise ModelError where what a tier learned is about another model file, or about other words.
 
     Hashes the file.
     """
     tier = job.tiers[tier_no]
-    if tier.engine != "llama" or tier.learned is None:
+    if tier.model_file is None or tier.lesson is None:
         return
-    about = learned_files(settings).about(tier.learned)
-    name = llama_name(tier, model_store(settings).best(tier.model, machine=processor_name()))
-    if about.model != name:
-        raise ModelError(
-            f"tier {tier.name}: {tier.learned} was learned with {about.model}, and the model is {name} now: headrace "
-            "learn JOB"
-        )
+    about = learned_files(settings).about(tier.lesson)
+    about.refuse_other_model(file_name(tier, model_file_of(tier, settings)), name=f"tier {tier.name}: {tier.lesson}")
+    if tier.engine == "classical":
+        return  # its labels were looked at when the job was bound to it
     for number, asking in askings(job, tier_no).items():
         one = about.of(job.steps[number].name)
         if one is not None and [one.asked] != [question.digest for question in asking.questions]:
             raise ModelError(
-                f"tier {tier.name}: {tier.learned} learned step {one.step} in other words than it has now: headrace "
+                f"tier {tier.name}: {tier.lesson} learned step {one.step} in other words than it has now: headrace "
                 "learn JOB"
             )
 
@@ -114,7 +136,7 @@ def llama_engine(
 
     return LlamaEngine(
         model.path,
-        model_name=llama_name(tier, model),
+        model_name=file_name(tier, model),
         context_tokens=tier.context_tokens,
         max_text_tokens=tier.max_text_tokens,
         max_answer_tokens=tier.max_answer_tokens,
@@ -124,6 +146,21 @@ def llama_engine(
         chat_template=tier.chat_template,
         hidden_states=hidden_states,
         reproducible=tier.reproducible,
+    )
+
+
+def encoder_for(tier: Tier, settings: Settings, *, threads: int | None = None) -> Encoder | None:
+    """Load the encoder of a classical tier; None where it has none. Raises ModelError."""
+    if tier.encoder is None:
+        return None
+    from pipeline.adapters.llama.encoder import SentenceEncoder  # noqa: PLC0415 — heavy native code
+
+    model = model_for(tier, settings)
+    return SentenceEncoder(
+        model.path,
+        model_name=file_name(tier, model),
+        threads=threads_for(tier, model, threads),
+        gpu_layers=tier.gpu_layers,
     )
 
 
@@ -141,7 +178,9 @@ def engine_for(
         case "classical":
             from pipeline.adapters.learned.engine import ClassicalEngine  # noqa: PLC0415 — 1 s to import
 
-            return ClassicalEngine(lesson_of(tier.model, settings), model_name=tier.model)
+            lesson = lesson_of(tier.model, settings)
+            encoder = encoder_for(tier, settings, threads=threads)
+            return ClassicalEngine(lesson, model_name=tier.model, encoder=encoder)
         case "llama" if tier.learned is not None:
             from pipeline.adapters.learned.engine import LearnedEngine  # noqa: PLC0415 — 1 s to import
 

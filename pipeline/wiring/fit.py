@@ -52,18 +52,22 @@ class TierNeed:
 
 
 def tier_need(tier: Tier, measures: Architecture, *, has_gpu: bool, batch_tokens: int | None = None) -> TierNeed | None:
-    """Estimate what a worker of a llama tier takes; None where the model's file does not say enough.
+    """Estimate what a worker of a tier with a model takes; None where the model's file does not say enough.
 
     `batch_tokens` were measured to be best here; None is the engine's own number.
     """
     # The engine's own figures; imported here because they come with numpy and Jinja, which few commands need.
     from pipeline.adapters.llama.context import BATCH_TOKENS  # noqa: PLC0415
+    from pipeline.adapters.llama.encoder import ENCODER_BATCH_TOKENS  # noqa: PLC0415
     from pipeline.adapters.llama.engine import EXTRA_CELLS, SEQUENCES  # noqa: PLC0415
 
-    window = min(tier.context_tokens, measures.context_tokens or tier.context_tokens)
-    need = memory_need(
-        measures, cells=window + EXTRA_CELLS, batch_tokens=batch_tokens or BATCH_TOKENS, outputs=SEQUENCES
-    )
+    if tier.engine == "classical":  # an encoder keeps nothing of what it read, and gives no logits
+        need = memory_need(measures, cells=0, batch_tokens=ENCODER_BATCH_TOKENS, outputs=0)
+    else:
+        window = min(tier.context_tokens, measures.context_tokens or tier.context_tokens)
+        need = memory_need(
+            measures, cells=window + EXTRA_CELLS, batch_tokens=batch_tokens or BATCH_TOKENS, outputs=SEQUENCES
+        )
     if need is None:
         return None
     layers = measures.layers or 1
@@ -91,12 +95,12 @@ def refuse_unless_it_fits(tier: Tier, need: TierNeed | None, room: Room) -> None
         return
     if need.host.total_bytes > room.host_bytes:
         raise ModelError(
-            f"tier {tier.name} needs about {need.host} of memory for {tier.model} and "
+            f"tier {tier.name} needs about {need.host} of memory for {tier.model_file} and "
             f"{room.host_bytes / _GB:,.2f} GB are free: {WAY_OUT}"
         )
     if room.gpu_bytes is not None and need.gpu_bytes > room.gpu_bytes:
         raise ModelError(
-            f"tier {tier.name} needs about {need.gpu_bytes / _GB:,.2f} GB of the GPU for {tier.model} and "
+            f"tier {tier.name} needs about {need.gpu_bytes / _GB:,.2f} GB of the GPU for {tier.model_file} and "
             f"{room.gpu_bytes / _GB:,.2f} GB are free: {WAY_OUT}, or set gpu_layers lower"
         )
 

@@ -45,8 +45,8 @@ def warn_of_gaps(job: Job, settings: Settings) -> None:
     store = model_store(settings)
     prices = price_book_for(settings)
     for number, tier in enumerate(job.tiers):
-        if tier.engine == "llama":
-            store.path(tier.model)
+        if tier.model_file is not None:
+            store.path(tier.model_file)
             check_lesson(job, number, settings)
         secret_from(tier.api_key_env)
         if tier.price is None or tier.price not in prices.names:

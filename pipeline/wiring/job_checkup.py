@@ -5,8 +5,6 @@ from pathlib import Path
 
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.entry_points import load_entry_points, named_entry_points
-from pipeline.adapters.llama.templates import refuse_template
-from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models.store import ResolvedModel
 from pipeline.adapters.openai_compatible.probe import endpoint_facts
 from pipeline.adapters.user_files import load_job
@@ -15,7 +13,7 @@ from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
 from pipeline.settings import PREFIX, Settings, secret_from
-from pipeline.wiring.engines import check_instant_models, model_store, need_of, too_many_threads
+from pipeline.wiring.engines import check_instant_models, model_file_of, need_of, too_many_threads
 from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, together_bytes
 from pipeline.wiring.lessons import learned_files
 from pipeline.wiring.parts import price_book_for
@@ -39,7 +37,7 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
     yield from _checks(job)
     found: list[tuple[Tier, ResolvedModel]] = []
     for tier in job.tiers:
-        if tier.engine == "llama":
+        if tier.model_file is not None:
             finding, model = _model(tier, settings)
             yield finding
             found += [] if model is None else [(tier, model)]
@@ -75,12 +73,11 @@ def _checks(job: Job) -> Iterator[Finding]:
 def _model(tier: Tier, settings: Settings) -> tuple[Finding, ResolvedModel | None]:
     name = f"model of {tier.name}"
     try:
-        found = model_store(settings).best(tier.model, machine=processor_name())
+        found = model_file_of(tier, settings)
         vouched = "hash right" if found.entry is not None else "a file of your own"
-        refuse_template(found.path.name, tier.chat_template, has_own=found.header.has_chat_template)
     except HeadraceError as error:
         return failure(name, str(error)), None
-    return ok(name, f"{tier.model}, {found.header.file_bytes / _GB:,.2f} GB, {vouched}"), found
+    return ok(name, f"{tier.model_file}, {found.header.file_bytes / _GB:,.2f} GB, {vouched}"), found
 
 
 def _lesson(tier: Tier, settings: Settings) -> Finding:
@@ -98,7 +95,7 @@ def _lesson(tier: Tier, settings: Settings) -> Finding:
 def memory_finding(needs: Mapping[str, tuple[str, TierNeed | None]], room: Room, *, up: bool) -> Finding:
     """Judge what all workers of a job take together against what is free.
 
-    `needs`: each llama tier's file (its hash) and what its worker takes; None where the file does not tell.
+    `needs`: the file (its hash) of each tier with a model and what its worker takes; None where the file does not tell.
     """
     known = {name: (file, need) for name, (file, need) in needs.items() if need is not None}
     host_bytes = together_bytes(known.values())

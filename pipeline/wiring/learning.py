@@ -1,16 +1,16 @@
 """learn: the tiers of a job that can learn, taught from known answers; and what they learned, found again for a run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.engine import SHARES_UP_TO, ask_for_head, states_of
 from pipeline.adapters.learned.files import Chooser, Lesson
-from pipeline.adapters.learned.words import Words
 from pipeline.asking import Asking, askings
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
@@ -19,8 +19,6 @@ from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Choice, Step
 from pipeline.flow.learning import (
     LEAST_ROWS,
-    Fit,
-    Look,
     Rows,
     Taught,
     better,
@@ -31,15 +29,18 @@ from pipeline.flow.learning import (
     right_answers,
 )
 from pipeline.flow.samples import Sample, SampleStep
+from pipeline.ports.encoder import Encoder
 from pipeline.ports.engine import Ask, Engine
 from pipeline.settings import Settings
-from pipeline.wiring.engines import llama_engine, model_for
+from pipeline.wiring.engines import encoder_for, llama_engine, model_for
 from pipeline.wiring.formats import Say, Show
 from pipeline.wiring.lessons import learned_files
 from pipeline.wiring.school import School
 
 _FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
+_VECTOR_FREEDOMS = (0.003, 0.01, 0.03, 0.1, 0.3)
+"""The same on an encoder's vectors, which are shorter and made to be told apart."""
 _WEIGHTS = (0.3, 0.5, 0.7)
 """Parts of a head that are tried beside the words of the text."""
 _TRIED_APART = 8
@@ -109,8 +110,10 @@ def learn(
         tier = job.tiers[tier_no]
         teacher = _Teacher(job=job, tier_no=tier_no, show=show)
         if tier.engine == "classical":
-            chosen, left_out = teacher.by_words(sample)
-            model = None
+            encoder = encoder_for(tier, settings)
+            with nullcontext() if encoder is None else closing(encoder):
+                chosen, left_out = teacher.by_words(sample, encoder, most_asked)
+                model = None if encoder is None else encoder.model
         else:
             say(f"{tier.name}: loading {tier.model}")
             with closing(llama_engine(tier, model_for(tier, settings), hidden_states=True)) as engine:
@@ -141,8 +144,8 @@ class _Teacher:
     tier_no: int
     show: Show
 
-    def by_words(self, sample: Sample) -> tuple[list[_Chosen], list[str]]:
-        return self._each(sample, self._words)
+    def by_words(self, sample: Sample, encoder: Encoder | None, most: int) -> tuple[list[_Chosen], list[str]]:
+        return self._each(sample, lambda step, _, known: self._words(step, known, encoder, most))
 
     def by_model(self, engine: Engine, sample: Sample, most: int) -> tuple[list[_Chosen], list[str]]:
         return self._each(sample, lambda step, asking, known: self._model(engine, step, asking, _first(known, most)))
@@ -167,24 +170,32 @@ class _Teacher:
                     left_out.append(f"{step.name}: {error}")
         return chosen, left_out
 
-    def _words(self, step: Step, _asking: Asking, known: SampleStep) -> _Chosen:
+    def _words(self, step: Step, known: SampleStep, encoder: Encoder | None, most: int) -> _Chosen:
         options = step.form.options if isinstance(step.form, Choice) else ()
         classes, texts = classes_of(known.gold or (), options), known.texts
-        width = len(options) + 1
-
-        def fitting(*, apart: bool) -> Fit:
-            def fit(rows: Rows) -> Look:
-                words = Words.fit([texts[row] for row in rows], classes[rows], width, apart=apart)
-                return lambda asked: words.see([texts[row] for row in asked])
-
-            return fit
-
-        ways = {"at once": fitting(apart=False)} | (
-            {"apart": fitting(apart=True)} if len(options) <= _TRIED_APART else {}
+        states = np.zeros((len(texts), 0), np.float32) if encoder is None else self._encoded(encoder, texts, step)
+        shares = np.zeros((len(texts), 0))
+        school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
+        # A head on vectors takes longer to fit than words: what to take is decided on some of many texts.
+        tried = classes if encoder is None else classes[:most]
+        asked = options_digest(step.name, options)
+        ways = {"at once": school.words(apart=False)} | (
+            {"apart": school.words(apart=True)} if len(options) <= _TRIED_APART else {}
         )
-        taught = learn_choice(ways, classes, None, self._progress(step))
-        one = self._step(step, taught, way="words", asked=options_digest(step.name, options), classes=classes)
-        return one, Words.fit(texts, classes, width, apart=taught.way == "apart")
+        taught = learn_choice(ways, tried, None, self._progress(step))
+        if encoder is not None:
+            better_taught, chooser = self._pair(step, school, tried, None, _VECTOR_FREEDOMS)
+            if (better_taught.class_loss or 0.0) < (taught.class_loss or 0.0):
+                return self._step(step, better_taught, way="vector", asked=asked, classes=classes), chooser
+        one = self._step(step, taught, way="words", asked=asked, classes=classes)
+        return one, school.fit_words(np.arange(len(classes)), apart=taught.way == "apart")
+
+    def _encoded(self, encoder: Encoder, texts: Sequence[str], step: Step) -> NDArray[np.float32]:
+        parts = []
+        for at in range(0, len(texts), _SLICE):
+            parts.append(encoder.encode(texts[at : at + _SLICE]).vectors)
+            self.show(f"{self.job.tiers[self.tier_no].name} reads for {step.name}", at + _SLICE, len(texts), "")
+        return np.concatenate(parts)
 
     def _model(self, engine: Engine, step: Step, asking: Asking, known: SampleStep) -> _Chosen:
         (question,) = asking.questions
@@ -227,11 +238,20 @@ class _Teacher:
         options = step.form.options if isinstance(step.form, Choice) else ()
         states, shares = states_of(given, options)
         school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
-        heads = {str(c): school.head(c) for c in _FREEDOMS}
-        taught = learn_choice(heads, classes, before, self._progress(step))
-        c = float(taught.way or _FREEDOMS[0])
-        pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, classes, before, self._progress(step))
-        every = np.arange(len(classes))
+        return self._pair(step, school, classes, before, _FREEDOMS)
+
+    def _pair(
+        self, step: Step, school: School, tried: Rows, before: float | None, freedoms: Sequence[float]
+    ) -> tuple[Taught, Chooser]:
+        """Return a head, or one together with words: whichever is better on texts that it did not learn from.
+
+        `tried` are the classes of the first texts, on which that is decided; what is returned learned from all.
+        """
+        heads = {str(c): school.head(c) for c in freedoms}
+        taught = learn_choice(heads, tried, before, self._progress(step))
+        c = float(taught.way or freedoms[0])
+        pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, tried, before, self._progress(step))
+        every = np.arange(len(school.classes))
         head = school.fit_head(every, c)
         if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
             return pairs, Both(head=head, words=school.fit_words(every), weight=float(pairs.way or 1.0))

@@ -50,7 +50,7 @@ def listed_models(settings: Settings, *, hashed: bool = False) -> tuple[ModelLis
 
 def missing_models(job: Job, settings: Settings) -> tuple[ModelListing, ...]:
     """Return the job's models of the catalogue that are not on this machine, or not whole."""
-    wanted = {tier.model.lower() for tier in job.tiers if tier.engine == "llama"}
+    wanted = {tier.model_file.lower() for tier in job.tiers if tier.model_file is not None}
     return tuple(
         listing
         for listing in listed_models(settings)

@@ -1,4 +1,4 @@
-"""The ways in which a tier with a model learns to choose: a head, or a head and the words of the text together."""
+"""The ways in which a tier learns to choose: words, a head on what a model makes of a text, or both together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,18 @@ from pipeline.flow.learning import Fit, Look, Rows
 
 @dataclass(frozen=True, kw_only=True)
 class School:
-    """One step's texts as a model read them, and the ways to learn from some of them."""
+    """One step's texts as a model read them, and the ways to learn from some of them.
+
+    Shapes: states (texts, width of the model), shares (texts, labels that the model weighs itself); either may have no
+    columns.
+    """
 
     states: NDArray[np.float32]
     shares: NDArray[np.float64]
     texts: Sequence[str]
     classes: Rows
     width: int
-    _words: dict[bytes, Words] = field(default_factory=dict)
+    _words: dict[tuple[bytes, bool], Words] = field(default_factory=dict)
     _heads: dict[tuple[bytes, float], Head] = field(default_factory=dict)
 
     def fit_head(self, rows: Rows, c: float) -> Head:
@@ -31,12 +35,22 @@ class School:
             self._heads[key] = Head.fit(self.states[rows], self.shares[rows], self.classes[rows], self.width, c=c)
         return self._heads[key]
 
-    def fit_words(self, rows: Rows) -> Words:
+    def fit_words(self, rows: Rows, *, apart: bool = False) -> Words:
         """Return words fitted on these rows, fitted once however often they are asked for."""
-        key = rows.tobytes()
+        key = rows.tobytes(), apart
         if key not in self._words:
-            self._words[key] = Words.fit([self.texts[row] for row in rows], self.classes[rows], self.width)
+            texts = [self.texts[row] for row in rows]
+            self._words[key] = Words.fit(texts, self.classes[rows], self.width, apart=apart)
         return self._words[key]
+
+    def words(self, *, apart: bool) -> Fit:
+        """Return the way of words alone."""
+
+        def fit(rows: Rows) -> Look:
+            words = self.fit_words(rows, apart=apart)
+            return lambda others: words.see([self.texts[row] for row in others])
+
+        return fit
 
     def head(self, c: float) -> Fit:
         """Return the way of a head alone."""

@@ -42,8 +42,8 @@ def threads_of(job: Job, granted: int) -> dict[str, int]:
     groups = [tops, below] if in_turns else [tops | below]
     shares = dict.fromkeys((tier.name for tier in job.tiers), 1)
     for group in groups:
-        llamas = [job.tiers[number].name for number in group if job.tiers[number].engine == "llama"]
-        shares |= dict.fromkeys(llamas, max(1, granted // max(1, len(llamas))))
+        models = [job.tiers[number].name for number in group if job.tiers[number].model_file is not None]
+        shares |= dict.fromkeys(models, max(1, granted // max(1, len(models))))
     return shares
 
 

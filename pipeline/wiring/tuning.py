@@ -33,7 +33,10 @@ def shipped_model(store: ModelStore, name: str) -> tuple[ResolvedModel, Catalogu
     entry = store.catalogue.find(name)
     if entry is None:
         raise ModelError(f"{store.catalogue.unknown(name)}; only these are tuned and compared, no file by its path")
-    return store.verify(name), entry
+    shipped = store.verify(name)
+    if shipped.header.is_encoder:
+        raise ModelError(f"{name} is a sentence encoder: it gives no answers that could be compared")
+    return shipped, entry
 
 
 def tune(

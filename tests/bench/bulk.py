@@ -1,7 +1,7 @@
 """A whole set through a certified ladder of words, a small model with a head and a large one, learning included.
 
     python tests/bench/bulk.py DATA [--only sst2 --only hwu64] [--target 0.9] [--taught 400] [--most 5000] [--labels]
-        [--json FILE]
+        [--encoder NAME] [--without-small] [--json FILE]
 
 DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl, whose texts are pooled. No labels are used: the large model's
 answers are the teacher and the reference. It goes as a user would, by the command line in a home of its own:
@@ -47,6 +47,7 @@ labels = {labels}
 name = "words"
 engine = "classical"
 model = "bulk-words"
+{encoder}
 accept_at = {words_at}
 price = "local-2-core"
 chunk_items = 256
@@ -99,7 +100,11 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     texts = list(dict.fromkeys(row["text"] for row in rows))[: options["most"]]
     labels = sorted({row[key] for row in rows})
     job = folder / "job.toml"
-    job.write_text(JOB.format(question=question, labels=json.dumps(labels), **options), encoding="utf-8")
+    written = JOB.format(question=question, labels=json.dumps(labels), **options)
+    if options["without_small"]:
+        small, large = (written.index(f'[[tiers]]\nname = "{name}"') for name in ("small", "large"))
+        written = written[:small] + written[large:]
+    job.write_text(written, encoding="utf-8")
     lines = [json.dumps({"key": str(number), "text": text}) + "\n" for number, text in enumerate(texts)]
     (folder / "all.jsonl").write_text("".join(lines), encoding="utf-8")
     step = max(1, len(lines) // options["taught"])
@@ -180,6 +185,8 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
 @click.option("--small", default="qwen2.5-coder-0.5b-instruct", show_default=True)
 @click.option("--large", default="qwen2.5-coder-1.5b-instruct", show_default=True)
 @click.option("--template", help="Chat template of the small model, for a base model without one: plain.")
+@click.option("--encoder", help="Encoder whose vectors the words tier learns from as well.")
+@click.option("--without-small", is_flag=True, help="Words below the large model, nothing between.")
 @click.option(
     "--labels", "labelled", is_flag=True, help="The taught texts have labels, and the large model gets a head."
 )
@@ -187,6 +194,7 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
 def main(data: Path, only: tuple[str, ...], json_file: Path | None, **options: Any) -> None:  # noqa: ANN401 — of the job
     print(f"{processor_name()}; {options}")
     options["template"] = "" if options["template"] is None else f'chat_template = "{options["template"]}"'
+    options["encoder"] = "" if options["encoder"] is None else f'encoder = "{options["encoder"]}"'
     options["large_head"] = 'learned = "bulk-large"' if options["labelled"] else ""
     found = []
     for name in only:

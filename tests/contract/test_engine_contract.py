@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from pipeline.adapters.instant import InstantEngine
+from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.engine import ClassicalEngine, LearnedEngine
-from pipeline.adapters.learned.files import Lesson
+from pipeline.adapters.learned.files import Chooser, Lesson
 from pipeline.adapters.learned.heads import Head
 from pipeline.adapters.learned.linear import NEVER
 from pipeline.adapters.learned.words import Words
+from pipeline.adapters.llama.encoder import SentenceEncoder
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.openai_compatible import OpenAIEngine
 from pipeline.domain.answers import Defect, Fields, Label, Malformed
@@ -28,6 +30,8 @@ from pipeline.prompts import Question, question_of
 from tests.integration.llama_cases import base_or_skip
 from tests.integration.openai_server import OpenAIServer
 from tests.learning_cases import LABELS, tickets
+from tests.tiny_encoder import WIDTH as TINY_WIDTH
+from tests.tiny_encoder import tiny_encoder
 
 MODEL = "smollm2-135m-instruct"
 ANSWER_TOKENS = 40
@@ -94,6 +98,41 @@ def _classical(_: pytest.FixtureRequest) -> Rig:
     return Rig(make=lambda _: made, knows_length=False, records=False, reads=False)
 
 
+def _encoded(request: pytest.FixtureRequest) -> Rig:
+    """Put a head on the vectors of an encoder for the moods, and words for the topics."""
+    path = tiny_encoder(request.getfixturevalue("tmp_path_factory").mktemp("encoder"))
+    rows = [(text, topic) for text, topic in tickets("billing", "technical", "account") if topic is not None]
+    classes = classes_of([topic for _, topic in rows], LABELS)
+    choosers: dict[str, Chooser] = {}
+    steps = []
+    ways: tuple[tuple[Question, Way], ...] = ((MOOD, "vector"), (TOPIC, "words"))
+    for question, way in ways:
+        assert isinstance(question.form, Choice)
+        options = question.form.options
+        words = Words.fit([text for text, _ in rows], classes, len(options) + 1)
+        head = _made_up_head(TINY_WIDTH, len(options))
+        choosers[question.step] = Both(head=head, words=words, weight=0.5) if way == "vector" else words
+        width = 11 if way == "vector" else 9
+        steps.append(_learned(question, way, options_digest(question.step, options), width=width))
+    lesson = Lesson(about=Learned(model="tiny@1", steps=tuple(steps)), choosers=choosers)
+
+    def make(_: int | None) -> Engine:
+        return ClassicalEngine(
+            lesson, model_name="words@1", encoder=SentenceEncoder(path, model_name="tiny@1", threads=2)
+        )
+
+    return Rig(make=make, knows_length=False, records=False, reads=False)
+
+
+def _made_up_head(width: int, options: int) -> Head:
+    return Head(
+        middle=np.zeros(width, dtype=np.float32),
+        scale=np.ones(width, dtype=np.float32),
+        weights=np.random.default_rng(1).normal(size=(width, options + 1)).astype(np.float32),
+        bias=np.array([*[0] * options, NEVER], dtype=np.float32),
+    )
+
+
 def _learned(question: Question, way: Way, asked: str, *, width: int) -> LearnedStep:
     options = question.form.options if isinstance(question.form, Choice) else ()
     figures = Figures(rows=40, accuracy=1.0, before=None, log_loss=0.0, plain_log_loss=0.0, ece_excess=0.0)
@@ -107,12 +146,7 @@ def _headed(request: pytest.FixtureRequest) -> Rig:
     """Put a head on the moods, and a curve over the records, of a real model."""
     inner = _local(request.getfixturevalue("model_path")(MODEL), None, hidden=True)
     width = 576 + 3  # the model's hidden state and the labels' own chances
-    head = Head(
-        middle=np.zeros(width, dtype=np.float32),
-        scale=np.ones(width, dtype=np.float32),
-        weights=np.random.default_rng(1).normal(size=(width, 4)).astype(np.float32),
-        bias=np.array([0, 0, 0, NEVER], dtype=np.float32),
-    )
+    head = _made_up_head(width, 3)
     steps = (
         _learned(MOOD, "head", MOOD.digest, width=7),
         _learned(DETAILS, "curve", DETAILS.digest, width=4),
@@ -171,15 +205,20 @@ RIGS: dict[str, Making] = {
     "openai": _openai,
     "llama": _llama,
     "classical": _classical,
+    "classical-encoder": _encoded,
     "llama-headed": _headed,
     "llama-base-plain": _base("plain"),
     "llama-base-gemma": _base("gemma"),
 }
 
 
+WITHOUT_MODEL = {"instant", "classical", "classical-encoder"}
+"""Engines that need no model of the catalogue."""
+
+
 @pytest.fixture(
     scope="module",
-    params=[name if name in {"instant", "classical"} else pytest.param(name, marks=pytest.mark.model) for name in RIGS],
+    params=[name if name in WITHOUT_MODEL else pytest.param(name, marks=pytest.mark.model) for name in RIGS],
 )
 def rig(request: pytest.FixtureRequest) -> Rig:
     """Return the rig of one engine after another."""

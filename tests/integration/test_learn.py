@@ -7,19 +7,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from pipeline.adapters.llama.encoder import SentenceEncoder
 from pipeline.adapters.llama.engine import LlamaEngine
-from pipeline.domain.answers import Label
+from pipeline.adapters.models import ModelCatalogue, load_catalogue
+from pipeline.domain.answers import Label, Malformed
 from pipeline.domain.errors import ModelError
 from pipeline.domain.job import Job
+from pipeline.ports.encoder import Encoded
 from pipeline.ports.engine import Ask, Reply
 from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for
 from pipeline.wiring.inputs import job_from, warn_of_gaps, written_job
+from tests.fuzz.gguf_bytes import GGUF
 from tests.integration.conftest import Run
 from tests.learning_cases import tickets
+from tests.tiny_encoder import sha256_of, tiny_encoder
 
 SMALL = "smollm2-135m-instruct"
 JOB = """
@@ -197,3 +203,120 @@ def test_a_model_that_is_right_by_itself_is_only_taught_how_sure_to_be(
     (tier,) = learned(*headrace(*arguments, "--json"))["tiers"]
     (step,) = tier["steps"]
     assert (step["rows"], step["before"], step["accuracy"]) == (60, 1.0, 1.0)
+
+
+@pytest.fixture
+def encoder(folder: Path) -> Path:
+    """Give the classical tier of the job a tiny encoder of its own file."""
+    path = tiny_encoder(folder)
+    text = (folder / "job.toml").read_text(encoding="utf-8")
+    text = text.replace('model = "test-words"', f'model = "test-words"\nencoder = "{path}"')
+    (folder / "job.toml").write_text(text.partition('[[tiers]]\nname = "small"')[0], encoding="utf-8")
+    only = (
+        (folder / "job.toml").read_text(encoding="utf-8").replace('[[steps]]\nname = "mood"\nkind = "sentiment"\n', "")
+    )
+    (folder / "job.toml").write_text(only, encoding="utf-8")
+    return path
+
+
+def test_words_and_an_encoders_vectors_learn_together_and_answer(headrace: Run, folder: Path, encoder: Path) -> None:
+    gold = ("--labels", folder / "gold.jsonl", "--json")
+    (tier,) = learned(*headrace("learn", folder / "job.toml", folder / "in.csv", *gold))["tiers"]
+    (step,) = tier["steps"]
+    assert (step["step"], step["rows"]) == ("topic", 240)
+    assert step["way"] in {"words", "vector"}
+    assert step["accuracy"] > 0.9
+    settings = load_settings()
+    bound = job_from(folder / "job.toml", settings)
+    warn_of_gaps(bound, settings)
+    engine = engine_for(bound.tiers[0], settings, threads=2)
+    try:
+        texts = ("please refund the payment.", "the app crashes on start.", "my cat sleeps all day long.")
+        reply = engine.answer([Ask(question=question_of(bound.steps[0]), text=text) for text in texts])
+    finally:
+        engine.close()
+    given = [one for one in reply.given if one is not None]
+    assert [one.answer for one in given[:2]] == [Label("billing"), Label("technical")]
+    assert all(one.confidence is not None for one in given[:2])
+    assert isinstance(given[2].answer, Malformed), "none of the labels fits"
+    assert encoder.name.endswith(".gguf")
+
+
+def test_an_encoder_is_read_where_its_vectors_tell_more_than_words(
+    headrace: Run, folder: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words are new in every text here; only the encoder, made to know them, tells the topics apart."""
+    del encoder
+    chance = np.random.default_rng(3)
+    topics = ("billing", "technical", "account")
+    rows = [(topics[number % 3], f"w{number} x{number} y{number}") for number in range(120)]
+    where = {text: topics.index(topic) for topic, text in rows}
+
+    def encode(_: SentenceEncoder, texts: Sequence[str]) -> Encoded:
+        vectors = np.array([np.eye(4)[where[text]] + 0.3 * chance.normal(size=4) for text in texts], np.float32)
+        return Encoded(vectors=vectors, tokens=(5,) * len(texts))
+
+    monkeypatch.setattr(SentenceEncoder, "encode", encode)
+    lines = [f"T{number},{text}\n" for number, (_, text) in enumerate(rows)]
+    (folder / "in.csv").write_text("id,text\n" + "".join(lines), encoding="utf-8")
+    gold = [json.dumps({"key": f"T{number}", "topic": topic}) for number, (topic, _) in enumerate(rows)]
+    (folder / "gold.jsonl").write_text("\n".join(gold), encoding="utf-8")
+    arguments = ("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl", "--json")
+    (tier,) = learned(*headrace(*arguments))["tiers"]
+    assert tier["steps"][0]["way"] == "vector"
+    assert tier["steps"][0]["accuracy"] > 0.9
+    bound = job_from(folder / "job.toml", load_settings())
+    engine = engine_for(bound.tiers[0], load_settings(), threads=1)
+    try:
+        reply = engine.answer(
+            [Ask(question=question_of(bound.steps[0]), text=text) for _, text in [*rows[:9], rows[0]]]
+        )
+    finally:
+        engine.close()
+    assert [one.answer for one in reply.given if one] == [Label(topic) for topic, _ in [*rows[:9], rows[0]]]
+    (call,) = reply.calls
+    assert (call.tokens_in, call.tokens_cached) == (50, 5), "the same text is read once"
+
+
+def test_what_was_learned_with_an_encoder_holds_for_that_file_only(headrace: Run, folder: Path, encoder: Path) -> None:
+    headrace("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl")
+    settings = load_settings()
+    bound = job_from(folder / "job.toml", settings)
+    bare = bound.tiers[0].model_copy(update={"encoder": None})
+    with pytest.raises(ModelError, match=r"was learned with .*tiny-encoder\.gguf@[0-9a-f]+, and the tier has none now"):
+        engine_for(bare, settings)
+    data = bytearray(encoder.read_bytes())
+    data[-1] ^= 1
+    encoder.write_bytes(data)
+    for refused in (lambda: warn_of_gaps(bound, settings), lambda: engine_for(bound.tiers[0], settings)):
+        with pytest.raises(ModelError, match="headrace learn JOB"):
+            refused()
+
+
+def test_a_tier_is_refused_a_file_of_the_other_kind(headrace: Run, folder: Path, encoder: Path) -> None:
+    job = (folder / "job.toml").read_text(encoding="utf-8")
+    learn = ("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl")
+    llama = job.replace('engine = "classical"\nmodel = "test-words"\nencoder', 'engine = "llama"\nlearned = "x"\nmodel')
+    (folder / "job.toml").write_text(llama, encoding="utf-8")
+    code, _, err = headrace(*learn)
+    assert (code, "is a sentence encoder, which answers nothing by itself" in err) == (2, True)
+    chat = folder / "chat.gguf"
+    chat.write_bytes(GGUF[0])
+    (folder / "job.toml").write_text(job.replace(str(encoder), str(chat)), encoding="utf-8")
+    code, _, err = headrace(*learn)
+    assert (code, "is no sentence encoder (it is a llama): name one, as all-minilm-l6-v2" in err) == (2, True)
+    code, out, _ = headrace("doctor", folder / "job.toml", "--json")
+    found = {one["name"]: one["level"] for one in json.loads(out)["findings"]}
+    assert (code, found["model of words"]) == (2, "failure")
+
+
+def test_an_encoder_is_neither_tuned_nor_compared(headrace: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiny_encoder(folder)
+    entry = load_catalogue().entry("all-minilm-l6-v2")
+    entry = entry.model_copy(update={"size_bytes": path.stat().st_size, "sha256": sha256_of(path)})
+    (folder / "models").mkdir()
+    path.rename(folder / "models" / entry.file)
+    monkeypatch.setattr("pipeline.adapters.models.store.load_catalogue", lambda: ModelCatalogue((entry,)))
+    for command in ("tune", "compare"):
+        code, _, err = headrace("models", command, entry.name)
+        assert (code, "it gives no answers that could be compared" in err) == (2, True)

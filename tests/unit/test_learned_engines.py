@@ -117,7 +117,7 @@ def test_answers_that_are_all_unknown_cost_a_record_its_confidence_and_not_the_c
 def test_what_was_learned_of_another_model_or_in_other_words_is_refused() -> None:
     inner = InstantEngine(model="score=0.99")
     steps = (learned("mood", "0" * 64, way="curve", options=(), width=1),)
-    with pytest.raises(ModelError, match=r"was learned with other@12, and the tier's model is score=0\.99"):
+    with pytest.raises(ModelError, match=r"was learned with other@12, and the tier has score=0\.99 now"):
         LearnedEngine(inner, Lesson(about=Learned(model="other@12", steps=steps), choosers={}), name="m")
     engine = LearnedEngine(inner, Lesson(about=Learned(model=inner.model, steps=steps), choosers={}), name="m")
     with pytest.raises(ModelError, match="learned step mood in other words"):

@@ -51,6 +51,7 @@ def test_no_two_models_share_a_hash_and_no_hash_is_made_up() -> None:
 def test_an_instruction_model_takes_its_template_from_the_file_and_a_base_model_has_none() -> None:
     templates = {entry.name: entry.chat_template for entry in load_catalogue()}
     assert templates.pop("gemma-3-270m") is None
+    assert templates.pop("all-minilm-l6-v2") is None, "an encoder is asked nothing"
     assert set(templates.values()) == {FROM_THE_FILE}
 
 
@@ -65,9 +66,19 @@ def test_the_parts_of_a_model_are_numbered_in_the_order_in_which_they_are_joined
 
 
 def test_every_model_but_one_has_an_official_file_pinned_to_a_commit() -> None:
-    assert [entry.name for entry in load_catalogue() if entry.official is None] == ["gemma-3-270m"]
+    without = [entry.name for entry in load_catalogue() if entry.official is None and entry.made is None]
+    assert without == ["gemma-3-270m"]
     revisions = [entry.official.revision for entry in load_catalogue() if entry.official is not None]
     assert len(set(revisions)) == len(revisions)
+
+
+def test_an_encoder_is_made_from_official_files_that_one_wheel_carries_too() -> None:
+    made = load_catalogue().entry("all-minilm-l6-v2").made
+    assert made is not None
+    assert {part.official.repository for part in (made.weights, made.vocabulary)} == {
+        "sentence-transformers/all-MiniLM-L6-v2"
+    }
+    assert len({one.requirement for part in (made.weights, made.vocabulary) for one in part.index}) == 1
 
 
 def test_a_name_is_found_in_any_case_and_an_unknown_one_names_its_neighbour() -> None:

@@ -18,6 +18,12 @@ def test_models_that_work_at_the_same_time_divide_the_cpus() -> None:
     assert threads_of(job("llama", "llama", "llama"), 2) == {"t0": 1, "t1": 1, "t2": 1}
 
 
+def test_a_classical_tier_shares_the_cpus_where_it_has_an_encoder() -> None:
+    plain = job("classical", "llama")
+    tier = plain.tiers[0].model_copy(update={"encoder": "e"})
+    assert threads_of(plain.model_copy(update={"tiers": (tier, plain.tiers[1])}), 8) == {"t0": 4, "t1": 4}
+
+
 def test_with_a_target_the_last_tier_and_those_below_work_in_turns() -> None:
     target = {"agreement": 0.9}
     assert threads_of(job("classical", "llama", "llama", target=target), 8) == {"t0": 1, "t1": 8, "t2": 8}

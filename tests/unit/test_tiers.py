@@ -59,6 +59,8 @@ def test_numbers_that_no_engine_can_work_with_are_refused(name: str, value: floa
         {"api_key": "sk-1234"},
         {"engine": "classical", "model": "Not A Name"},
         {"engine": "classical", "learned": "words"},
+        {"engine": "llama", "encoder": "all-minilm-l6-v2"},
+        {"engine": "classical", "model": "words", "encoder": ""},
         {"engine": "openai", "learned": "words"},
         {"learned": "../words"},
     ],

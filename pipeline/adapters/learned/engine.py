@@ -1,4 +1,4 @@
-"""Engines that answer by what was learned: by words alone, or on top of another engine's hidden states."""
+"""Engines that answer by what was learned: by words and vectors, or on top of another engine's hidden states."""
 
 import dataclasses
 import time
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.learned.both import Both
-from pipeline.adapters.learned.files import Chooser, Lesson
+from pipeline.adapters.learned.files import Lesson
 from pipeline.adapters.learned.heads import Head
 from pipeline.adapters.learned.words import Words
 from pipeline.domain.answers import Defect, Label, Malformed, Usage
@@ -19,6 +19,7 @@ from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
 from pipeline.domain.scores import Confidence, RawScore
 from pipeline.domain.steps import Choice
+from pipeline.ports.encoder import Encoder
 from pipeline.ports.engine import Ask, BeatingEngine, Engine, Reply
 
 SHARES_UP_TO = 8
@@ -27,12 +28,17 @@ _NOTHING_READ = Usage(tokens_in=0, tokens_cached=0, tokens_out=0)
 
 
 class ClassicalEngine:
-    """Answers choices by words, without any model: some ten thousand texts a second."""
+    """Answers choices by words, some ten thousand texts a second, and by what an encoder makes of a text."""
 
-    def __init__(self, lesson: Lesson, *, model_name: str) -> None:
-        """Take what was learned; `model_name` is how the ledger names it."""
+    def __init__(self, lesson: Lesson, *, model_name: str, encoder: Encoder | None = None) -> None:
+        """Take what was learned; `model_name` is how the ledger names it.
+
+        Raises ModelError where it was learned with another encoder, or with one and there is none now.
+        """
+        lesson.about.refuse_other_model(None if encoder is None else encoder.model, name=model_name)
         self._lesson = lesson
         self._name = model_name
+        self._encoder = encoder
 
     @property
     def model(self) -> str:
@@ -45,21 +51,36 @@ class ClassicalEngine:
             return Reply(given=(), calls=())
         started = time.perf_counter()
         given: list[Given | None] = [None] * len(asks)
+        read = _Read(self._encoder)
         for step, places in _by_step(asks).items():
-            one, words = self._of(asks[places[0]])
-            if not isinstance(words, Words):
+            one, chooser = self._of(asks[places[0]])
+            if chooser is None:
                 raise ModelError(f"{self._name} learned nothing by words about step {step}: headrace learn JOB")
-            seen = words.see([asks[place].text for place in places])
-            for place, answered in zip(places, _answers(one, seen), strict=True):
-                given[place] = answered
-        seconds = time.perf_counter() - started
-        call = Call(id=uuid.uuid4(), model=self._name, tokens_in=0, tokens_cached=0, tokens_out=0, seconds=seconds)
+            texts = [asks[place].text for place in places]
+            if isinstance(chooser, Words):
+                seen, used = chooser.see(texts), [_NOTHING_READ] * len(texts)
+            else:
+                vectors, used = read.vectors(texts)
+                seen = chooser.see(vectors, np.zeros((len(texts), 0)), texts)
+            for place, answered, usage in zip(places, _answers(one, seen), used, strict=True):
+                given[place] = dataclasses.replace(answered, usage=usage)
+        usages = [one.usage for one in given if one is not None]
+        call = Call(
+            id=uuid.uuid4(),
+            model=self._name,
+            tokens_in=sum(usage.tokens_in or 0 for usage in usages),
+            tokens_cached=sum(usage.tokens_cached or 0 for usage in usages),
+            tokens_out=0,
+            seconds=time.perf_counter() - started,
+        )
         return Reply(given=tuple(given), calls=(call,))
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Close the encoder."""
+        if self._encoder is not None:
+            self._encoder.close()
 
-    def _of(self, ask: Ask) -> tuple[LearnedStep, Chooser | None]:
+    def _of(self, ask: Ask) -> tuple[LearnedStep, Words | Head | Both | None]:
         question = ask.question
         one = self._lesson.about.of(question.step)
         options = question.form.options if isinstance(question.form, Choice) else ()
@@ -68,7 +89,30 @@ class ClassicalEngine:
                 f"{self._name} did not learn step {question.step} with these labels: headrace learn JOB, or take the "
                 "tier out of the step's ladder"
             )
-        return one, self._lesson.choosers.get(question.step)
+        chooser = self._lesson.choosers.get(question.step)
+        return one, chooser if isinstance(chooser, Words | Head | Both) else None
+
+
+class _Read:
+    """What an encoder has read for one batch: a text that several steps ask about is read once."""
+
+    def __init__(self, encoder: Encoder | None) -> None:
+        self._encoder = encoder
+        self._known: dict[str, tuple[NDArray[np.float32], int]] = {}
+
+    def vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[Usage]]:
+        """Return vectors (texts, width), and what was read for each text, as if it had been asked alone."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new and self._encoder is not None:
+            encoded = self._encoder.encode(new)
+            self._known |= dict(zip(new, zip(encoded.vectors, encoded.tokens, strict=True), strict=True))
+        known = [self._known[text] for text in texts]
+        fresh = set(new)
+        used = []
+        for text, (_, tokens) in zip(texts, known, strict=True):
+            used.append(Usage(tokens_in=tokens, tokens_cached=0 if text in fresh else tokens, tokens_out=0))
+            fresh.discard(text)
+        return np.stack([vector for vector, _ in known]), used
 
 
 class LearnedEngine:
@@ -76,11 +120,7 @@ class LearnedEngine:
 
     def __init__(self, engine: Engine, lesson: Lesson, *, name: str) -> None:
         """Take both; raises ModelError where the lesson is about another model."""
-        if lesson.about.model != engine.model:
-            raise ModelError(
-                f"{name} was learned with {lesson.about.model or 'no model'}, and the tier's model is {engine.model}: "
-                "headrace learn JOB"
-            )
+        lesson.about.refuse_other_model(engine.model, name=name)
         self._engine = engine
         self._lesson = lesson
         self._name = name

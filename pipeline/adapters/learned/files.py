@@ -33,7 +33,7 @@ _AGAIN = "learn again: headrace learn JOB INPUT --labels FILE"
 
 
 class Chooser(Protocol):
-    """What chooses: Words or a Head."""
+    """What chooses: Words, a Head, or Both."""
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """Return all there is to keep."""

@@ -14,17 +14,17 @@ from typing import Any
 
 from pipeline.adapters.llama.asked import AskedQuestions
 from pipeline.adapters.llama.context import BATCH_TOKENS, Context
-from pipeline.adapters.llama.devices import has_gpu_support, model_params
 from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.adapters.llama.layout import Item, Layout
-from pipeline.adapters.llama.library import forget_errors, last_error, llama
+from pipeline.adapters.llama.library import llama
+from pipeline.adapters.llama.loading import load_model
 from pipeline.adapters.llama.reader import Reader
 from pipeline.adapters.llama.record import Recording
 from pipeline.adapters.llama.strands import Work
 from pipeline.adapters.llama.template import ChatTemplate
 from pipeline.adapters.llama.templates import refuse_template, template_text
 from pipeline.adapters.llama.vocab import Vocab
-from pipeline.domain.errors import ConfigError, EngineUnavailable, ModelError
+from pipeline.domain.errors import ConfigError, EngineUnavailable
 from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
 from pipeline.domain.trie import Tokens
@@ -33,7 +33,6 @@ from pipeline.ports.engine import Ask, Reply
 SEQUENCES = 128
 EXTRA_CELLS = 4096
 """Cells beyond one item's window: what lets short items be read many at once."""
-_MAGIC = b"GGUF"
 _WRITERS = 16
 
 
@@ -66,10 +65,9 @@ class LlamaEngine:
         """
         self._name = model_name
         self._lib = llama()
-        self._model: Any = None
         self._context: Context | None = None
         self._questions: AskedQuestions | None = None
-        self._load(model_path, gpu_layers)
+        self._model: Any = load_model(model_path, gpu_layers)
         try:
             self._vocab = Vocab(self._model)
             self._template = ChatTemplate(self._template_source(model_path, chat_template), self._vocab)
@@ -106,22 +104,6 @@ class LlamaEngine:
     def beats(self) -> int:
         """How many batches it has read."""
         return 0 if self._context is None else self._context.decoded
-
-    def _load(self, path: Path, gpu_layers: int | None) -> None:
-        try:
-            with path.open("rb") as file:
-                magic = file.read(len(_MAGIC))
-        except OSError as error:
-            raise ModelError(f"cannot read model file {path}: {error.strerror}; pull it or correct the path") from None
-        if magic != _MAGIC:
-            raise ModelError(f"{path} is no GGUF file: pull the model again, or name a GGUF")
-        if gpu_layers is None:
-            gpu_layers = -1 if has_gpu_support() else 0
-        params = model_params(self._lib, gpu_layers)
-        forget_errors()
-        self._model = self._lib.llama_model_load_from_file(str(path).encode(), params)
-        if not self._model:
-            raise ModelError(f"llama.cpp cannot load {path}: {last_error() or 'damaged or unknown'}; pull it again")
 
     def _template_source(self, path: Path, named: str | None) -> str:
         source = self._lib.llama_model_chat_template(self._model, None)

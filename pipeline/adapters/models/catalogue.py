@@ -46,6 +46,27 @@ class IndexPart(BaseModel):
         return f"{self.distribution}=={self.version}"
 
 
+class Ingredient(BaseModel):
+    """A file that a model is made from."""
+
+    model_config = _FROZEN
+
+    size_bytes: int = Field(gt=0)
+    sha256: Sha256
+    official: HubFile
+    index: tuple[IndexPart, ...] = ()
+
+
+class Made(BaseModel):
+    """What a sentence encoder is made from on this machine, where its makers publish no GGUF."""
+
+    model_config = _FROZEN
+
+    weights: Ingredient
+    vocabulary: Ingredient
+    heads: int = Field(gt=0)
+
+
 class CatalogueEntry(BaseModel):
     """One model: what it is, where it can be had and by which hash it is known."""
 
@@ -64,13 +85,23 @@ class CatalogueEntry(BaseModel):
     official: HubFile | None = None
     #: Joined in this order; empty where no package carries it.
     index: tuple[IndexPart, ...] = ()
+    #: In place of both: what the file is made from after the pull.
+    made: Made | None = None
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
-        if self.official is None and not self.index:
+        if self.made is not None and (self.official is not None or self.index):
+            msg = "a model that is made of other files has no source of its own: leave out `official` and `index`"
+            raise ValueError(msg)
+        if self.official is None and not self.index and self.made is None:
             msg = "give the model a source: an official file, parts on the package index, or both"
             raise ValueError(msg)
         return self
+
+    def ingredient(self, what: str, ingredient: Ingredient, file: str) -> "CatalogueEntry":
+        """Return what to pull for a model that is made: an entry for one of its files."""
+        update = {**ingredient.model_dump(), "official": ingredient.official, "index": ingredient.index}
+        return self.model_copy(update={**update, "name": f"{self.name} ({what})", "file": file, "made": None})
 
 
 class ModelCatalogue:

@@ -21,6 +21,8 @@ VERSIONS: Final = (2, 3)
 MAX_KEYS: Final = 65_536
 MAX_TENSORS: Final = 262_144
 MAX_ALIGNMENT: Final = 1 << 20
+ENCODERS: Final = frozenset({"bert"})
+"""Architectures that turn texts into vectors and write nothing; of llama.cpp's the one that was tried here."""
 _WANTED: Final = KEYS | {
     "general.alignment",
     "general.architecture",
@@ -50,6 +52,11 @@ class GgufHeader:
     #: Files that the model is split into; 1 for an ordinary one.
     split_count: int
     measures: Architecture
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it makes vectors of texts, and writes nothing."""
+        return self.architecture in ENCODERS
 
 
 def read_header(path: Path) -> GgufHeader:
