@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.adapters.machine import available_memory_bytes
-from pipeline.adapters.models import Architecture, MemoryNeed, memory_need
+from pipeline.adapters.models import Architecture, MemoryNeed, encoder_need, memory_need
 from pipeline.domain.errors import ModelError
 from pipeline.domain.tiers import Tier
 
@@ -61,8 +61,8 @@ def tier_need(tier: Tier, measures: Architecture, *, has_gpu: bool, batch_tokens
     from pipeline.adapters.llama.encoder import ENCODER_BATCH_TOKENS  # noqa: PLC0415
     from pipeline.adapters.llama.engine import EXTRA_CELLS, SEQUENCES  # noqa: PLC0415
 
-    if tier.engine == "classical":  # an encoder keeps nothing of what it read, and gives no logits
-        need = memory_need(measures, cells=0, batch_tokens=ENCODER_BATCH_TOKENS, outputs=0)
+    if tier.engine == "classical":
+        need = encoder_need(measures, batch_tokens=ENCODER_BATCH_TOKENS)
     else:
         window = min(tier.context_tokens, measures.context_tokens or tier.context_tokens)
         need = memory_need(

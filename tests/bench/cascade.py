@@ -1,12 +1,14 @@
 """Certified thresholds on real data: is the promise held, how many reference calls are avoided, beside `bargain`.
 
-    python tests/bench/cascade.py DATA [--splits 10] [--draws 20] [--peer 5] [--times 10 ...] [--only NAME ...] [--json]
+    python tests/bench/cascade.py DATA [--splits 10] [--first-split 0] [--draws 20] [--peer 5] [--times 10 ...]
+        [--only NAME ...] [--encoder NAME] [--json]
 
 DATA is a folder with `NAME/train.jsonl` and `NAME/dev.jsonl`. Each split pools both, teaches the words tier 3,000 rows
 and takes 2,000 others as the run, whose gold labels are the reference; each draw certifies anew. A violation is a run
 with more than (1 - target) of its answers wrong. `top`: the words tier's calibrated top probability; `learned`: its
 confidence as `headrace learn` learns it; `tiers`: naive Bayes → words → reference.
 `--times`: runs that many times as large, each item so often; how the share grows with the size of a run.
+`--encoder`: the words tier learns from that encoder's vectors as well. `--first-split`: go on with others than before.
 `--peer` splits also ask bargain 0.1.3, on the learned scores, once each. Confidences are learned on the 3,000 only.
 """
 
@@ -16,6 +18,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,9 @@ from pipeline.domain.audit import Audit
 from pipeline.domain.certify import Certificate, Promise, Refusal, certify, common_path, lost_from
 from pipeline.domain.curves import Floats
 from pipeline.domain.drawing import choose_drawing
+from pipeline.domain.tiers import Tier
+from pipeline.settings import load_settings
+from pipeline.wiring.engines import encoder_for
 from tests.bench.cascade_tiers import Scored, rows, scored
 
 SETS = ("banking77", "clinc150_oos", "hwu64", "frugalgpt_headlines", "sst2")
@@ -114,6 +120,15 @@ def cells(name: str, runs: list[Scored], draws: int, peers: int, times: Sequence
     return lines
 
 
+def encoded(texts: Sequence[str], name: str) -> NDArray[np.float32]:
+    """Return an encoder's vectors (texts, width)."""
+    tier = Tier.model_validate({"name": "words", "engine": "classical", "model": "bench", "encoder": name})
+    encoder = encoder_for(tier, load_settings())
+    assert encoder is not None
+    with closing(encoder):
+        return np.concatenate([encoder.encode(texts[at : at + 256]).vectors for at in range(0, len(texts), 256)])
+
+
 def summary(found: list[tuple[float, bool]]) -> dict[str, float]:
     avoided = [share for share, _ in found]
     error = float(np.std(avoided, ddof=1) / np.sqrt(len(avoided))) if len(avoided) > 1 else 0.0
@@ -147,6 +162,8 @@ def main(arguments: list[str]) -> None:
     @click.command(help=__doc__)
     @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
     @click.option("--splits", default=10, show_default=True)
+    @click.option("--first-split", default=0, show_default=True)
+    @click.option("--encoder", help="As a classical tier's `encoder`.")
     @click.option("--draws", default=20, show_default=True)
     @click.option("--peer", "peers", default=5, show_default=True)
     @click.option("--times", multiple=True, type=int)
@@ -159,6 +176,8 @@ def main(arguments: list[str]) -> None:
         peers: int,
         times: tuple[int, ...],
         only: tuple[str, ...],
+        first_split: int,
+        encoder: str | None,
         *,
         as_json: bool,
     ) -> None:
@@ -168,7 +187,9 @@ def main(arguments: list[str]) -> None:
         for name in only:
             started = time.monotonic()
             texts, labels = rows(data, name)
-            runs = [scored(texts, labels, 1000 + number) for number in range(splits)]
+            vectors = None if encoder is None else encoded(texts, encoder)
+            seeds = range(1000 + first_split, 1000 + first_split + splits)
+            runs = [scored(texts, labels, seed, vectors) for seed in seeds]
             for line in cells(name, runs, draws, peers, times):
                 lines.append(line)
                 if not as_json:

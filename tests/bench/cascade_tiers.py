@@ -14,8 +14,11 @@ from pipeline.adapters.learned.words import Words
 from pipeline.domain.curves import Curve, Floats, choose_curve, fit_curve
 from pipeline.domain.learned import Seen, choice_signals
 from pipeline.flow.learning import Fit, Look, Rows
+from pipeline.wiring.school import School
 
 FITTED, RUN, FOLDS = 3000, 2000, 5
+FREEDOM = 0.03
+"""scikit-learn's C of the head on vectors: `learn` chooses it, which takes too long for hundreds of splits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +44,11 @@ def rows(data: Path, name: str) -> tuple[list[str], NDArray[np.str_]]:
     return [row["text"] for row in found], np.array([row["label"] for row in found])
 
 
-def scored(texts: list[str], labels: NDArray[np.str_], seed: int) -> Scored:
-    """Fit on 3,000 random rows and answer 2,000 others; confidences come from answers out of fold."""
+def scored(texts: list[str], labels: NDArray[np.str_], seed: int, vectors: NDArray[np.float32] | None = None) -> Scored:
+    """Fit on 3,000 random rows and answer 2,000 others; confidences come from answers out of fold.
+
+    With an encoder's vectors (texts, width) of all texts the words tier learns from them as well.
+    """
     options, classes = np.unique(labels, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(labels))
     fitted, run = order[:FITTED], order[FITTED : FITTED + RUN]
@@ -59,7 +65,13 @@ def scored(texts: list[str], labels: NDArray[np.str_], seed: int) -> Scored:
 
         return look
 
-    history, now = answers(words_fit(texts, classes, len(options)), fitted, run)
+    if vectors is None:
+        cheap = words_fit(texts, classes, len(options))
+    else:
+        shares = np.zeros((len(texts), 0))
+        school = School(states=vectors, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
+        cheap = school.both(FREEDOM, 0.5)
+    history, now = answers(cheap, fitted, run)
     right = history.shares.argmax(axis=1) == classes[fitted]
     curve, line = choose_curve(history.signals, right).curve, _line(history.signals, right)
     old, naive = answers(by_letters, fitted, run)

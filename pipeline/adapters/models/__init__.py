@@ -15,7 +15,7 @@ from pipeline.adapters.models.catalogue import (
 from pipeline.adapters.models.gguf import GgufHeader, read_header
 from pipeline.adapters.models.hub import HubSource
 from pipeline.adapters.models.index import IndexSource
-from pipeline.adapters.models.memory import MemoryNeed, memory_need
+from pipeline.adapters.models.memory import MemoryNeed, encoder_need, memory_need
 from pipeline.adapters.models.sources import ModelSource, Progress, silent
 from pipeline.adapters.models.store import ModelListing, ModelState, ModelStore, ResolvedModel
 
@@ -36,6 +36,7 @@ __all__ = [
     "ModelStore",
     "Progress",
     "ResolvedModel",
+    "encoder_need",
     "load_catalogue",
     "memory_need",
     "read_header",

@@ -70,3 +70,20 @@ def memory_need(measures: Architecture, *, cells: int, batch_tokens: int, output
         kv_bytes=cells * values * _HALF,
         compute_bytes=compute,
     )
+
+
+def encoder_need(measures: Architecture, *, batch_tokens: int) -> MemoryNeed | None:
+    """Estimate what an encoder takes that reads `batch_tokens` at once; None where its file does not say enough.
+
+    It keeps nothing of what it read; but llama.cpp gives each of its layers buffers of its own.
+    """
+    width, wide, layers = measures.embedding, measures.feed_forward, measures.layers
+    if width is None or wide is None or layers is None or measures.vocabulary is None:
+        return None
+    activations = layers * batch_tokens * (2 * wide + 5 * width) * _FLOAT
+    return MemoryNeed(
+        mapped_bytes=measures.mapped_bytes,
+        copied_bytes=measures.copied_bytes,
+        kv_bytes=0,
+        compute_bytes=activations + _VOCABULARY_BYTES + _TOKEN_BYTES * measures.vocabulary,
+    )
