@@ -104,6 +104,16 @@ class Tier(BaseModel):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _window_fits(self) -> "Tier":
+        if self.engine == "classical" and (self.max_text_tokens is not None or self.on_long == "reject"):
+            msg = (
+                "max_text_tokens, on_long: a classical tier has no window (words see the whole of a text, an encoder "
+                "its beginning): leave both out"
+            )
+            raise ValueError(msg)
+        return self
+
     @field_validator("chat_template")
     @classmethod
     def _known_template(cls, value: str | None) -> str | None:

@@ -29,7 +29,7 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return a vector for every text, of its beginning where it is long; the others hardly change it.
 
-        Raises EngineUnavailable when it fails.
+        Raises EngineUnavailable when it fails, ModelError where its model gives no vectors that can be used.
         """
         ...
 

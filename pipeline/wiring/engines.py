@@ -9,7 +9,7 @@ from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.instant import InstantEngine
 from pipeline.adapters.llama.templates import refuse_template
 from pipeline.adapters.machine import processor_name
-from pipeline.adapters.models import ModelStore
+from pipeline.adapters.models import ENCODERS, ModelStore
 from pipeline.adapters.models.store import ResolvedModel
 from pipeline.asking import askings
 from pipeline.domain.errors import ConfigError, ModelError
@@ -41,8 +41,9 @@ def model_file_of(tier: Tier, settings: Settings) -> ResolvedModel:
     if tier.engine == "classical":
         if not resolved.header.is_encoder:
             raise ModelError(
-                f"tier {tier.name}: {tier.encoder} is no sentence encoder (it is a {resolved.header.architecture}): "
-                f"name one, as {AN_ENCODER}, or give it a llama tier"
+                f"tier {tier.name}: {tier.encoder} is no sentence encoder that Headrace knows (its architecture is "
+                f"{resolved.header.architecture}, and those of {', '.join(sorted(ENCODERS))} are known): name one, as "
+                f"{AN_ENCODER}"
             )
         return resolved
     if resolved.header.is_encoder:
@@ -97,24 +98,26 @@ def too_many_threads(tier: Tier, granted: int) -> str | None:
     return f"threads = {tier.threads}, and this machine grants {granted}: more threads than CPUs make a model slower"
 
 
-def file_name(tier: Tier, model: ResolvedModel) -> str:
-    """Return how what a tier's model says is named: with the file's own hash.
+def file_name(model: ResolvedModel) -> str:
+    """Return how what a model says is named: with the file's own hash.
 
-    What was learned or calibrated for another format of the same model is not taken for this one.
+    What was learned or calibrated for another format of the same model is not taken for this one. A file of one's own
+    is called by its name alone: it may lie elsewhere on another machine.
     """
-    return f"{tier.model_file}@{model.sha256[:MODEL_DIGITS]}"
+    return f"{model.path.name if model.entry is None else model.entry.name}@{model.sha256[:MODEL_DIGITS]}"
 
 
-def check_lesson(job: Job, tier_no: int, settings: Settings) -> None:
-    """Raise ModelError where what a tier learned is about another model file, or about other words.
+def check_model(job: Job, tier_no: int, settings: Settings) -> None:
+    """Raise ModelError where a tier's model file cannot serve it, or what it learned is about another or other words.
 
     Hashes the file.
     """
     tier = job.tiers[tier_no]
-    if tier.model_file is None or tier.lesson is None:
+    model = None if tier.model_file is None else model_file_of(tier, settings)
+    if tier.lesson is None:
         return
     about = learned_files(settings).about(tier.lesson)
-    about.refuse_other_model(file_name(tier, model_file_of(tier, settings)), name=f"tier {tier.name}: {tier.lesson}")
+    about.refuse_other_model(None if model is None else file_name(model), name=f"tier {tier.name}: {tier.lesson}")
     if tier.engine == "classical":
         return  # its labels were looked at when the job was bound to it
     for number, asking in askings(job, tier_no).items():
@@ -136,7 +139,7 @@ def llama_engine(
 
     return LlamaEngine(
         model.path,
-        model_name=file_name(tier, model),
+        model_name=file_name(model),
         context_tokens=tier.context_tokens,
         max_text_tokens=tier.max_text_tokens,
         max_answer_tokens=tier.max_answer_tokens,
@@ -158,7 +161,7 @@ def encoder_for(tier: Tier, settings: Settings, *, threads: int | None = None) -
     model = model_for(tier, settings)
     return SentenceEncoder(
         model.path,
-        model_name=file_name(tier, model),
+        model_name=file_name(model),
         threads=threads_for(tier, model, threads),
         gpu_layers=tier.gpu_layers,
     )

@@ -18,7 +18,7 @@ from pipeline.domain.tiers import DEFAULT_ACCEPT_AT
 from pipeline.ports.source import SourceOptions, WholeLines
 from pipeline.settings import Settings, secret_from
 from pipeline.telemetry import logger
-from pipeline.wiring.engines import check_instant_models, check_lesson, model_store
+from pipeline.wiring.engines import check_instant_models, check_model
 from pipeline.wiring.lessons import with_lessons
 from pipeline.wiring.parts import price_book_for
 
@@ -42,12 +42,9 @@ def written_job(path: Path) -> Job:
 
 def warn_of_gaps(job: Job, settings: Settings) -> None:
     """Refuse what would fail later (a missing model or key) and log what the user should know beforehand."""
-    store = model_store(settings)
     prices = price_book_for(settings)
     for number, tier in enumerate(job.tiers):
-        if tier.model_file is not None:
-            store.path(tier.model_file)
-            check_lesson(job, number, settings)
+        check_model(job, number, settings)
         secret_from(tier.api_key_env)
         if tier.price is None or tier.price not in prices.names:
             logger().warning("price_unknown", tier=tier.name, price=tier.price, known=list(prices.names))

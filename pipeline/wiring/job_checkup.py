@@ -13,7 +13,7 @@ from pipeline.domain.findings import Finding, failure, ok, warning
 from pipeline.domain.job import Job
 from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
 from pipeline.settings import PREFIX, Settings, secret_from
-from pipeline.wiring.engines import check_instant_models, model_file_of, need_of, too_many_threads
+from pipeline.wiring.engines import check_instant_models, file_name, model_file_of, need_of, too_many_threads
 from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, together_bytes
 from pipeline.wiring.lessons import learned_files
 from pipeline.wiring.parts import price_book_for
@@ -37,6 +37,7 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
     yield from _checks(job)
     found: list[tuple[Tier, ResolvedModel]] = []
     for tier in job.tiers:
+        model: ResolvedModel | None = None
         if tier.model_file is not None:
             finding, model = _model(tier, settings)
             yield finding
@@ -47,7 +48,7 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
         elif tier.engine == "openai":
             yield _endpoint(tier)
         if tier.lesson is not None:
-            yield _lesson(tier, settings)
+            yield _lesson(tier, model, settings)
     if found:
         yield memory_finding(
             {tier.name: (model.sha256, need_of(tier, model, has_gpu=room.has_gpu)) for tier, model in found},
@@ -80,13 +81,15 @@ def _model(tier: Tier, settings: Settings) -> tuple[Finding, ResolvedModel | Non
     return ok(name, f"{tier.model_file}, {found.header.file_bytes / _GB:,.2f} GB, {vouched}"), found
 
 
-def _lesson(tier: Tier, settings: Settings) -> Finding:
+def _lesson(tier: Tier, model: ResolvedModel | None, settings: Settings) -> Finding:
     name = f"what {tier.name} learned"
     try:
         pinned = learned_files(settings).pinned(tier.lesson or "")
         if pinned is None:
             return warning(name, f"nothing has been learned as {tier.lesson} here", "headrace learn JOB INPUT")
         about = learned_files(settings).about(pinned)
+        if model is not None or tier.model_file is None:  # of a file that cannot be used another check tells
+            about.refuse_other_model(None if model is None else file_name(model), name=pinned)
     except HeadraceError as error:
         return failure(name, str(error))
     return ok(name, f"{pinned}: {', '.join(one.step for one in about.steps)}")

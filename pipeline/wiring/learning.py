@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.learned.both import Both
-from pipeline.adapters.learned.engine import SHARES_UP_TO, ask_for_head, states_of
+from pipeline.adapters.learned.engine import SHARES_UP_TO, Reading, ask_for_head, states_of
 from pipeline.adapters.learned.files import Chooser, Lesson
 from pipeline.asking import Asking, askings
 from pipeline.domain.errors import ConfigError
@@ -145,7 +145,8 @@ class _Teacher:
     show: Show
 
     def by_words(self, sample: Sample, encoder: Encoder | None, most: int) -> tuple[list[_Chosen], list[str]]:
-        return self._each(sample, lambda step, _, known: self._words(step, known, encoder, most))
+        reading = None if encoder is None else Reading(encoder)
+        return self._each(sample, lambda step, _, known: self._words(step, known, reading, most))
 
     def by_model(self, engine: Engine, sample: Sample, most: int) -> tuple[list[_Chosen], list[str]]:
         return self._each(sample, lambda step, asking, known: self._model(engine, step, asking, _first(known, most)))
@@ -170,31 +171,33 @@ class _Teacher:
                     left_out.append(f"{step.name}: {error}")
         return chosen, left_out
 
-    def _words(self, step: Step, known: SampleStep, encoder: Encoder | None, most: int) -> _Chosen:
+    def _words(self, step: Step, known: SampleStep, reading: Reading | None, most: int) -> _Chosen:
         options = step.form.options if isinstance(step.form, Choice) else ()
         classes, texts = classes_of(known.gold or (), options), known.texts
-        states = np.zeros((len(texts), 0), np.float32) if encoder is None else self._encoded(encoder, texts, step)
+        states = np.zeros((len(texts), 0), np.float32) if reading is None else self._encoded(reading, texts, step)
         shares = np.zeros((len(texts), 0))
         school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
         # A head on vectors takes longer to fit than words: what to take is decided on some of many texts.
-        tried = classes if encoder is None else classes[:most]
+        tried = classes if reading is None else classes[:most]
         asked = options_digest(step.name, options)
         ways = {"at once": school.words(apart=False)} | (
             {"apart": school.words(apart=True)} if len(options) <= _TRIED_APART else {}
         )
         taught = learn_choice(ways, tried, None, self._progress(step))
-        if encoder is not None:
+        if reading is not None:
             better_taught, chooser = self._pair(step, school, tried, None, _VECTOR_FREEDOMS)
             if (better_taught.class_loss or 0.0) < (taught.class_loss or 0.0):
                 return self._step(step, better_taught, way="vector", asked=asked, classes=classes), chooser
         one = self._step(step, taught, way="words", asked=asked, classes=classes)
         return one, school.fit_words(np.arange(len(classes)), apart=taught.way == "apart")
 
-    def _encoded(self, encoder: Encoder, texts: Sequence[str], step: Step) -> NDArray[np.float32]:
+    def _encoded(self, reading: Reading, texts: Sequence[str], step: Step) -> NDArray[np.float32]:
         parts = []
         for at in range(0, len(texts), _SLICE):
-            parts.append(encoder.encode(texts[at : at + _SLICE]).vectors)
-            self.show(f"{self.job.tiers[self.tier_no].name} reads for {step.name}", at + _SLICE, len(texts), "")
+            vectors, _ = reading.vectors(texts[at : at + _SLICE])
+            parts.append(vectors)
+            done = min(at + _SLICE, len(texts))
+            self.show(f"{self.job.tiers[self.tier_no].name} reads for {step.name}", done, len(texts), "")
         return np.concatenate(parts)
 
     def _model(self, engine: Engine, step: Step, asking: Asking, known: SampleStep) -> _Chosen:

@@ -293,6 +293,57 @@ def test_what_was_learned_with_an_encoder_holds_for_that_file_only(headrace: Run
             refused()
 
 
+@pytest.mark.parametrize("change", ["removed", "added"])
+def test_an_encoder_that_is_removed_or_added_after_learning_is_found_before_a_run(
+    headrace: Run, folder: Path, encoder: Path, change: str
+) -> None:
+    with_encoder = (folder / "job.toml").read_text(encoding="utf-8")
+    without = with_encoder.replace(f'encoder = "{encoder}"\n', "")
+    first, then = (with_encoder, without) if change == "removed" else (without, with_encoder)
+    (folder / "job.toml").write_text(first, encoding="utf-8")
+    code, _, err = headrace("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl")
+    assert code == 0, err
+    (folder / "job.toml").write_text(then, encoding="utf-8")
+    code, _, err = headrace("run", folder / "job.toml", folder / "in.csv")
+    assert (code, "headrace learn JOB" in err) == (2, True)
+    code, out, _ = headrace("doctor", folder / "job.toml", "--json")
+    found = {one["name"]: one["level"] for one in json.loads(out)["findings"]}
+    assert (code, found["what words learned"]) == (2, "failure")
+
+
+def test_a_file_that_lies_elsewhere_is_the_same_encoder(headrace: Run, folder: Path, encoder: Path) -> None:
+    headrace("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl")
+    (folder / "elsewhere").mkdir()
+    moved = encoder.rename(folder / "elsewhere" / encoder.name)
+    job = (folder / "job.toml").read_text(encoding="utf-8").replace(str(encoder), str(moved))
+    (folder / "job.toml").write_text(job, encoding="utf-8")
+    warn_of_gaps(job_from(folder / "job.toml", load_settings()), load_settings())
+
+
+def test_a_text_that_several_steps_ask_about_is_read_once_to_learn(
+    headrace: Run, folder: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert encoder.is_file()
+    job = (folder / "job.toml").read_text(encoding="utf-8")
+    again = '[[steps]]\nname = "again"\nkind = "classify"\nlabels = ["billing", "technical", "account"]\n'
+    (folder / "job.toml").write_text(job.replace("[[tiers]]", f"{again}[[tiers]]"), encoding="utf-8")
+    lines = [json.loads(line) for line in (folder / "gold.jsonl").read_text(encoding="utf-8").splitlines()]
+    both = [json.dumps({**line, "again": line["topic"]}) + "\n" for line in lines]
+    (folder / "gold.jsonl").write_text("".join(both), encoding="utf-8")
+    read: list[str] = []
+    encode = SentenceEncoder.encode
+
+    def counted(one: SentenceEncoder, texts: Sequence[str]) -> Encoded:
+        read.extend(texts)
+        return encode(one, texts)
+
+    monkeypatch.setattr(SentenceEncoder, "encode", counted)
+    gold = ("--labels", folder / "gold.jsonl", "--json")
+    (tier,) = learned(*headrace("learn", folder / "job.toml", folder / "in.csv", *gold))["tiers"]
+    assert [step["step"] for step in tier["steps"]] == ["topic", "again"]
+    assert len(read) == len(set(read)) == 240
+
+
 def test_a_tier_is_refused_a_file_of_the_other_kind(headrace: Run, folder: Path, encoder: Path) -> None:
     job = (folder / "job.toml").read_text(encoding="utf-8")
     learn = ("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl")
@@ -304,7 +355,7 @@ def test_a_tier_is_refused_a_file_of_the_other_kind(headrace: Run, folder: Path,
     chat.write_bytes(GGUF[0])
     (folder / "job.toml").write_text(job.replace(str(encoder), str(chat)), encoding="utf-8")
     code, _, err = headrace(*learn)
-    assert (code, "is no sentence encoder (it is a llama): name one, as all-minilm-l6-v2" in err) == (2, True)
+    assert (code, "is no sentence encoder that Headrace knows (its architecture is llama" in err) == (2, True)
     code, out, _ = headrace("doctor", folder / "job.toml", "--json")
     found = {one["name"]: one["level"] for one in json.loads(out)["findings"]}
     assert (code, found["model of words"]) == (2, "failure")

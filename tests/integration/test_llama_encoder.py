@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.adapters.llama.encoder import MOST_TOKENS, SentenceEncoder
 from pipeline.domain.errors import ModelError
-from tests.tiny_encoder import POSITIONS, WIDTH, WORDS, tiny_encoder, vector_of
+from tests.tiny_encoder import POSITIONS, WIDTH, WORDS, tiny_encoder, vector_of, weights
 
 CLS, SEP, UNK = (WORDS.index(mark) for mark in ("[CLS]", "[SEP]", "[UNK]"))
 
@@ -75,6 +75,17 @@ def test_a_file_that_is_missing_or_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.gguf").write_bytes(b"hello")
     with pytest.raises(ModelError, match="is no GGUF file"):
         SentenceEncoder(tmp_path / "text.gguf", model_name="text", threads=1)
+
+
+def test_a_model_that_gives_no_numbers_is_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = weights()
+    broken["embeddings.word_embeddings.weight"][WORDS.index("hello")] = np.nan
+    monkeypatch.setattr("tests.tiny_encoder.weights", lambda: broken)
+    made = SentenceEncoder(tiny_encoder(tmp_path), model_name="tiny@1", threads=1)
+    assert np.isfinite(made.encode(["please help"]).vectors).all()
+    with pytest.raises(ModelError, match="tiny@1 gives no numbers for a text"):
+        made.encode(["please help", "hello"])
+    made.close()
 
 
 def test_a_closed_encoder_can_be_closed_again(tmp_path: Path) -> None:

@@ -51,6 +51,26 @@ def test_the_better_way_is_taken() -> None:
     assert taught.figures.before == 0.25
 
 
+@pytest.mark.parametrize("power", [0.3, 4.0])
+def test_a_way_is_no_better_or_worse_for_how_sharp_its_shares_are(power: float) -> None:
+    def sharpened(fit: Reader):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        def again(rows: Rows):  # type: ignore[no-untyped-def]  # noqa: ANN202
+            look = fit(rows)
+
+            def see(asked: Rows) -> Seen:
+                shares = look(asked).shares ** power
+                shares /= shares.sum(axis=1, keepdims=True)
+                return Seen(shares=shares, signals=choice_signals(shares))
+
+            return see
+
+        return again
+
+    worse, better_one = Reader(sight=0.6), Reader(sight=0.8)
+    assert learn_choice({"worse": worse, "better": sharpened(better_one)}, CLASSES, None).way == "better"
+    assert learn_choice({"worse": sharpened(worse), "better": better_one}, CLASSES, None).way == "better"
+
+
 def test_being_sure_is_learned_from_how_often_it_was_right() -> None:
     right: NDArray[np.bool_] = np.random.default_rng(1).random(900) < 0.6
     taught = learn_confidence(np.full((900, 1), 4.0), right)

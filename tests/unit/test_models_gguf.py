@@ -211,6 +211,63 @@ def test_a_file_that_lies_is_refused(written: Callable[[bytes], Path], lie: str)
         read_header(written(LIES[lie]))
 
 
+BERT: dict[str, Value] = {
+    "general.architecture": "bert",
+    "bert.block_count": 1,
+    "bert.context_length": 16,
+    "bert.embedding_length": 32,
+    "bert.feed_forward_length": 64,
+    "bert.attention.head_count": 4,
+    "bert.pooling_type": 1,
+    "tokenizer.ggml.model": "bert",
+    "tokenizer.ggml.tokens": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"],
+    "tokenizer.ggml.token_type": [3, 3, 3, 3, 1],
+    "tokenizer.ggml.padding_token_id": 0,
+    "tokenizer.ggml.unknown_token_id": 1,
+    "tokenizer.ggml.bos_token_id": 2,
+    "tokenizer.ggml.seperator_token_id": 3,
+}
+BERT_LIES: dict[str, bytes] = {
+    "no way to make one vector": gguf({key: value for key, value in BERT.items() if key != "bert.pooling_type"}),
+    "an unknown way to make one vector": gguf({**BERT, "bert.pooling_type": 5}),
+    "no vectors of whole texts": gguf({**BERT, "bert.pooling_type": 0}),
+    "keys of another length": gguf({**BERT, "bert.attention.key_length": 64}),
+    "values of another length": gguf({**BERT, "bert.attention.value_length": 1}),
+    "heads that do not divide its width": gguf({**BERT, "bert.attention.head_count": 5}),
+    "no heads": gguf({key: value for key, value in BERT.items() if key != "bert.attention.head_count"}),
+    "vectors longer than its width": gguf({**BERT, "bert.embedding_length_out": 64}),
+    "vectors shorter than its width": gguf({**BERT, "bert.embedding_length_out": 16}),
+    "a first token beyond its vocabulary": gguf({**BERT, "tokenizer.ggml.bos_token_id": 5}),
+    "a first token that it does not name": gguf(
+        {key: value for key, value in BERT.items() if key != "tokenizer.ggml.bos_token_id"}
+    ),
+    "no token for what is unknown": gguf(
+        {key: value for key, value in BERT.items() if key != "tokenizer.ggml.unknown_token_id"}
+    ),
+    "a mask beyond its vocabulary": gguf({**BERT, "tokenizer.ggml.mask_token_id": 103}),
+    "another tokenizer": gguf({**BERT, "tokenizer.ggml.model": "t5"}),
+    "no vocabulary at all": gguf({key: value for key, value in BERT.items() if key != "tokenizer.ggml.tokens"}),
+    "tokens that are bytes": gguf({**BERT, "tokenizer.ggml.token_type": [3, 3, 3, 3, 6]}),
+    "types of text in half the precision": gguf(BERT, (tensor("token_types.weight", (32, 2), kind=1),), b"\1" * 128),
+    "a bias in half the precision": gguf(BERT, (tensor("blk.0.attn_q.bias", (32,), kind=1),), b"\1" * 64),
+}
+
+
+def test_an_encoder_is_told_from_models_that_write(written: Callable[[bytes], Path]) -> None:
+    assert read_header(written(gguf(BERT))).is_encoder
+    assert not read_header(written(gguf())).is_encoder
+    many = {**BERT, "tokenizer.ggml.tokens": [str(number) for number in range(2000)]}
+    assert read_header(written(gguf({**many, "tokenizer.ggml.token_type": [1] * 2000}))).is_encoder
+    with pytest.raises(ModelError, match="kinds that word pieces do not have"):
+        read_header(written(gguf({**many, "tokenizer.ggml.token_type": [*[1] * 1999, 6]})))
+
+
+@pytest.mark.parametrize("lie", BERT_LIES)
+def test_an_encoder_that_lies_is_refused(written: Callable[[bytes], Path], lie: str) -> None:
+    with pytest.raises(ModelError, match=r"m\.gguf is not a usable GGUF file"):
+        read_header(written(BERT_LIES[lie]))
+
+
 def test_a_missing_file_and_a_folder_are_refused_by_path(tmp_path: Path) -> None:
     for path in (tmp_path / "none.gguf", tmp_path):
         with pytest.raises(ModelError, match="cannot be read"):

@@ -61,6 +61,8 @@ def test_numbers_that_no_engine_can_work_with_are_refused(name: str, value: floa
         {"engine": "classical", "learned": "words"},
         {"engine": "llama", "encoder": "all-minilm-l6-v2"},
         {"engine": "classical", "model": "words", "encoder": ""},
+        {"engine": "classical", "model": "words", "max_text_tokens": 16},
+        {"engine": "classical", "model": "words", "on_long": "reject"},
         {"engine": "openai", "learned": "words"},
         {"learned": "../words"},
     ],

@@ -51,7 +51,7 @@ class ClassicalEngine:
             return Reply(given=(), calls=())
         started = time.perf_counter()
         given: list[Given | None] = [None] * len(asks)
-        read = _Read(self._encoder)
+        read = Reading(self._encoder)
         for step, places in _by_step(asks).items():
             one, chooser = self._of(asks[places[0]])
             if chooser is None:
@@ -93,10 +93,11 @@ class ClassicalEngine:
         return one, chooser if isinstance(chooser, Words | Head | Both) else None
 
 
-class _Read:
-    """What an encoder has read for one batch: a text that several steps ask about is read once."""
+class Reading:
+    """What an encoder has read so far: a text that several steps ask about is read once."""
 
     def __init__(self, encoder: Encoder | None) -> None:
+        """Begin with nothing read."""
         self._encoder = encoder
         self._known: dict[str, tuple[NDArray[np.float32], int]] = {}
 

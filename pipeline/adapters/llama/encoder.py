@@ -70,7 +70,7 @@ class SentenceEncoder:
         return self._name
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return a vector for every text, of its first 256 tokens at most; raises EngineUnavailable."""
+        """Return a vector for every text, of its first 256 tokens at most; raises EngineUnavailable and ModelError."""
         rows = [self._tokens(text) for text in texts]
         vectors = np.zeros((len(rows), self._width), dtype=np.float32)
         order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
@@ -80,6 +80,8 @@ class SentenceEncoder:
             vectors[group] = self._read([rows[number] for number in group])
             order = order[len(group) :]
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all():
+            raise ModelError(f"{self._name} gives no numbers for a text: pull it again, or name another encoder")
         return Encoded(vectors=vectors / np.maximum(lengths, 1e-9), tokens=tuple(map(len, rows)))
 
     def close(self) -> None:
@@ -98,7 +100,7 @@ class SentenceEncoder:
         tokens = (self._lib.llama_token * room)()
         count = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, room, True, False)  # noqa: FBT003 — llama.cpp's own signature
         if count < 1:
-            raise EngineUnavailable("llama.cpp could not read a text: see the machine's memory")
+            raise ModelError(f"llama.cpp cannot cut a text into tokens of {self._name}: name another encoder")
         found = list(tokens[:count])
         return found if count <= self._most else [*found[: self._most - 1], found[-1]]
 

@@ -4,6 +4,7 @@
 """
 
 from pipeline.adapters.models.architecture import Architecture
+from pipeline.adapters.models.bert import ENCODERS
 from pipeline.adapters.models.catalogue import (
     FROM_THE_FILE,
     CatalogueEntry,
@@ -20,6 +21,7 @@ from pipeline.adapters.models.sources import ModelSource, Progress, silent
 from pipeline.adapters.models.store import ModelListing, ModelState, ModelStore, ResolvedModel
 
 __all__ = [
+    "ENCODERS",
     "FROM_THE_FILE",
     "Architecture",
     "CatalogueEntry",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.adapters.models.architecture import ENDINGS, Architecture, architecture_of
+from pipeline.adapters.models.bert import ENCODER_ENDINGS, ENCODER_KEYS, ENCODERS, check_encoder
 from pipeline.adapters.models.ggml_types import FILE_TYPES
 from pipeline.adapters.models.gguf_layout import Cursor, Value, read_key, read_tensor
 from pipeline.adapters.models.vocabulary import KEYS
@@ -21,16 +22,18 @@ VERSIONS: Final = (2, 3)
 MAX_KEYS: Final = 65_536
 MAX_TENSORS: Final = 262_144
 MAX_ALIGNMENT: Final = 1 << 20
-ENCODERS: Final = frozenset({"bert"})
-"""Architectures that turn texts into vectors and write nothing; of llama.cpp's the one that was tried here."""
-_WANTED: Final = KEYS | {
-    "general.alignment",
-    "general.architecture",
-    "general.file_type",
-    "general.name",
-    "split.count",
-    "tokenizer.chat_template",
-}
+_WANTED: Final = (
+    KEYS
+    | ENCODER_KEYS
+    | {
+        "general.alignment",
+        "general.architecture",
+        "general.file_type",
+        "general.name",
+        "split.count",
+        "tokenizer.chat_template",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +86,7 @@ def _read(cursor: Cursor) -> GgufHeader:
     key_count = cursor.length("the number of keys", limit=MAX_KEYS)
     values: dict[str, Value] = {}
     for _ in range(key_count):
-        key, value = read_key(cursor, _WANTED, ENDINGS)
+        key, value = read_key(cursor, _WANTED, (*ENDINGS, *ENCODER_ENDINGS))
         if value is not None:
             values[key] = value
     entries = [read_tensor(cursor) for _ in range(tensor_count)]
@@ -100,6 +103,10 @@ def _read(cursor: Cursor) -> GgufHeader:
         raise cursor.refuse("it does not name its architecture")
     name = values.get("general.name")
     measures = architecture_of(architecture, values, (tensor for tensor, _ in entries), cursor.refuse)
+    if architecture in ENCODERS:
+        every = [tensor for tensor, _ in entries]
+        width, heads = measures.embedding, measures.heads
+        check_encoder(architecture, values, every, embedding=width, heads=heads, refuse=cursor.refuse)
     file_type = _whole(values, "general.file_type", -1)
     return GgufHeader(
         version=version,

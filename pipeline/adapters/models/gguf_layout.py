@@ -48,6 +48,8 @@ class Array:
     """The whole numbers in it; None for other things, and for more of them than a model has layers."""
     texts: tuple[bytes, ...] | None = None
     """The texts in it; None for other things, and for more of them than any vocabulary has."""
+    largest: int | None = None
+    """The largest whole number in it; None for other things, none, and more of them than any vocabulary has."""
 
 
 Value = Scalar | Array
@@ -142,6 +144,7 @@ def _read_array(cursor: Cursor, *, keep: bool, depth: int) -> Array:
     length = cursor.length("an array's length", limit=MAX_ARRAY_LENGTH)
     numbers: tuple[int, ...] | None = None
     texts: tuple[bytes, ...] | None = None
+    largest: int | None = None
     if kind == _STRING and keep and length <= MAX_KEPT_TEXTS:
         texts = tuple(_read_texts(cursor, length))
     elif kind == _STRING:
@@ -152,12 +155,13 @@ def _read_array(cursor: Cursor, *, keep: bool, depth: int) -> Array:
             _read_array(cursor, keep=False, depth=depth + 1)
     elif kind not in _SCALARS:
         raise cursor.refuse(f"it has an array of the unknown type {kind}")
-    elif keep and kind in _WHOLE and length <= MAX_KEPT_NUMBERS:
+    elif keep and kind in _WHOLE and length <= MAX_KEPT_TEXTS:
         form = f"<{length}{_SCALARS[kind][1:]}"
-        numbers = struct.unpack(form, cursor.read(struct.calcsize(form), "an array"))
+        found: tuple[int, ...] = struct.unpack(form, cursor.read(struct.calcsize(form), "an array"))
+        numbers, largest = found if length <= MAX_KEPT_NUMBERS else None, max(found, default=None)
     else:
         cursor.skip(length * struct.calcsize(_SCALARS[kind]), "an array")
-    return Array(length=length, kind=kind, numbers=numbers, texts=texts)
+    return Array(length=length, kind=kind, numbers=numbers, texts=texts, largest=largest)
 
 
 def _read_texts(cursor: Cursor, length: int) -> Iterator[bytes]:
