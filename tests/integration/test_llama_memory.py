@@ -12,6 +12,7 @@ from pipeline.adapters.llama.engine import EXTRA_CELLS, SEQUENCES
 from pipeline.adapters.llama.probe import library_facts
 from pipeline.adapters.models import memory_need, read_header
 from tests.integration.llama_cases import BASE, SMALL, base_or_skip
+from tests.integration.own_memory import STATUS
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 
@@ -22,22 +23,19 @@ import sys
 from pathlib import Path
 from pipeline.adapters.llama.library import llama
 from tests.integration.llama_cases import DETAILS, SENTIMENT, TEXTS, TOPIC, answers, engine_for
-
-def private():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
+from tests.integration.own_memory import own_bytes
 
 llama()
-before = private()
+before = own_bytes()
 engine = engine_for(Path(sys.argv[1]), context_tokens=int(sys.argv[2]), chat_template=sys.argv[3] or None)
 engine.read_tokens_per_s()
 for question in (SENTIMENT, TOPIC, DETAILS):
     answers(engine, question, TEXTS[:8])
-print(private() - before)
+print(own_bytes() - before)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what is a process's own")
+@pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells what is a process's own")
 @pytest.mark.parametrize(("name", "template"), [(SMALL, ""), (BASE, "gemma")])
 def test_the_estimate_is_no_less_than_what_is_measured_by_more_than_a_tenth_nor_more_by_more_than_a_quarter(
     model_path: Callable[[str], Path], name: str, template: str

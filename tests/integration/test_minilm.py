@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.adapters.llama.encoder import ENCODER_BATCH_TOKENS, MOST_TOKENS, SentenceEncoder
 from pipeline.adapters.models import encoder_need, read_header
+from tests.integration.own_memory import STATUS
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 NAME = "all-minilm-l6-v2"
@@ -17,16 +18,13 @@ import sys
 from pathlib import Path
 from pipeline.adapters.llama.encoder import SentenceEncoder
 from pipeline.adapters.llama.library import llama
-
-def private():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
+from tests.integration.own_memory import own_bytes
 
 llama()
-before = private()
+before = own_bytes()
 encoder = SentenceEncoder(Path(sys.argv[1]), model_name="x", threads=2)
 encoder.encode(["the app crashes on start " * 100] * 8)
-print(private() - before)
+print(own_bytes() - before)
 """
 
 
@@ -59,7 +57,7 @@ def test_a_long_text_counts_up_to_where_its_makers_cut_it(encoder: SentenceEncod
     assert encoder.encode(["word " * 1000]).tokens == (MOST_TOKENS,)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what is a process's own")
+@pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells what is a process's own")
 def test_the_estimate_of_memory_is_within_a_quarter_of_what_is_measured(path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True)
     measured_bytes = int(run.stdout.splitlines()[-1])
