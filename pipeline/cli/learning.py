@@ -77,10 +77,10 @@ def learn_command(
 ) -> None:
     """Teach the tiers of a job from known answers; runs that are made from then on use what they learned.
 
-    Tiers that learn are those with engine = "classical", which choose a label by the words of a text in microseconds,
-    and llama tiers with `learned = "a-name"`: on the model's hidden states a head learns to choose among the labels,
-    and of records and labels alike it learns how sure to be. All figures shown are of answers to texts that were not
-    learned from.
+    Tiers that learn are those with engine = "classical", which choose a label by the words of a text in microseconds
+    (and with `encoder = "all-minilm-l6-v2"` by a sentence encoder's vector of it), and llama tiers with
+    `learned = "a-name"`: on the model's hidden states a head learns to choose among the labels, and of records and
+    labels alike it learns how sure to be. All figures shown are of answers to texts that were not learned from.
 
     A line of --labels is, say, {"key": "T-1", "category": "billing", "mood": null}: the job's `key` as a string, or
     without one the line's number ("7", with several inputs "2:7"), and an answer to any of the steps. For a step with

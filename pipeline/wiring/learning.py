@@ -1,55 +1,23 @@
 """learn: the tiers of a job that can learn, taught from known answers; and what they learned, found again for a run."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.adapters.learned.both import Both
-from pipeline.adapters.learned.engine import SHARES_UP_TO, Reading, ask_for_head, states_of
-from pipeline.adapters.learned.files import Chooser, Lesson
-from pipeline.asking import Asking, askings
+from pipeline.adapters.learned.files import Lesson
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.job import Job
-from pipeline.domain.learned import Figures, Learned, LearnedStep, classes_of, options_digest, said_signals
-from pipeline.domain.outcomes import Given
-from pipeline.domain.steps import Choice, Step
+from pipeline.domain.learned import Figures, Learned, LearnedStep
 from pipeline.flow.learning import (
-    LEAST_ROWS,
-    Rows,
-    Taught,
-    better,
-    clearly_worse,
-    learn_choice,
-    learn_confidence,
     order_of,
-    right_answers,
 )
 from pipeline.flow.samples import Sample, SampleStep
-from pipeline.ports.encoder import Encoder
-from pipeline.ports.engine import Ask, Engine
 from pipeline.settings import Settings
 from pipeline.wiring.engines import encoder_for, llama_engine, model_for
 from pipeline.wiring.formats import Say, Show
 from pipeline.wiring.lessons import learned_files
-from pipeline.wiring.school import School
-
-_FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
-"""scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
-_VECTOR_FREEDOMS = (0.003, 0.01, 0.03, 0.1, 0.3)
-"""The same on an encoder's vectors, which are shorter and made to be told apart."""
-_WEIGHTS = (0.3, 0.5, 0.7)
-"""Parts of a head that are tried beside the words of the text."""
-_TRIED_APART = 8
-"""With so many labels at most a model for each of them is tried, too."""
-_GUESSED = 50
-"""So many answers of a model's own, where they cost a reading more, show whether they can compete with a head's."""
-_SLICE = 64
-
-_Chosen: TypeAlias = tuple[LearnedStep, Chooser | None]
+from pipeline.wiring.teaching import Teacher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +76,7 @@ def learn(
     sample = replace(sample, steps=[_mixed(one) for one in sample.steps])
     for tier_no in tiers:
         tier = job.tiers[tier_no]
-        teacher = _Teacher(job=job, tier_no=tier_no, show=show)
+        teacher = Teacher(job=job, tier_no=tier_no, show=show)
         if tier.engine == "classical":
             encoder = encoder_for(tier, settings)
             with nullcontext() if encoder is None else closing(encoder):
@@ -134,156 +102,3 @@ def _mixed(step: SampleStep) -> SampleStep:
     order = order_of(step.texts)
     gold = None if step.gold is None else [step.gold[number] for number in order]
     return replace(step, texts=[step.texts[number] for number in order], gold=gold)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Teacher:
-    """Teaches one tier."""
-
-    job: Job
-    tier_no: int
-    show: Show
-
-    def by_words(self, sample: Sample, encoder: Encoder | None, most: int) -> tuple[list[_Chosen], list[str]]:
-        reading = None if encoder is None else Reading(encoder)
-        return self._each(sample, lambda step, _, known: self._words(step, known, reading, most))
-
-    def by_model(self, engine: Engine, sample: Sample, most: int) -> tuple[list[_Chosen], list[str]]:
-        return self._each(sample, lambda step, asking, known: self._model(engine, step, asking, _first(known, most)))
-
-    def _each(
-        self, sample: Sample, teach: Callable[[Step, Asking, SampleStep], _Chosen]
-    ) -> tuple[list[_Chosen], list[str]]:
-        asked = askings(self.job, self.tier_no)
-        known = {one.name: one for one in sample.steps}
-        chosen: list[_Chosen] = []
-        left_out: list[str] = []
-        for number, asking in asked.items():
-            step = self.job.steps[number]
-            if step.name not in known:
-                left_out.append(f"{step.name}: no text has a known answer to it ({LEAST_ROWS} or more are needed)")
-            elif len(asking.questions) > 1:
-                left_out.append(f"{step.name}: it is several questions to this tier, whose answers are put together")
-            else:
-                try:
-                    chosen.append(teach(step, asking, known[step.name]))
-                except ValueError as error:
-                    left_out.append(f"{step.name}: {error}")
-        return chosen, left_out
-
-    def _words(self, step: Step, known: SampleStep, reading: Reading | None, most: int) -> _Chosen:
-        options = step.form.options if isinstance(step.form, Choice) else ()
-        classes, texts = classes_of(known.gold or (), options), known.texts
-        states = np.zeros((len(texts), 0), np.float32) if reading is None else self._encoded(reading, texts, step)
-        shares = np.zeros((len(texts), 0))
-        school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
-        # A head on vectors takes longer to fit than words: what to take is decided on some of many texts.
-        tried = classes if reading is None else classes[:most]
-        asked = options_digest(step.name, options)
-        ways = {"at once": school.words(apart=False)} | (
-            {"apart": school.words(apart=True)} if len(options) <= _TRIED_APART else {}
-        )
-        taught = learn_choice(ways, tried, None, self._progress(step))
-        if reading is not None:
-            better_taught, chooser = self._pair(step, school, tried, None, _VECTOR_FREEDOMS)
-            if (better_taught.class_loss or 0.0) < (taught.class_loss or 0.0):
-                return self._step(step, better_taught, way="vector", asked=asked, classes=classes), chooser
-        one = self._step(step, taught, way="words", asked=asked, classes=classes)
-        return one, school.fit_words(np.arange(len(classes)), apart=taught.way == "apart")
-
-    def _encoded(self, reading: Reading, texts: Sequence[str], step: Step) -> NDArray[np.float32]:
-        parts = []
-        for at in range(0, len(texts), _SLICE):
-            vectors, _ = reading.vectors(texts[at : at + _SLICE])
-            parts.append(vectors)
-            done = min(at + _SLICE, len(texts))
-            self.show(f"{self.job.tiers[self.tier_no].name} reads for {step.name}", done, len(texts), "")
-        return np.concatenate(parts)
-
-    def _model(self, engine: Engine, step: Step, asking: Asking, known: SampleStep) -> _Chosen:
-        (question,) = asking.questions
-        texts, gold = known.texts, known.gold or ()
-        plain = [Ask(question=question, text=text, on_long="truncate") for text in texts]
-        if not isinstance(step.form, Choice):
-            own = self._own(self._answers(engine, plain, step), asking, gold)
-            return self._step(step, own, way="curve", asked=question.digest), None
-        given = self._answers(engine, list(map(ask_for_head, plain)), step)
-        # With many labels an ask for the hidden state reads no more than that: what the model chooses is asked beside.
-        guesses = len(step.form.options) > SHARES_UP_TO and not step.form.full
-        said = self._answers(engine, plain[:_GUESSED], step) if guesses else given
-        classes = classes_of(gold, step.form.options)
-        right = right_answers([asking.merge([one]) for one in said], gold[: len(said)])
-        try:
-            taught, head = self._head(step, given, texts, classes, float(right.mean()))
-        except ValueError:  # one class only: there is nothing to choose
-            taught, head = None, None
-        if taught is None or not clearly_worse(right, taught.figures.accuracy):
-            said += self._answers(engine, plain[len(said) :], step)
-            own = self._own(said, asking, gold)
-            taught = better(taught, own)
-            if taught is own:
-                return self._step(step, own, way="curve", asked=question.digest), None
-        return self._step(step, taught, way="head", asked=question.digest, classes=classes), head
-
-    @staticmethod
-    def _own(given: Sequence[Given], asking: Asking, gold: Sequence[Any]) -> Taught:
-        """Learn how sure to be of the model's own answers; those without a probability teach nothing."""
-        right = right_answers([asking.merge([one]) for one in given], gold)
-        signals = said_signals(given)
-        known = ~np.isnan(signals[:, 0])
-        taught = learn_confidence(signals[known], right[known])
-        figures = taught.figures.model_copy(update={"accuracy": float(right.mean()), "before": float(right.mean())})
-        return replace(taught, figures=figures)
-
-    def _head(
-        self, step: Step, given: Sequence[Given], texts: Sequence[str], classes: Rows, before: float
-    ) -> tuple[Taught, Chooser]:
-        options = step.form.options if isinstance(step.form, Choice) else ()
-        states, shares = states_of(given, options)
-        school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
-        return self._pair(step, school, classes, before, _FREEDOMS)
-
-    def _pair(
-        self, step: Step, school: School, tried: Rows, before: float | None, freedoms: Sequence[float]
-    ) -> tuple[Taught, Chooser]:
-        """Return a head, or one together with words: whichever is better on texts that it did not learn from.
-
-        `tried` are the classes of the first texts, on which that is decided; what is returned learned from all.
-        """
-        heads = {str(c): school.head(c) for c in freedoms}
-        taught = learn_choice(heads, tried, before, self._progress(step))
-        c = float(taught.way or freedoms[0])
-        pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, tried, before, self._progress(step))
-        every = np.arange(len(school.classes))
-        head = school.fit_head(every, c)
-        if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
-            return pairs, Both(head=head, words=school.fit_words(every), weight=float(pairs.way or 1.0))
-        return taught, head
-
-    def _answers(self, engine: Engine, asks: Sequence[Ask], step: Step) -> list[Given]:
-        given: list[Given] = []
-        for at in range(0, len(asks), _SLICE):
-            given += [one for one in engine.answer(asks[at : at + _SLICE]).given if one is not None]
-            self.show(f"{self.job.tiers[self.tier_no].name} answers {step.name}", len(given), len(asks), "")
-        return given
-
-    def _progress(self, step: Step) -> Callable[[int, int], None]:
-        title = f"{self.job.tiers[self.tier_no].name} learns {step.name}"
-        return lambda done, of: self.show(title, done + 1, of, "")
-
-    @staticmethod
-    def _step(step: Step, taught: Taught, *, way: Any, asked: str, classes: Rows | None = None) -> LearnedStep:  # noqa: ANN401
-        options = step.form.options if isinstance(step.form, Choice) else ()
-        return LearnedStep(
-            step=step.name,
-            way=way,
-            asked=asked,
-            options=options,
-            knows_none=classes is not None and bool(np.any(classes == len(options))),
-            curve=taught.curve,
-            figures=taught.figures,
-        )
-
-
-def _first(step: SampleStep, most: int) -> SampleStep:
-    return replace(step, texts=step.texts[:most], gold=None if step.gold is None else step.gold[:most])
