@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pipeline.adapters.models.catalogue import CatalogueEntry
+from pipeline.adapters.models.catalogue import CatalogueEntry, Made
 from pipeline.adapters.models.sources import ModelSource, Progress, SourceUnavailable
 from pipeline.domain.errors import ModelError
 
@@ -54,7 +54,10 @@ def _fill(
 ) -> None:
     if not _is_right(target, entry):  # another pull may have brought it while this one waited
         staging.mkdir(exist_ok=True)
-        fetched = (_fetch if entry.made is None else _make)(entry, staging, sources, progress)
+        if entry.made is None:
+            fetched = _fetch(entry, staging, sources, progress)
+        else:
+            fetched = _make(entry, entry.made, staging, sources, progress)
         _synced(fetched)
         fetched.replace(target)
     shutil.rmtree(staging, ignore_errors=True)
@@ -79,13 +82,14 @@ def _fetch(entry: CatalogueEntry, staging: Path, sources: Sequence[ModelSource],
     raise ModelError(msg)
 
 
-def _make(entry: CatalogueEntry, staging: Path, sources: Sequence[ModelSource], progress: Progress) -> Path:
+def _make(
+    entry: CatalogueEntry, recipe: Made, staging: Path, sources: Sequence[ModelSource], progress: Progress
+) -> Path:
     """Fetch what the model is made from, each file with a hash of its own, and make it."""
     from pipeline.adapters.models.encoders import write_encoder  # noqa: PLC0415 — it comes with numpy
 
-    assert entry.made is not None  # noqa: S101 — as `_fill` has seen
     parts: dict[str, Path] = {}
-    for what, ingredient in (("weights", entry.made.weights), ("vocabulary", entry.made.vocabulary)):
+    for what, ingredient in (("weights", recipe.weights), ("vocabulary", recipe.vocabulary)):
         wanted = entry.ingredient(what, ingredient, f"{staging.name}/{what}")
         parts[what] = staging / what
         if not _is_right(parts[what], wanted):
@@ -93,7 +97,7 @@ def _make(entry: CatalogueEntry, staging: Path, sources: Sequence[ModelSource], 
     progress(entry.size_bytes, entry.size_bytes, "writing it as a GGUF")
     _check_space(entry.size_bytes, entry, staging)
     made = staging / "made.partial"
-    write_encoder(parts["weights"], parts["vocabulary"], made, name=entry.name, heads=entry.made.heads)
+    write_encoder(parts["weights"], parts["vocabulary"], made, name=entry.name, heads=recipe.heads)
     if not _is_right(made, entry):
         msg = f"what was made of the files of {entry.name} is not what the catalogue says: this is a bug, report it"
         raise ModelError(msg)
