@@ -157,7 +157,7 @@ def _compare_formats(
 ) -> None:
     settings = load_settings()
     job = written_job(job_file)
-    models = list(dict.fromkeys(tier.model for tier in job.tiers if tier.engine == "llama"))
+    models = {tier.model: tier.chat_template for tier in job.tiers if tier.engine == "llama"}
     if not models:
         raise ConfigError(f"job {job.name} has no llama tier: there are no number formats to compare")
     gold = read_gold(labels, job)
@@ -165,8 +165,8 @@ def _compare_formats(
     warn_of_other_work()
     found = {}
     with Display() as display:
-        for model in models:
-            found[model] = compare(model, FORMATS, sample, settings, say=_say, show=display.bar)
+        for model, template in models.items():
+            found[model] = compare(model, FORMATS, sample, settings, template=template, say=_say, show=display.bar)
     if as_json:
         print_json({"models": {model: [one.as_json() for one in formats] for model, formats in found.items()}})
         return

@@ -12,6 +12,7 @@ from pipeline.cli.models import models
 from pipeline.cli.progress import Display
 from pipeline.cli.terminal import err, examples, input_options, json_option, out, print_json
 from pipeline.domain.errors import ConfigError
+from pipeline.domain.tiers import BUILT_IN_TEMPLATES
 from pipeline.ports.source import SourceOptions
 from pipeline.settings import Settings, load_settings
 from pipeline.wiring.comparing import FormatFigures, StepFigures, compare
@@ -55,6 +56,11 @@ def _sample_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--sample", "sample_file", type=_FILE, help=text)(command)
 
 
+def _template_option(command: Callable[P, R]) -> Callable[P, R]:
+    text = "Chat template for a base model, whose file has none."
+    return click.option("--template", type=click.Choice(BUILT_IN_TEMPLATES), help=text)(command)
+
+
 def _wanted(formats: str) -> list[str]:
     wanted = [one.strip() for one in formats.split(",") if one.strip()]
     unknown = [one for one in wanted if one not in FORMATS]
@@ -78,13 +84,22 @@ def warn_of_other_work() -> None:
 @click.argument("name", metavar="NAME")
 @_formats_option
 @_sample_option
+@_template_option
 @json_option
 @examples(
     "headrace models tune qwen2.5-coder-0.5b-instruct",
+    "headrace models tune gemma-3-270m --template plain",
     "headrace models tune qwen2.5-coder-0.5b-instruct --sample mine.jsonl",
     "headrace models tune qwen2.5-coder-1.5b-instruct --formats q4_0,q8_0 --json",
 )
-def tune(name: str, formats: str, sample_file: Path | None, as_json: bool) -> None:  # noqa: FBT001
+def tune(
+    name: str,
+    formats: str,
+    sample_file: Path | None,
+    template: str | None,
+    *,
+    as_json: bool,
+) -> None:
     """Find the number format that this machine reads fastest, prove that answers hold, and use it from then on.
 
     The model is written again in each format and timed. The fastest answers the sample, and is taken when it is no more
@@ -92,7 +107,7 @@ def tune(name: str, formats: str, sample_file: Path | None, as_json: bool) -> No
     the best number of threads and of tokens read at once is measured, and used too. A tuned file has a hash of its own,
     so that nothing that was calibrated for another file is used with it: tune first, then `bench engine`.
 
-    NAME is one of the catalogue, with a chat template in its file. Let nothing else run meanwhile. It takes minutes for
+    NAME is one of the catalogue; a base model needs a --template. Let nothing else run meanwhile. It takes minutes for
     a 0.5B, and longer in proportion for larger models. All formats lie on the disk until it is done:
     about 7 bytes for each parameter in all, of which --formats spares what you leave out. Texts are cut at 512 tokens.
     To undo it, delete NAME.json in the folder `tuned` of the models, and NAME.FORMAT.gguf beside it.
@@ -102,7 +117,9 @@ def tune(name: str, formats: str, sample_file: Path | None, as_json: bool) -> No
     sample = ticket_sample(settings, _CHOICES) if sample_file is None else own_sample(sample_file)
     warn_of_other_work()
     with Display() as display:
-        record = tune_model(name, wanted, sample, settings, clock=system_clock(), say=_say, show=display.bar)
+        record = tune_model(
+            name, wanted, sample, settings, template=template, clock=system_clock(), say=_say, show=display.bar
+        )
     if as_json:
         print_json(record.as_json())
     else:
@@ -145,6 +162,7 @@ def _show_tuned(record: TunedRecord) -> None:
 @click.argument("inputs", metavar="[INPUT...]", nargs=-1)
 @_formats_option
 @_sample_option
+@_template_option
 @click.option("--job", "job_file", type=_FILE, help="Compare on this job's steps, over INPUT.")
 @click.option("--gold", type=_FILE, help="The right answers to INPUT: JSON Lines of `key` and an answer per step.")
 @click.option("--items", "most_items", type=click.IntRange(min=1), default=256, show_default=True, help="Of INPUT.")
@@ -160,17 +178,19 @@ def compare_command(
     inputs: tuple[str, ...],
     formats: str,
     sample_file: Path | None,
+    template: str | None,
     job_file: Path | None,
     gold: Path | None,
     most_items: int,
     input_format: str | None,
     encoding: str,
-    as_json: bool,  # noqa: FBT001
+    *,
+    as_json: bool,
 ) -> None:
     """Show what each number format of a model costs and gives, step by step: size, speed, accuracy, calibration.
 
     By default on the sample tickets. Nothing is kept: `models tune` is the command that puts a format to use. NAME is
-    one of the catalogue, with a chat template in its file. Texts are cut at 512 tokens, whatever the job says, and a
+    one of the catalogue; a base model needs a --template. Texts are cut at 512 tokens, whatever the job says, and a
     step is asked by itself. Every format is timed and answers all of the sample, which takes minutes each for a 0.5B;
     one at a time lies on the disk, up to 2 bytes for each parameter.
 
@@ -194,7 +214,7 @@ def compare_command(
         sample = ticket_sample(settings) if sample_file is None else own_sample(sample_file)
     warn_of_other_work()
     with Display() as display:
-        found = compare(name, wanted, sample, settings, say=_say, show=display.bar)
+        found = compare(name, wanted, sample, settings, template=template, say=_say, show=display.bar)
     if as_json:
         steps = {step.name: len(step.texts) for step in sample.steps}
         print_json(

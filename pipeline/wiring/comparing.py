@@ -55,7 +55,14 @@ class FormatFigures:
 
 
 def compare(
-    name: str, formats: Iterable[str], sample: Sample, settings: Settings, *, say: Say, show: Show
+    name: str,
+    formats: Iterable[str],
+    sample: Sample,
+    settings: Settings,
+    *,
+    template: str | None = None,
+    say: Say,
+    show: Show,
 ) -> list[FormatFigures]:
     """Measure the shipped file and each format of it on a sample; raises ModelError.
 
@@ -69,7 +76,10 @@ def compare(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="compare-", dir=folder) as place:
-            for one in written(shipped, formats, lambda to: Path(place) / f"{entry.name}.{to}.gguf", say):
+            files = written(
+                shipped, formats, lambda to: Path(place) / f"{entry.name}.{to}.gguf", say, template=template
+            )
+            for one in files:
                 speed = time_format(one, say)
                 answers = ask(one, sample, show)
                 baseline = baseline or answers

@@ -10,6 +10,7 @@ from pipeline.adapters.llama.context import BATCH_TOKENS
 from pipeline.adapters.llama.devices import has_gpu_support
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.llama.repack import FORMATS, repack
+from pipeline.adapters.llama.templates import refuse_template
 from pipeline.adapters.models import ResolvedModel, read_header
 from pipeline.adapters.models.store import SHIPPED
 from pipeline.adapters.models.tuned import BatchSpeed, FormatSpeed, ThreadSpeed
@@ -37,21 +38,34 @@ class Written:
 
     format: str
     path: Path
+    template: str | None = None
+    """Chat template for a file that has none: a built-in's name, or a text."""
 
 
-def written(shipped: ResolvedModel, formats: Iterable[str], name: Callable[[str], Path], say: Say) -> Iterator[Written]:
-    """Yield the shipped file, then the model in each format, each written when it is asked for; raises ModelError."""
-    yield Written(format=SHIPPED, path=shipped.path)
+def written(
+    shipped: ResolvedModel,
+    formats: Iterable[str],
+    name: Callable[[str], Path],
+    say: Say,
+    *,
+    template: str | None = None,
+) -> Iterator[Written]:
+    """Yield the shipped file, then the model in each format, each written when it is asked for; raises ModelError.
+
+    ModelError or ConfigError where `template` and the file do not make one chat template.
+    """
+    refuse_template(shipped.path.name, template, has_own=shipped.header.has_chat_template)
+    yield Written(format=SHIPPED, path=shipped.path, template=template)
     for to in formats:
         path = name(to)
         say(f"{to}: writing {path.name}")
         repack(shipped.path, path, to=to, threads=granted_cpus())
-        yield Written(format=to, path=path)
+        yield Written(format=to, path=path, template=template)
 
 
 def time_format(one: Written, say: Say) -> FormatSpeed:
     """Measure how fast a format is, with all CPUs."""
-    with closing(engine_over(one.path)) as engine:
+    with closing(engine_over(one)) as engine:
         speed = FormatSpeed(
             format=one.format,
             size_bytes=one.path.stat().st_size,
@@ -64,18 +78,18 @@ def time_format(one: Written, say: Say) -> FormatSpeed:
 
 def ask(one: Written, sample: Sample, show: Show) -> Answers:
     """Put a sample to a file."""
-    with closing(engine_over(one.path)) as engine:
+    with closing(engine_over(one)) as engine:
         return ask_sample(engine, sample, lambda done, of: show(f"{one.format}: answering {sample.name}", done, of, ""))
 
 
-def best_threads(path: Path, say: Say) -> tuple[int, list[ThreadSpeed]]:
+def best_threads(one: Written, say: Say) -> tuple[int, list[ThreadSpeed]]:
     """Measure numbers of threads up to the CPUs that are granted; returns the best for reading, and all that was seen.
 
     All CPUs, unless fewer are clearly faster: two threads of one core can be in each other's way.
     """
     granted = granted_cpus()
     speeds: list[ThreadSpeed] = []
-    with closing(engine_over(path)) as engine:
+    with closing(engine_over(one)) as engine:
         for threads in threads_to_try(granted):
             engine.use_threads(threads)
             speed = ThreadSpeed(
@@ -85,21 +99,21 @@ def best_threads(path: Path, say: Say) -> tuple[int, list[ThreadSpeed]]:
             )
             say(f"{threads} threads: reads {speed.read_tokens_per_s:,.0f} tokens/s")
             speeds.append(speed)
-    best = best_of({one.threads: one.read_tokens_per_s for one in speeds}, usual=granted)
+    best = best_of({speed.threads: speed.read_tokens_per_s for speed in speeds}, usual=granted)
     return best, speeds
 
 
-def best_batch(path: Path, threads: int, say: Say) -> tuple[int, list[BatchSpeed]]:
+def best_batch(one: Written, threads: int, say: Say) -> tuple[int, list[BatchSpeed]]:
     """Measure how many tokens are best read at once; returns that number, and all that was seen."""
     speeds: list[BatchSpeed] = []
     batches = batches_to_try(has_gpu=has_gpu_support())
     items = max(batches) // _ITEM_TOKENS  # so many fill the largest
     for batch_tokens in batches:
-        with closing(engine_over(path, threads=threads, batch_tokens=batch_tokens)) as engine:
+        with closing(engine_over(one, threads=threads, batch_tokens=batch_tokens)) as engine:
             rate = round(engine.read_tokens_per_s(sequences=items, each=_ITEM_TOKENS), 1)
         say(f"{batch_tokens} tokens at once: reads {rate:,.0f} tokens/s")
         speeds.append(BatchSpeed(batch_tokens=batch_tokens, read_tokens_per_s=rate))
-    best = best_of({one.batch_tokens: one.read_tokens_per_s for one in speeds}, usual=BATCH_TOKENS)
+    best = best_of({speed.batch_tokens: speed.read_tokens_per_s for speed in speeds}, usual=BATCH_TOKENS)
     return best, speeds
 
 
@@ -122,16 +136,17 @@ def threads_to_try(granted: int) -> list[int]:
     return sorted(powers | {granted // 2, granted})
 
 
-def engine_over(path: Path, *, threads: int | None = None, batch_tokens: int = BATCH_TOKENS) -> LlamaEngine:
+def engine_over(one: Written, *, threads: int | None = None, batch_tokens: int = BATCH_TOKENS) -> LlamaEngine:
     """Load a file as a tier that says nothing of the machine would."""
-    read_header(path)  # what llama.cpp is to load goes through our own reader first
+    read_header(one.path)  # what llama.cpp is to load goes through our own reader first
     return LlamaEngine(
-        path,
-        model_name=path.stem,
+        one.path,
+        model_name=one.path.stem,
         context_tokens=_CONTEXT_TOKENS,
         max_text_tokens=512,
         max_answer_tokens=64,
         gpu_layers=None,
         threads=threads or granted_cpus(),
         batch_tokens=batch_tokens,
+        chat_template=one.template,
     )

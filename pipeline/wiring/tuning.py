@@ -40,22 +40,31 @@ def shipped_model(store: ModelStore, name: str) -> tuple[ResolvedModel, Catalogu
 
 
 def tune(
-    name: str, formats: Iterable[str], sample: Sample, settings: Settings, *, clock: Clock, say: Say, show: Show
+    name: str,
+    formats: Iterable[str],
+    sample: Sample,
+    settings: Settings,
+    *,
+    template: str | None = None,
+    clock: Clock,
+    say: Say,
+    show: Show,
 ) -> TunedRecord:
     """Measure a model in each format, prove the fastest that holds its answers, and record it; raises ModelError.
 
-    Threads and tokens at once are measured in the format that was chosen. Files of other formats are removed.
+    `template` is for a model that has none, to ask it the sample. Threads and tokens at once are measured in the format
+    that was chosen. Files of other formats are removed.
     """
     store = model_store(settings)
     shipped, entry = shipped_model(store, name)
     files: dict[str, Written] = {}
     speeds: list[FormatSpeed] = []
-    for one in written(shipped, formats, lambda to: tuned_file(store.folder, entry, to), say):
+    for one in written(shipped, formats, lambda to: tuned_file(store.folder, entry, to), say, template=template):
         files[one.format] = one
         speeds.append(time_format(one, say))
     best, agreement = _fastest_that_holds(files, speeds, sample, say, show)
-    threads, thread_speeds = best_threads(files[best].path, say)
-    batch_tokens, batch_speeds = best_batch(files[best].path, threads, say)
+    threads, thread_speeds = best_threads(files[best], say)
+    batch_tokens, batch_speeds = best_batch(files[best], threads, say)
     record = TunedRecord(
         model=name,
         source_sha256=shipped.sha256,

@@ -8,14 +8,15 @@ import pytest
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelStore
 from pipeline.asking import asked_apart
+from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import SentimentStep
 from pipeline.flow.samples import Sample, SampleStep, agreement, answer_step
 from pipeline.settings import Settings
-from pipeline.wiring.comparing import compare
+from pipeline.wiring.comparing import FormatFigures, compare
 from pipeline.wiring.parts import system_clock
 from pipeline.wiring.tuning import tune
-from tests.integration.llama_cases import SMALL, TEXTS, engine_for
+from tests.integration.llama_cases import BASE, SMALL, TEXTS, base_or_skip, engine_for
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 ASKING = asked_apart(SentimentStep(name="mood", kind="sentiment"))
@@ -82,6 +83,25 @@ def test_formats_are_compared_and_nothing_of_them_is_kept(model_path: Callable[[
     assert step.ece is not None
     assert (3, 3) in shown
     assert list((tmp_path / "tuned").iterdir()) == []
+
+
+def test_a_base_model_is_compared_with_the_template_that_is_named_and_refused_without(
+    model_path: Callable[[str], Path], tmp_path: Path
+) -> None:
+    base = base_or_skip(model_path)
+    (tmp_path / base.name).symlink_to(base)
+    settings = Settings(home=tmp_path, models=tmp_path)
+
+    def compared(name: str, template: str | None) -> list[FormatFigures]:
+        return compare(name, [], SAMPLE, settings, template=template, say=lambda _: None, show=lambda *_: None)
+
+    (shipped,) = compared(BASE, "plain")
+    assert (shipped.format, shipped.steps[0].answers) == ("shipped", 3)
+    with pytest.raises(ModelError, match="has no chat template: it is a base model"):
+        compared(BASE, None)
+    (tmp_path / model_path(SMALL).name).symlink_to(model_path(SMALL))
+    with pytest.raises(ConfigError, match="has a chat template of its own"):
+        compared(SMALL, "plain")
 
 
 @pytest.mark.parametrize("batch_tokens", [64, 1024])
