@@ -1,7 +1,7 @@
 """A sentence encoder in this process: a model of the BERT family that turns texts into vectors.
 
-Nothing is written and nothing is asked: a text is read once, without an instruction, by a model a fiftieth as large as
-the smallest that answers questions. What a text means is learned on top of its vector.
+Nothing is written and nothing is asked: a text is read once, without an instruction, by a model a sixth as large as the
+smallest of the catalogue that answers questions. What a text means is learned on top of its vector.
 """
 
 from collections.abc import Sequence
