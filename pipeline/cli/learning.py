@@ -18,9 +18,11 @@ from pipeline.settings import load_settings
 from pipeline.wiring.inputs import written_job
 from pipeline.wiring.labelling import export_labels
 from pipeline.wiring.learning import TaughtTier, learn, learning_tiers
-from pipeline.wiring.samples import export_sample, items_of, known_sample, read_gold, top_answers
+from pipeline.wiring.samples import Sample, export_sample, items_of, known_sample, read_gold, top_answers
 
 _MOST_DRAWN_FROM = 1_000_000
+_ASKED_LABELLED = 1000
+_ASKED_UNLABELLED = 200
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -29,6 +31,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--labels", type=_FILE, help="Right answers to INPUT: JSON Lines of `key` and an answer for each step.")
 @click.option("--run", "run", help="Take the answers of this run's top tier for right ones; `last` is the latest.")
+@click.option(
+    "--unlabelled", is_flag=True, help="No answers are known: only take from models their liking for some labels."
+)
 @click.option(
     "--export-sample",
     "export",
@@ -48,8 +53,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--items",
     "most_asked",
     type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
+    default=None,
+    show_default="1000; with --unlabelled 200",
     help="How many texts of each step a model is asked at most; words learn from all.",
 )
 @input_options
@@ -60,6 +65,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "headrace learn job.toml tickets.csv --export-sample label-me.csv --sample 400",
     "headrace learn job.toml tickets.csv --labels label-me.csv",
     "headrace learn job.toml tickets.csv --labels gold.jsonl --tier words --json",
+    "headrace learn job.toml tickets.csv --unlabelled  # before anybody knows an answer",
 )
 def learn_command(
     job_file: Path,
@@ -67,12 +73,13 @@ def learn_command(
     labels: Path | None,
     run: str | None,
     tiers: tuple[str, ...],
-    most_asked: int,
+    most_asked: int | None,
     export: Path | None,
     sample_size: int,
     input_format: str | None,
     encoding: str,
     *,
+    unlabelled: bool,
     as_json: bool,
 ) -> None:
     """Teach the tiers of a job from known answers; runs that are made from then on use what they learned.
@@ -88,6 +95,10 @@ def learn_command(
     table that --export-sample drew at random from INPUT and that people filled in: a column for each step, or for each
     field of a record (`null` where the text does not say); rows and steps that are left empty are passed over.
 
+    With --unlabelled nothing is known of any answer. Small models like some labels more than others, whatever the text:
+    half of what a llama tier with `learned` gives to each label over INPUT is taken from it in runs from then on. That
+    mostly makes weak models right more often, tells nothing of how sure to be, and is replaced by what labels teach.
+
     What is kept are numbers, no texts; it holds for these labels, this question and this very model file, and is
     refused with any other. It lies in the folder `learned` of HEADRACE_MODELS, to be copied to machines of other
     workers. A run that was made before goes on with what it began with.
@@ -96,8 +107,8 @@ def learn_command(
     job = written_job(job_file)
     options = SourceOptions(format=input_format, encoding=encoding)
     if export is not None:
-        if labels is not None:
-            raise ConfigError("--export-sample only draws texts: leave out --labels")
+        if labels is not None or unlabelled:
+            raise ConfigError("--export-sample only draws texts: leave out --labels and --unlabelled")
         if run is not None:
             _export_drawn(run, export)
             return
@@ -105,9 +116,18 @@ def learn_command(
         count = export_sample(job, items, sample_size, export)
         _say(f"{count:,} texts drawn from {len(items):,} into {export}: fill in the columns, then give it as --labels")
         return
-    if (labels is None) == (run is None):
-        raise ConfigError("say where the right answers are: --labels FILE, or --run RUN (its top tier's); one of them")
-    numbers = learning_tiers(job, tiers)
+    if [labels is None, run is None, not unlabelled].count(False) != 1:
+        raise ConfigError(
+            "say where the right answers are: --labels FILE, or --run RUN (its top tier's), or --unlabelled where "
+            "nobody knows any; one of them"
+        )
+    numbers = learning_tiers(job, tiers, labelled=not unlabelled)
+    if unlabelled:
+        sample = known_sample(
+            job, inputs, None, settings, name=f"job {job.name}", most_items=_MOST_DRAWN_FROM, options=options
+        )
+        _teach(job, numbers, sample, most_asked or _ASKED_UNLABELLED, as_json=as_json)
+        return
     gold = _top_answers(job, run) if run is not None else read_gold(labels, job) if labels is not None else []
     if not gold:
         raise ConfigError(
@@ -116,9 +136,13 @@ def learn_command(
             else f"run {run} has no answers of its top tiers: nothing to learn from"
         )
     sample = known_sample(job, inputs, gold, settings, name=f"job {job.name}", options=options)
+    _teach(job, numbers, sample, most_asked or _ASKED_LABELLED, as_json=as_json)
+
+
+def _teach(job: Job, numbers: Sequence[int], sample: Sample, most_asked: int, *, as_json: bool) -> None:
     taught: list[TaughtTier] = []
     with Display() as display:
-        for one in learn(job, numbers, sample, settings, most_asked=most_asked, say=_say, show=display.bar):
+        for one in learn(job, numbers, sample, load_settings(), most_asked=most_asked, say=_say, show=display.bar):
             taught.append(one)
             for reason in one.left_out:
                 _say(f"{one.tier} left out {reason}")
@@ -157,6 +181,9 @@ def _show(taught: Sequence[TaughtTier]) -> None:
     for tier in taught:
         for one in tier.steps:
             figures = one.figures
+            if figures is None:
+                table.add_row(tier.tier, one.step, *["-"] * 6)
+                continue
             table.add_row(
                 tier.tier,
                 one.step,

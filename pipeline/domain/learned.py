@@ -17,9 +17,10 @@ from pipeline.domain.curves import Curve, Floats, log_odds
 from pipeline.domain.errors import ModelError
 from pipeline.domain.outcomes import Given
 
-Way: TypeAlias = Literal["words", "vector", "head", "curve"]
+Way: TypeAlias = Literal["words", "vector", "head", "curve", "balance"]
 """`words`: chooses by the text's words. `vector`: by an encoder's vector of the text, mostly together with its words.
-`head`: by a model's hidden state. `curve`: keeps the model's own choice and learns only how sure to be."""
+`head`: by a model's hidden state. `curve`: keeps the model's own choice and learns only how sure to be. `balance`: by
+the model's own chances without its liking for some labels, learned from texts whose answers nobody knows."""
 
 
 class Figures(BaseModel):
@@ -52,8 +53,10 @@ class LearnedStep(BaseModel):
     """Labels in the order of the classes; empty for a record."""
     knows_none: bool
     """Whether the class behind the last option is that of texts which no label fits."""
-    curve: Curve
-    figures: Figures
+    curve: Curve | None
+    """None where nothing was known of what is right: then how sure to be is what the choice itself says."""
+    figures: Figures | None
+    """None likewise."""
 
 
 class Learned(BaseModel):

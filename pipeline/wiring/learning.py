@@ -36,28 +36,45 @@ class TaughtTier:
             "tier": self.tier,
             "learned": self.pinned,
             "steps": [
-                {"step": one.step, "way": one.way, "curve": one.curve.kind, **figures_json(one.figures)}
+                {
+                    "step": one.step,
+                    "way": one.way,
+                    "curve": None if one.curve is None else one.curve.kind,
+                    **figures_json(one.figures),
+                }
                 for one in self.steps
             ],
             "left_out": list(self.left_out),
         }
 
 
-def figures_json(figures: Figures) -> dict[str, Any]:
-    """Return figures for scripts, rounded to what they are worth."""
+def figures_json(figures: Figures | None) -> dict[str, Any]:
+    """Return figures for scripts, rounded to what they are worth; None for each where there are none."""
+    if figures is None:
+        return dict.fromkeys(Figures.model_fields)
     return {
         name: round(value, 4) if isinstance(value, float) else value for name, value in figures.model_dump().items()
     }
 
 
-def learning_tiers(job: Job, only: Sequence[str]) -> list[int]:
-    """Return the numbers of the tiers that are to learn; raises ConfigError where there is none."""
+def learning_tiers(job: Job, only: Sequence[str], *, labelled: bool = True) -> list[int]:
+    """Return the numbers of the tiers that are to learn; raises ConfigError where there is none.
+
+    Without labels only models can: `labelled` says whether there are some.
+    """
     known = {tier.name: number for number, tier in enumerate(job.tiers)}
     for name in only:
         if name not in known:
             raise ConfigError(f"job {job.name} has no tier {name!r}; it has: {', '.join(known)}")
     wanted = [number for name, number in known.items() if not only or name in only]
     able = [number for number in wanted if job.tiers[number].lesson is not None]
+    if not labelled:
+        able = [number for number in able if job.tiers[number].engine == "llama"]
+        if not able:
+            raise ConfigError(
+                'no tier learns from texts without answers: give a llama tier learned = "a-name-of-yours"; classical '
+                "tiers need --labels or --run"
+            )
     if not able:
         raise ConfigError(
             'no tier learns: add one with engine = "classical" and model = "a-name-of-yours", or give a llama tier '
@@ -69,10 +86,13 @@ def learning_tiers(job: Job, only: Sequence[str]) -> list[int]:
 def learn(
     job: Job, tiers: Sequence[int], sample: Sample, settings: Settings, *, most_asked: int, say: Say, show: Show
 ) -> Iterator[TaughtTier]:
-    """Teach tiers from a sample with gold answers, one after the other, and keep what each learned.
+    """Teach tiers from a sample, one after the other, and keep what each learned.
 
-    A model is asked at most `most_asked` texts of each step. Raises ConfigError where a tier could learn nothing.
+    With gold answers each learns to choose and how sure to be; without, models lose their liking for some labels, and
+    classical tiers are not to be among the tiers. A model is asked at most `most_asked` texts of each step. Raises
+    ConfigError where a tier could learn nothing.
     """
+    labelled = any(step.gold is not None for step in sample.steps)
     sample = replace(sample, steps=[_mixed(one) for one in sample.steps])
     for tier_no in tiers:
         tier = job.tiers[tier_no]
@@ -84,8 +104,9 @@ def learn(
                 model = None if encoder is None else encoder.model
         else:
             say(f"{tier.name}: loading {tier.model}")
-            with closing(llama_engine(tier, model_for(tier, settings), hidden_states=True)) as engine:
-                chosen, left_out = teacher.by_model(engine, sample, most_asked)
+            with closing(llama_engine(tier, model_for(tier, settings), hidden_states=labelled)) as engine:
+                taught = teacher.by_model if labelled else teacher.balanced
+                chosen, left_out = taught(engine, sample, most_asked)
                 model = engine.model
         if not chosen:
             raise ConfigError(f"tier {tier.name} learned nothing: {'; '.join(left_out)}")

@@ -1,4 +1,4 @@
-"""How one tier is taught: by words and vectors, or by a head on its model and a curve for how sure to be."""
+"""How one tier is taught: by words and vectors, a head on its model and a curve for how sure to be, or a balance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.adapters.learned.balance import Balance
 from pipeline.adapters.learned.both import Both
-from pipeline.adapters.learned.engine import SHARES_UP_TO, Reading, ask_for_head, states_of
+from pipeline.adapters.learned.engine import SHARES_UP_TO, Reading, ask_for_head, ask_for_shares, states_of
 from pipeline.adapters.learned.files import Chooser
 from pipeline.asking import Asking, askings
 from pipeline.domain.job import Job
@@ -42,6 +43,8 @@ _TRIED_APART = 8
 _GUESSED = 50
 """So many answers of a model's own, where they cost a reading more, show whether they can compete with a head's."""
 _SLICE = 64
+_BALANCED_UP_TO = 32
+"""Labels: a model that is balanced weighs every one of them, which for more costs more than it gains."""
 
 Chosen: TypeAlias = tuple[LearnedStep, Chooser | None]
 """What was learned about a step, and what chooses; None where only how sure to be was learned."""
@@ -66,6 +69,10 @@ class Teacher:
     def by_model(self, engine: Engine, sample: Sample, most: int) -> tuple[list[Chosen], list[str]]:
         """Return the same of a model, which is asked `most` texts of each step at most."""
         return self._each(sample, lambda step, asking, known: self._model(engine, step, asking, _first(known, most)))
+
+    def balanced(self, engine: Engine, sample: Sample, most: int) -> tuple[list[Chosen], list[str]]:
+        """Return a model's liking for some labels, by texts whose answers nobody knows; `most` of each step."""
+        return self._each(sample, lambda step, asking, known: self._balance(engine, step, asking, _first(known, most)))
 
     def _each(
         self, sample: Sample, teach: Callable[[Step, Asking, SampleStep], Chosen]
@@ -140,6 +147,29 @@ class Teacher:
             if taught is own:
                 return self._step(step, own, way="curve", asked=question.digest), None
         return self._step(step, taught, way="head", asked=question.digest, classes=classes), head
+
+    def _balance(self, engine: Engine, step: Step, asking: Asking, known: SampleStep) -> Chosen:
+        (question,) = asking.questions
+        options = step.form.options if isinstance(step.form, Choice) else ()
+        if not options:
+            raise ValueError("a record has no labels that a model could like more than others")
+        if len(options) > _BALANCED_UP_TO:
+            raise ValueError(f"it has {len(options)} labels: {_BALANCED_UP_TO} at most are weighed one by one")
+        if len(known.texts) < LEAST_ROWS:
+            raise ValueError(f"{len(known.texts)} texts are too few: {LEAST_ROWS} or more show what a model likes")
+        asks = [ask_for_shares(Ask(question=question, text=text, on_long="truncate")) for text in known.texts]
+        told = [given.shares for given in self._answers(engine, asks, step) if given.shares is not None]
+        balance = Balance.fit(np.array([[shares[option] for option in options] for shares in told]))
+        one = LearnedStep(
+            step=step.name,
+            way="balance",
+            asked=question.digest,
+            options=options,
+            knows_none=False,
+            curve=None,
+            figures=None,
+        )
+        return one, balance
 
     @staticmethod
     def _own(given: Sequence[Given], asking: Asking, gold: Sequence[Any]) -> Taught:

@@ -93,7 +93,9 @@ def taught(job: Job, rows: list[dict[str, Any]], key: str, settings: Settings) -
         say=_quiet,
         show=lambda *_: None,
     ):
-        told[one.tier] = one.steps[0].figures
+        figures = one.steps[0].figures
+        if figures is not None:
+            told[one.tier] = figures
     return told
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.adapters.instant import InstantEngine
+from pipeline.adapters.learned.balance import Balance
 from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.engine import ClassicalEngine, LearnedEngine
 from pipeline.adapters.learned.files import Chooser, Lesson
@@ -155,6 +156,15 @@ def _headed(request: pytest.FixtureRequest) -> Rig:
     return Rig(make=lambda most: LearnedEngine(inner.make(most), lesson, name="headed@1"))
 
 
+def _balanced(request: pytest.FixtureRequest) -> Rig:
+    """Take from a real model its liking for some moods."""
+    inner = _local(request.getfixturevalue("model_path")(MODEL), None)
+    step = _learned(MOOD, "balance", MOOD.digest, width=1).model_copy(update={"curve": None, "figures": None})
+    balance = Balance(shift=np.array([0.4, -0.4, 0.0], dtype=np.float32))
+    lesson = Lesson(about=Learned(model=MODEL, steps=(step,)), choosers={"mood": balance})
+    return Rig(make=lambda most: LearnedEngine(inner.make(most), lesson, name="balanced@1"))
+
+
 def _openai(request: pytest.FixtureRequest) -> Rig:
     server: OpenAIServer = request.getfixturevalue("openai_server")
 
@@ -207,6 +217,7 @@ RIGS: dict[str, Making] = {
     "classical": _classical,
     "classical-encoder": _encoded,
     "llama-headed": _headed,
+    "llama-balanced": _balanced,
     "llama-base-plain": _base("plain"),
     "llama-base-gemma": _base("gemma"),
 }

@@ -17,7 +17,7 @@ from pipeline.domain.answers import Label, Malformed
 from pipeline.domain.errors import ModelError
 from pipeline.domain.job import Job
 from pipeline.ports.encoder import Encoded
-from pipeline.ports.engine import Ask, Reply
+from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for
@@ -103,6 +103,9 @@ def test_a_job_whose_labels_were_never_learned_is_refused_before_it_runs(headrac
     [
         ((), "say where the right answers are"),
         (("--labels", "gold.jsonl", "--run", "last"), "say where the right answers are"),
+        (("--labels", "gold.jsonl", "--unlabelled"), "say where the right answers are"),
+        (("--unlabelled", "--tier", "words"), "classical tiers need --labels or --run"),
+        (("--unlabelled", "--export-sample", "new.csv"), "leave out --labels and --unlabelled"),
         (("--labels", "gold.jsonl", "--tier", "huge"), "has no tier 'huge'; it has: words, small"),
         (("--labels", "few.jsonl", "--tier", "words"), "topic: 3 labelled texts are too few: 40 or more"),
         (("--labels", "other.jsonl", "--tier", "words"), "topic: 1 labels are none of the step's"),
@@ -157,6 +160,43 @@ def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
         engine_for(other, settings, threads=2)
     with pytest.raises(ModelError, match="was learned with smollm2"):
         warn_of_gaps(job.model_copy(update={"tiers": (other,)}), settings)
+
+
+@pytest.mark.model
+def test_a_model_loses_its_liking_for_some_labels_before_anybody_knows_an_answer(
+    headrace: Run, folder: Path, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_MODELS", str(model_path(SMALL).parent))
+    monkeypatch.setattr("pipeline.wiring.lessons.FOLDER", str(folder / "lessons"))
+    arguments = ("learn", folder / "job.toml", folder / "in.csv", "--unlabelled", "--items", "60")
+    (small,) = learned(*headrace(*arguments, "--json"))["tiers"]
+    assert [(one["step"], one["way"], one["accuracy"]) for one in small["steps"]] == [
+        ("topic", "balance", None),
+        ("mood", "balance", None),
+    ]
+    code, out, err = headrace(*arguments)
+    assert (code, f"small learned {small['learned']}" in out) == (0, True), err
+    settings = load_settings()
+    job = job_from(folder / "job.toml", settings)
+    (tier,) = (one for one in job.tiers if one.name == "small")
+    texts = [text for text, topic in tickets("billing", "technical", "account") if topic is not None][:120]
+    asks = [Ask(question=question_of(job.steps[0]), text=text) for text in texts]
+    plain, balanced = (
+        _topics(engine_for(one, settings, threads=2), asks) for one in (tier.model_copy(update={"learned": None}), tier)
+    )
+    liked, often = plain.most_common(1)[0]
+    assert balanced[liked] < often, "the label that it likes best is said less often"
+    headrace("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl", "--items", "120")
+    (tier,) = (one for one in job_from(folder / "job.toml", settings).tiers if one.name == "small")
+    assert tier.learned != small["learned"], "what labels teach takes its place"
+
+
+def _topics(engine: Engine, asks: Sequence[Ask]) -> Counter[str]:
+    try:
+        given = engine.answer(asks).given
+    finally:
+        engine.close()
+    return Counter(one.answer.value for one in given if one is not None and isinstance(one.answer, Label))
 
 
 @pytest.mark.model

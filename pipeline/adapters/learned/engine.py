@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.adapters.learned.balance import Balance
 from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.files import Lesson
 from pipeline.adapters.learned.heads import Head
@@ -163,6 +164,8 @@ class LearnedEngine:
             return ask
         if one.asked != ask.question.digest:
             raise ModelError(f"{self._name} learned step {one.step} in other words than the job's: headrace learn JOB")
+        if one.way == "balance":
+            return ask_for_shares(ask)
         return ask_for_head(ask) if one.way == "head" else ask
 
     def _better(self, one: LearnedStep, given: Sequence[Given], texts: Sequence[str]) -> list[Given]:
@@ -179,6 +182,10 @@ class LearnedEngine:
                         chosen, usage=old.usage, call_no=old.call_no, truncated=old.truncated
                     )
             return better
+        if isinstance(head, Balance):
+            return _balanced(one, head, given)
+        if one.curve is None:
+            return list(given)
         signals = said_signals(given, width=len(one.curve.weights) or 1)
         sure = one.curve(np.nan_to_num(signals))
         known = ~np.isnan(signals[:, 0])
@@ -193,10 +200,19 @@ class LearnedEngine:
 def ask_for_head(ask: Ask) -> Ask:
     """Return an ask whose answer holds what a head needs."""
     form = ask.question.form
-    if isinstance(form, Choice) and len(form.options) <= SHARES_UP_TO and not form.full:
-        question = dataclasses.replace(ask.question, form=dataclasses.replace(form, full=True))
-        return dataclasses.replace(ask, question=question, hidden=True)
+    if isinstance(form, Choice) and len(form.options) <= SHARES_UP_TO:
+        ask = ask_for_shares(ask)
     return dataclasses.replace(ask, hidden=True)
+
+
+def ask_for_shares(ask: Ask) -> Ask:
+    """Return an ask whose answer holds the chance of every label."""
+    form = ask.question.form
+    if not isinstance(form, Choice) or form.full:
+        return ask
+    return dataclasses.replace(
+        ask, question=dataclasses.replace(ask.question, form=dataclasses.replace(form, full=True))
+    )
 
 
 def states_of(given: Sequence[Given], options: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -217,8 +233,27 @@ def _by_step(asks: Sequence[Ask]) -> Mapping[str, list[int]]:
     return places
 
 
+def _balanced(one: LearnedStep, balance: Balance, given: Sequence[Given]) -> list[Given]:
+    """Return a model's own answers without its liking for some labels; those whose chances it did not tell stay."""
+    better = list(given)
+    for number, answered in enumerate(given):
+        if answered.shares is not None and isinstance(answered.answer, Label):
+            own = np.array([[answered.shares[option] for option in one.options]])
+            shares = balance(own)[0]
+            best = int(shares.argmax())
+            better[number] = dataclasses.replace(
+                answered,
+                answer=Label(one.options[best]),
+                raw_score=RawScore(min(1.0, float(shares[best]))),
+                shares={option: float(share) for option, share in zip(one.options, shares, strict=True)},
+            )
+    return better
+
+
 def _answers(one: LearnedStep, seen: Seen) -> list[Given]:
     best = seen.shares.argmax(axis=1)
+    if one.curve is None:
+        raise ModelError(f"step {one.step} was learned without how sure to be: headrace learn JOB")
     sure = one.curve(seen.signals)
     return [_answer(one, seen.shares[number], int(chosen), float(sure[number])) for number, chosen in enumerate(best)]
 

@@ -33,7 +33,7 @@ _AGAIN = "learn again: headrace learn JOB INPUT --labels FILE"
 
 
 class Chooser(Protocol):
-    """What chooses: Words, a Head, or Both."""
+    """What chooses: Words, a Head, Both, or a Balance."""
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """Return all there is to keep."""
@@ -131,11 +131,17 @@ def _about(arrays: Mapping[str, NDArray[Any]]) -> Learned:
 
 def _chooser(one: LearnedStep, arrays: Mapping[str, NDArray[Any]]) -> Chooser:
     # scikit-learn takes a second to import: only what answers or learns waits for it.
+    from pipeline.adapters.learned.balance import Balance  # noqa: PLC0415
     from pipeline.adapters.learned.both import Both  # noqa: PLC0415
     from pipeline.adapters.learned.heads import Head  # noqa: PLC0415
     from pipeline.adapters.learned.words import Words  # noqa: PLC0415
 
     parts = {name.removeprefix(f"{one.step}/"): arrays[name] for name in arrays if name.startswith(f"{one.step}/")}
+    if one.way == "balance":
+        balance = Balance.of(parts)
+        if len(balance.shift) != len(one.options):
+            raise ValueError("it has other labels than it says")
+        return balance
     kind = Words if one.way == "words" else Both if "weight" in parts else Head
     found: Words | Both | Head = kind.of(parts)
     if len(found.bias) != len(one.options) + 1:
