@@ -50,6 +50,7 @@ def _report(judged: Judged) -> None:
             run=judged.run,
             result=judged.result,
             items=judged.items,
+            reused=judged.reused,
             verdicts=judged.verdicts,
             held=judged.held,
             escalations=judged.escalations,

@@ -52,6 +52,10 @@ class Tier(BaseModel):
     """What to do when the engine gives no probabilities."""
     max_answer_tokens: int = Field(default=256, strict=True, ge=8, le=8192)
 
+    reuse: StrictBool = False
+    """Whether an answer that this very tier gave to the same text in an earlier run of the job is taken, not asked for
+    again."""
+
     fuse: Literal["auto"] | StrictBool = "auto"
     """llama: whether a text is read once for all steps, whose instructions then stand together before it.
 
@@ -196,7 +200,7 @@ class Tier(BaseModel):
         """Name of the queue and pool of workers: equal for tiers of any job that the same worker can serve."""
         # What is left at its default is left out: a release with more keys must still serve the chunks of older ones.
         served = self.model_dump(
-            exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long", "fuse"},
+            exclude={"accept_at", "price", "chunk_items", "on_unknown_confidence", "on_long", "fuse", "reuse"},
             exclude_defaults=True,
         )
         digest = hashlib.sha256(json.dumps(served, sort_keys=True).encode()).hexdigest()

@@ -7,12 +7,13 @@ from typing import Protocol
 
 from pipeline.domain.decisions import Decision, describe
 from pipeline.domain.runs import RunProgress
+from pipeline.ports.earlier import EarlierStore
 from pipeline.ports.money import MoneyStore
 from pipeline.ports.store import CertifyStore, ChunkNotice, RunRecord, Window, WorkStore
 
 
-class PromiseStore(CertifyStore, WorkStore, MoneyStore, Protocol):
-    """What certifying needs of a store."""
+class PromiseStore(CertifyStore, WorkStore, MoneyStore, EarlierStore, Protocol):
+    """What judging and certifying need of a store."""
 
     def progress(self, run_id: int) -> RunProgress:
         """See ReportStore."""

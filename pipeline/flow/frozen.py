@@ -1,6 +1,6 @@
 """A run as a worker asks it: its questions, what they may cost at most, and what becomes of their answers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -59,17 +59,17 @@ class FrozenRun:
         """When its answers are believed."""
         return policy_of(self.job)
 
-    def asks(self, claimed: ClaimedChunk) -> tuple[list[Place], list[Ask]]:
+    def asks(self, claimed: ClaimedChunk, known: Container[Place] = ()) -> tuple[list[Place], list[Ask]]:
         """Lay out the items of a chunk step by step, so that an engine meets all items of one question together.
 
-        A step of several questions has as many asks, one after another.
+        A step of several questions has as many asks, one after another. What is `known` is not asked.
         """
         on_long = self.job.tiers[claimed.tier_no].on_long
         places: list[Place] = []
         asks: list[Ask] = []
         for step_no, asking in self.askings(claimed.tier_no).items():
             for item_no, mask, text in zip(claimed.item_nos, claimed.step_masks, claimed.texts, strict=True):
-                if step_no in steps_of(mask):
+                if step_no in steps_of(mask) and (item_no, step_no) not in known:
                     places.append((item_no, step_no))
                     place = f"{self.run.name}/{item_no}/{step_no}/{claimed.tier_no}/{claimed.generation}"
                     asks += [

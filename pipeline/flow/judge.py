@@ -1,7 +1,8 @@
 """Judge one chunk: claim → answer → commit (checks the fence) → publish. The ack is the worker's."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -16,6 +17,7 @@ from pipeline.domain.outcomes import Attempt, Escalation, Held, Unresolved, Verd
 from pipeline.domain.runs import RunState
 from pipeline.flow.announcing import announce, announce_next
 from pipeline.flow.certify import Advanced, PromiseStore, advance, watch
+from pipeline.flow.earlier import Before, Source, answered_before, sources_of, with_known
 from pipeline.flow.frozen import Answered, FrozenRun
 from pipeline.flow.second_look import looked_again
 from pipeline.ports.clock import Clock
@@ -42,6 +44,8 @@ class Judged:
     """committed, refused (an old fence), nothing (not ours to do), no_money, or outage."""
     run: str | None = None
     items: int = 0
+    reused: int = 0
+    """Answers that earlier runs knew."""
     verdicts: int = 0
     held: int = 0
     """Answers that wait to be certified."""
@@ -72,6 +76,8 @@ class Judge:
     keep_lease: LeaseKeeper
     entry_points_of: Callable[[Job], Mapping[str, EntryPoint]]
     _runs: dict[int, FrozenRun] = field(default_factory=dict)
+    _sources: dict[tuple[int, int], tuple[Source, ...]] = field(default_factory=dict)
+    """By run and tier."""
     _chunk_s: float | None = None
     """How long the last chunk took."""
 
@@ -108,11 +114,15 @@ class Judge:
                 self.store.out_of_money(claimed)
             state = self._settle(claimed.run_id)[0]
             return Judged(chunk_id=claimed.chunk_id, result="no_money", run=frozen.run.name, run_state=state)
-        places, asks = frozen.asks(asked)
+        before = self._before(frozen, asked)
+        places, asks = frozen.asks(asked, before)
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
-            reply = self._reply(frozen, claimed.tier_no, asks)
-            merged = frozen.merged(claimed.tier_no, places, asks, reply)
+            asked_now = self._reply(frozen, claimed.tier_no, asks) if asks else Reply(given=(), calls=())
+            reply, known = with_known(asked_now, before, self.engine.model)
+            merged = itertools.chain(
+                frozen.merged(claimed.tier_no, places, asks, reply), _known_answers(claimed, known)
+            )
             judged, attempts = self._judged(frozen, claimed, merged, reply)
             if len(asked.item_nos) < len(claimed.item_nos):
                 pairs = zip(claimed.item_nos, claimed.step_masks, strict=True)
@@ -132,6 +142,7 @@ class Judge:
             result="committed",
             run=frozen.run.name,
             items=len(asked.item_nos),
+            reused=len(before),
             verdicts=sum(isinstance(attempt.outcome, Verdict) for attempt in attempts),
             held=sum(isinstance(attempt.outcome, Held) for attempt in attempts),
             escalations=sum(isinstance(attempt.outcome, Escalation) for attempt in attempts),
@@ -158,6 +169,17 @@ class Judge:
         if len(reply.given) != len(asks):
             raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
         return looked_again(engine, asks, reply) if frozen.job.looks_again(tier_no) else reply
+
+    def _before(self, frozen: FrozenRun, asked: ClaimedChunk) -> Before:
+        """Return what earlier runs answered already; of a model on this machine, only the very same file."""
+        key = (frozen.run.id, asked.tier_no)
+        if key not in self._sources:
+            self._sources[key] = sources_of(self.store, frozen, asked.tier_no)
+        if not self._sources[key]:
+            return {}
+        is_file = frozen.job.tiers[asked.tier_no].engine != "openai"
+        model = self.engine.model if is_file else None
+        return answered_before(self.store, self._sources[key], asked, list(frozen.askings(asked.tier_no)), model)
 
     def _funded(self, frozen: FrozenRun, claimed: ClaimedChunk) -> Funded:
         """Reserve what the chunk may cost; returns for which of its items there is money."""
@@ -209,6 +231,11 @@ class Judge:
         if advanced.said and not advanced.notices:  # all that was held stands: this may have been the end
             state, _ = self.store.settle(run_id)
         return state, advanced
+
+
+def _known_answers(claimed: ClaimedChunk, known: Before) -> Iterator[Answered]:
+    texts = dict(zip(claimed.item_nos, claimed.texts, strict=True))
+    return ((place, texts[place[0]], given) for place, given in known.items())
 
 
 def _failure(error: Exception) -> str:

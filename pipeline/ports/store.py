@@ -1,9 +1,10 @@
 """Store: Postgres as the flow sees it. The truth about runs, items, chunks, answers and money lives behind it.
 
-Nine faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
+Ten faces, for who needs what: `IngestStore` (rows in), `WorkStore` (chunks claimed, committed, swept and published),
 `MoneyStore` (money reserved before it is spent), `TurnStore` (rate limits), `CertifyStore` (held answers, from drawing
 to thresholds), `LabelStore` (what people say is right), `LogStore` (events of log files), `ForgetStore` (what is
-erased) and `ReportStore` (what people read and order). One adapter fulfils all.
+erased), `EarlierStore` (what earlier runs answered) and `ReportStore` (what people read and order). One adapter
+fulfils all.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from pipeline.domain.job import Job
 from pipeline.domain.pricing import PriceBook
 from pipeline.domain.runs import CostRow, Costs, ResultLine, RunProgress, RunState
 from pipeline.ports.chunks import ChunkNotice, ClaimedChunk, Committed, JudgedChunk
+from pipeline.ports.earlier import EarlierStore
 from pipeline.ports.forgetting import ForgetStore
 from pipeline.ports.labels import LabelStore
 from pipeline.ports.logs import LogStore
@@ -115,6 +117,10 @@ class WorkStore(Protocol):
 
     def run(self, run_id: int) -> RunRecord:
         """Return a run by its number; raises RunNotFound."""
+        ...
+
+    def earlier_runs(self, run_id: int, *, most: int) -> Sequence[RunRecord]:
+        """Return the runs of the same job's name that were made before this one, the latest first."""
         ...
 
     def claim(self, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
@@ -357,6 +363,7 @@ class Store(
     LabelStore,
     LogStore,
     ForgetStore,
+    EarlierStore,
     ReportStore,
     Protocol,
 ):

@@ -65,6 +65,7 @@ name = "large"
 engine = "llama"
 model = "{large}"
 {large_head}
+reuse = {reuse}
 on_long = "truncate"
 price = "local-2-core"
 chunk_items = 64
@@ -195,6 +196,8 @@ def main(data: Path, only: tuple[str, ...], json_file: Path | None, **options: A
     print(f"{processor_name()}; {options}")
     options["template"] = "" if options["template"] is None else f'chat_template = "{options["template"]}"'
     options["encoder"] = "" if options["encoder"] is None else f'encoder = "{options["encoder"]}"'
+    # Labelled: the run in which the large model's rate is taken is not counted, and must not lend its answers.
+    options["reuse"] = "false" if options["labelled"] else "true"
     options["large_head"] = 'learned = "bulk-large"' if options["labelled"] else ""
     found = []
     for name in only:

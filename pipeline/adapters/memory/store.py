@@ -1,6 +1,7 @@
 """A Store in memory: the same promises as Postgres, for one process and for as long as it lives."""
 
 from pipeline.adapters.memory.certify import CertifyPart
+from pipeline.adapters.memory.earlier import EarlierPart
 from pipeline.adapters.memory.forgetting import ForgetPart
 from pipeline.adapters.memory.ingest import IngestPart
 from pipeline.adapters.memory.labels import LabelPart
@@ -27,6 +28,7 @@ class MemoryStore(
     OrderPart,
     LogPart,
     ForgetPart,
+    EarlierPart,
 ):
     """Fulfils ports.store.Store. Safe to share between threads: every call holds one lock."""
 

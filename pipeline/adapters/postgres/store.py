@@ -12,6 +12,7 @@ from pipeline.adapters.postgres import (
     announcing,
     broken,
     certify,
+    earlier,
     forgetting,
     ingest,
     keeping,
@@ -46,6 +47,7 @@ from pipeline.domain.logs.batches import Batch, RowsOf
 from pipeline.domain.logs.nights import Night
 from pipeline.domain.pacing import Limits
 from pipeline.domain.runs import Costs, ResultLine, RunProgress, RunState
+from pipeline.ports.earlier import Known
 from pipeline.ports.forgetting import BATCH_TEXTS
 from pipeline.ports.labels import KeptLabels, NewLabel, ToLabel, Which
 from pipeline.ports.logs import LogFile, Pattern, Place, Rate, StoredEvent, Wanted
@@ -115,6 +117,14 @@ class PostgresStore:
         """See WorkStore."""
         with self._database.begin() as connection:
             return records.fetch_run(connection, run_id)
+
+    def earlier_runs(self, run_id: int, *, most: int) -> Sequence[RunRecord]:
+        """See EarlierStore."""
+        return earlier.earlier_runs(self._database, run_id, most=most)
+
+    def answered_before(self, run_id: int, tier_no: int, texts: Sequence[str], *, model: str | None) -> Sequence[Known]:
+        """See EarlierStore."""
+        return earlier.answered_before(self._database, run_id, tier_no, texts, model=model)
 
     def claim(self, chunk_id: int, *, worker: str, lease_s: float) -> ClaimedChunk | None:
         """See WorkStore."""
