@@ -78,8 +78,8 @@ class FrozenRun:
                     ]
         return places, asks
 
-    def most_costs(self, claimed: ClaimedChunk, price: Price | None) -> list[Decimal]:
-        """Return what each item of a chunk may cost at most."""
+    def most_costs(self, claimed: ClaimedChunk, price: Price | None, known: Container[Place] = ()) -> list[Decimal]:
+        """Return what each item of a chunk may cost at most; what is `known` costs nothing."""
         tier, shield = self.job.tiers[claimed.tier_no], self.shield(claimed.tier_no)
         tries = 1 + min(tier.retries, 1)  # one that timed out is asked once more, and both may be charged
         tries += self.job.looks_again(claimed.tier_no)
@@ -93,12 +93,14 @@ class FrozenRun:
                         tries=tries,
                     )
                     for step_no, asking in self.askings(claimed.tier_no).items()
-                    if step_no in steps_of(mask)
+                    if step_no in steps_of(mask) and (item_no, step_no) not in known
                     for question in asking.questions
                 ),
                 Decimal(0),
             )
-            for mask, text in zip(claimed.step_masks, map(shield.text, claimed.texts), strict=True)
+            for item_no, mask, text in zip(
+                claimed.item_nos, claimed.step_masks, map(shield.text, claimed.texts), strict=True
+            )
         ]
 
     def merged(self, tier_no: int, places: Sequence[Place], asks: Sequence[Ask], reply: Reply) -> Iterator[Answered]:

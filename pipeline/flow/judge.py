@@ -106,7 +106,8 @@ class Judge:
         frozen = self._frozen(claimed.run_id)
         if frozen.job.tiers[claimed.tier_no].pool != self.pool:
             raise MessageError(f"chunk {claimed.chunk_id} belongs to another pool than {self.pool}")
-        funded = self._funded(frozen, claimed)
+        before = self._before(frozen, claimed)
+        funded = self._funded(frozen, claimed, before)
         asked = claimed.only(funded.asked)
         claimed = claimed.only([one for one in range(len(claimed.item_nos)) if one not in funded.over_cap])
         if not asked.item_nos:
@@ -114,7 +115,7 @@ class Judge:
                 self.store.out_of_money(claimed)
             state = self._settle(claimed.run_id)[0]
             return Judged(chunk_id=claimed.chunk_id, result="no_money", run=frozen.run.name, run_state=state)
-        before = self._before(frozen, asked)
+        before = {place: given for place, given in before.items() if place[0] in asked.item_nos}
         places, asks = frozen.asks(asked, before)
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
@@ -170,24 +171,24 @@ class Judge:
             raise ConservationError(f"{len(asks)} asks, {len(reply.given)} answers: the engine lost or doubled some")
         return looked_again(engine, asks, reply) if frozen.job.looks_again(tier_no) else reply
 
-    def _before(self, frozen: FrozenRun, asked: ClaimedChunk) -> Before:
+    def _before(self, frozen: FrozenRun, claimed: ClaimedChunk) -> Before:
         """Return what earlier runs answered already; of a model on this machine, only the very same file."""
-        key = (frozen.run.id, asked.tier_no)
+        key = (frozen.run.id, claimed.tier_no)
         if key not in self._sources:
-            self._sources[key] = sources_of(self.store, frozen, asked.tier_no)
+            self._sources[key] = sources_of(self.store, frozen, claimed.tier_no)
         if not self._sources[key]:
             return {}
-        is_file = frozen.job.tiers[asked.tier_no].engine != "openai"
+        is_file = frozen.job.tiers[claimed.tier_no].engine != "openai"
         model = self.engine.model if is_file else None
-        return answered_before(self.store, self._sources[key], asked, list(frozen.askings(asked.tier_no)), model)
+        return answered_before(self.store, self._sources[key], claimed, list(frozen.askings(claimed.tier_no)), model)
 
-    def _funded(self, frozen: FrozenRun, claimed: ClaimedChunk) -> Funded:
+    def _funded(self, frozen: FrozenRun, claimed: ClaimedChunk, before: Before) -> Funded:
         """Reserve what the chunk may cost; returns for which of its items there is money."""
         tier = frozen.job.tiers[claimed.tier_no]
         price = frozen.run.price_book.price(tier.price, self.clock.now().date())
         if frozen.job.budget is None and (price is None or price.usd_per_mtok_in is None):
             return Funded(asked=tuple(range(len(claimed.item_nos))))
-        return self.store.reserve(claimed, frozen.most_costs(claimed, price))
+        return self.store.reserve(claimed, frozen.most_costs(claimed, price, before))
 
     def _frozen(self, run_id: int) -> FrozenRun:
         if run_id not in self._runs:

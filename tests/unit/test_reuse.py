@@ -59,13 +59,16 @@ class Shop:
         *texts: str,
         engine: Listening | None = None,
         steps: Sequence[Mapping[str, Any]] = (TOPIC,),
+        budget: Mapping[str, str] | None = None,
         **tier: object,
     ) -> tuple[Judged, Listening, RunRecord]:
         """Run texts through a job; returns what became of them, the engine, and the run."""
         engine = engine or Listening()
         one = {"name": "top", "engine": "instant", "model": "m", "price": "list", "chunk_items": 64, "reuse": True}
-        job = Job.model_validate({"name": "j", "steps": steps, "tiers": [one | tier]})
+        job = Job.model_validate({"name": "j", "steps": steps, "tiers": [one | tier], "budget": budget})
         run, _ = self.store.open_run(new_run(job, f"source {next(self.sources)}", BOOK))
+        if job.budget is not None:
+            self.store.set_budget(run.id, job.budget)
         rows = [Item(key=str(number), source="s", line=number, text=text) for number, text in enumerate(texts)]
         (notice,) = self.store.add_rows(run.id, rows, at=0, keyed=False).notices
         self.store.finish_ingest(run.id)
@@ -150,3 +153,13 @@ def test_another_file_of_the_same_name_is_asked() -> None:
     shop.run("one")
     judged, engine, _ = shop.run("one", engine=Listening(model="m@tuned"))
     assert (len(engine.asked), judged.reused) == (1, 0)
+
+
+def test_what_is_known_needs_no_money() -> None:
+    shop = Shop()
+    shop.run("one", "two")
+    poor = {"usd": "0.000000001"}
+    judged, engine, _ = shop.run("two", "one", budget=poor)
+    assert (engine.asked, judged.result, judged.verdicts) == ([], "committed", 2)
+    judged, engine, _ = shop.run("two", "three", budget=poor)
+    assert (engine.asked, judged.verdicts) == ([], 1), "for the third text there is none"
