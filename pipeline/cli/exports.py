@@ -50,17 +50,32 @@ def check_output(output: Path | None, style: str | None = None) -> str:
 
 
 def write_results(lines: Iterable[ResultLine], job: Job, output: Path | None, style: str | None) -> None:
-    """Write all lines; a file appears under its name only when it is complete."""
+    """Write all lines; a file appears under its name only when it is complete.
+
+    Raises ConfigError where it would take the place of a file that the lines seem to come from.
+    """
     style = check_output(output, style)
     if output is None:
         (_write_jsonl if style == "jsonl" else _write_csv)(lines, job, sys.stdout)
         return
+    if output.exists():
+        lines = _of_others(lines, output)
     with replaced(output) as partial:
         if style == "parquet":
             _write_parquet(lines, job, partial)
             return
         with partial.open("w", encoding="utf-8", newline="") as file:
             (_write_jsonl if style == "jsonl" else _write_csv)(lines, job, file)
+
+
+def _of_others(lines: Iterable[ResultLine], output: Path) -> Iterator[ResultLine]:
+    """Yield the lines; a run remembers the names of its inputs, not where they lay."""
+    for line in lines:
+        if line.source == output.name:
+            raise ConfigError(
+                f"{output} is there and is called as one of the run's inputs, which would be lost: name another file"
+            )
+        yield line
 
 
 def _partial(output: Path) -> Path:

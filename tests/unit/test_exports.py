@@ -197,3 +197,17 @@ def test_what_cannot_be_written_is_refused_with_what_can(tmp_path: Path, name: s
 def test_a_folder_that_is_not_there_is_reported_by_the_files_name(style: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write"):
         write_results(iter(LINES), JOB, tmp_path / "nowhere" / f"out.{style}", None)
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_a_file_that_is_called_as_an_input_is_never_written_over(tmp_path: Path, style: str) -> None:
+    path = tmp_path / f"in.{style}"
+    lines = [LINES[0], replace(LINES[1], source=path.name)]
+    path.write_text("the user's own", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is called as one of the run's inputs"):
+        write_results(iter(lines), JOB, path, None)
+    assert path.read_text(encoding="utf-8") == "the user's own"
+    assert [one.name for one in tmp_path.iterdir()] == [path.name], "nothing half-written is left"
+    path.unlink()
+    write_results(iter(lines), JOB, path, None)
+    assert path.exists(), "where nothing is lost, the name is as good as another"
