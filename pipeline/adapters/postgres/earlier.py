@@ -14,17 +14,24 @@ from pipeline.domain.scores import Confidence, RawScore
 from pipeline.ports.earlier import Known
 from pipeline.ports.store import RunRecord
 
+# Item by item, each by the keys of its rows, whatever the planner believes about tables that it has not analysed yet.
 _ANSWERED = sa.text("""
-SELECT DISTINCT ON (i.item_no, a.step_no) i.fingerprint, a.step_no, a.answer, a.raw_score, a.confidence, a.calibrated,
-       a.field_confidences, a.tokens_in, a.tokens_out
-  FROM items i
-  JOIN attempts a ON a.run_id = i.run_id AND a.item_no = i.item_no
-  JOIN ledger l ON l.call_id = a.call_id
- WHERE i.run_id = :run AND i.copy_of IS NULL AND i.fingerprint = ANY (ARRAY(
-           SELECT substr(:prints, place, 16) FROM generate_series(1, length(:prints), 16) AS place))
-   AND a.tier_no = :tier AND a.outcome = 'verdict' AND NOT a.truncated
-   AND l.model = coalesce(CAST(:model AS text), l.model)
- ORDER BY i.item_no, a.step_no, a.generation DESC
+WITH known AS MATERIALIZED (
+    SELECT fingerprint, item_no FROM items WHERE copy_of IS NULL AND fingerprint = ANY (ARRAY(
+        SELECT substr(:prints, place, 16) FROM generate_series(1, length(:prints), 16) AS place))
+)
+SELECT k.fingerprint, s.step_no, a.*
+  FROM known k
+ CROSS JOIN unnest(CAST(:steps AS smallint[])) AS s (step_no)
+ CROSS JOIN LATERAL (
+    SELECT answer, raw_score, confidence, calibrated, field_confidences, tokens_in, tokens_out
+      FROM attempts
+     WHERE run_id = :run AND item_no = k.item_no AND step_no = s.step_no AND tier_no = :tier AND outcome = 'verdict'
+       AND NOT truncated
+       AND (CAST(:model AS text) IS NULL
+            OR (SELECT model FROM ledger WHERE ledger.call_id = attempts.call_id) = CAST(:model AS text))
+     ORDER BY generation DESC LIMIT 1
+ ) a
 """)
 
 
@@ -42,11 +49,13 @@ def answered_before(
 ) -> Sequence[Known]:
     """Return what a tier of a run answered to these texts, where it stood and the whole text was read."""
     with database.begin() as connection:
-        salt = Salt.of(records.fetch_run(connection, run_id).name)
+        run = records.fetch_run(connection, run_id)
+        salt = Salt.of(run.name)
         place = {fingerprint(text, salt=salt): number for number, text in enumerate(texts)}
         wanted = {
             "run": run_id,
             "tier": tier_no,
+            "steps": list(range(len(run.job.steps))),
             "prints": b"".join(place),
             "model": None if model is None else storable(model),
         }
