@@ -13,7 +13,7 @@ import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,16 @@ from pipeline.domain.errors import ConfigError
 
 Tokens: TypeAlias = tuple[int, ...]
 Logits: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+
+
+class Listed(Protocol):
+    """Logits that can be had of the tokens that are named; all logits as one array are such."""
+
+    def __getitem__(self, tokens: NDArray[np.int64], /) -> Logits:
+        """Return the logits of these tokens, in their order."""
+        ...
+
+
 _HIGHEST = float(np.finfo(np.float32).max)
 NEAR = math.log(4)
 """Branches within this factor of the best are scored in the same round: a few tokens for fewer rounds."""

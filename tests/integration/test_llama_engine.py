@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.adapters.llama.batch import Row
+from pipeline.adapters.llama.context import Take
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.domain.answers import Defect, Fields, Label, Malformed, Usage
 from pipeline.domain.errors import EngineUnavailable, ModelError
 from pipeline.domain.steps import Choice
-from pipeline.domain.trie import Logits
 from pipeline.ports.engine import Ask
 from pipeline.prompts import Question
 from tests.integration.llama_cases import (
@@ -41,12 +41,12 @@ def reference(model_path: Callable[[str], Path]) -> Iterator[Reference]:
 
 
 @pytest.mark.parametrize("asked", [SENTIMENT, TOPIC], ids=["sentiment", "labels that are prefixes of one another"])
-def test_one_answer_alone_is_the_plain_reference_to_the_last_digit(
+def test_a_reproducible_answer_is_the_plain_reference_to_the_last_digit(
     model_path: Callable[[str], Path], reference: Reference, asked: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the reference's own attention kernel, whose results do not depend on how a prompt is cut into batches."""
     use_the_references_attention(monkeypatch)
-    engine = engine_for(model_path(SMALL))
+    engine = engine_for(model_path(SMALL), reproducible=True)
     for text in TEXTS[:6]:
         (given,) = answers(engine, asked, [text])
         scores = reference.scores(asked, text)
@@ -255,7 +255,7 @@ def test_a_cache_without_room_slows_down_and_changes_nothing(
     assert context is not None
     read = context.read
 
-    def counted(rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
+    def counted(rows: Sequence[Row], take: Take) -> list[int]:
         stuck = read(rows, take)
         parked.append(len(stuck))
         return stuck

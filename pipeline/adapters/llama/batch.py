@@ -18,6 +18,8 @@ class Row:
     tokens: Sequence[int]
     wants_logits: bool = True
     """Whether the logits behind the last token are wanted."""
+    listed: bool = False
+    """Whether of these only those of tokens that are named."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.llama.lanes import Extend, Forks, Want
-from pipeline.domain.trie import LabelTrie, Logits, Search, Tokens, log_sum_exp
+from pipeline.domain.trie import LabelTrie, Listed, Logits, Search, Tokens, log_sum_exp
 
 FORKS = 3
 """Branches of labels that are read at once."""
@@ -66,12 +66,16 @@ class ChoiceLane:
 
     def take(self, path: int, logits: Logits) -> None:
         """Score a branch."""
+        self.take_listed(path, logits)
+
+    def take_listed(self, path: int, logits: Listed) -> None:
+        """Score a branch."""
         number = self._asked[path]
         branch = self._trie.branches[number]
-        tokens = list(branch.tokens)
-        self.is_unsound = self.is_unsound or not bool(np.isfinite(logits[tokens]).any())
+        row = logits[np.array(branch.tokens, dtype=np.int64)]
+        self.is_unsound = self.is_unsound or not bool(np.isfinite(row).any())
         end = -math.inf if branch.ends is None else log_sum_exp(logits[self._end_ids].astype(np.float64))
-        self._search.score(number, logits[tokens], end)
+        self._search.score(number, row, end)
 
     @property
     def answer(self) -> tuple[int, float]:

@@ -1,7 +1,7 @@
 """One llama.cpp context: tokens of many sequences read in full batches, logits only where they are wanted."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,18 @@ from numpy.typing import NDArray
 from pipeline.adapters.llama.batch import Batch, Row, Slice
 from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.adapters.llama.library import llama
+from pipeline.adapters.llama.output import ListedLogits, OutputRows, agreed
 from pipeline.domain.errors import EngineUnavailable, ModelError
 from pipeline.domain.trie import Logits
 
 BATCH_TOKENS = 512
 """Tokens read at once, unless a measurement of the machine says that another number is faster."""
 _NO_SLOT = 1
+_TRIED = 256
+"""Tokens whose logits are compared."""
+
+Take: TypeAlias = Callable[[int, Logits | ListedLogits], None]
+"""Receives the number of a row, and the logits behind its last token."""
 
 
 class Context:
@@ -44,6 +50,8 @@ class Context:
         params.swa_full = True
         params.no_perf = True
         self.hidden = hidden
+        self.output: OutputRows | None = None
+        """What rows that are `listed` are delivered by, once it was adopted; None: by llama.cpp, whole."""
         if hidden is not None:
             params.cb_eval = hidden.callback
         self.sequences = sequences
@@ -68,6 +76,25 @@ class Context:
         """Go on with another number of threads."""
         self._lib.llama_set_n_threads(self._pointer, threads, threads)
 
+    def adopt(self, output: OutputRows, tokens: Sequence[int]) -> bool:
+        """Deliver listed rows by `output` from now on, if behind some tokens it makes the logits that llama.cpp makes.
+
+        Only while all sequences are empty. Returns whether it does.
+        """
+        some = np.linspace(0, self._vocab_size - 1, _TRIED).astype(np.int64)
+        found: list[bool] = []
+
+        def compare(_row: int, logits: Logits | ListedLogits) -> None:
+            if self.hidden is not None:
+                found.append(agreed(ListedLogits(output, self.hidden.row)[some], logits[some]))
+
+        self.output = None
+        self.read([Row(sequence=0, start=0, tokens=tokens)], compare)
+        self.drop(0)
+        self.tokens_read = self.decoded = 0
+        self.output = output if found and all(found) else None
+        return self.output is not None
+
     def fork(self, source: int, target: int) -> None:
         """Let an empty sequence begin with all that another holds; costs no cells."""
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
@@ -76,7 +103,7 @@ class Context:
         """Empty a sequence; cells that no other shares become free."""
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
-    def read(self, rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
+    def read(self, rows: Sequence[Row], take: Take) -> list[int]:
         """Read rows; `take(number of the row, logits)` is called for each that wants logits, valid for that call only.
 
         Returns the rows that found no free cells: they may have been read in part, so drop their sequences. Raises
@@ -98,13 +125,14 @@ class Context:
         self._decode(rows, batch, take, stuck)
         return sorted(stuck)
 
-    def _decode(
-        self, rows: Sequence[Row], batch: Sequence[Slice], take: Callable[[int, Logits], None], stuck: set[int]
-    ) -> None:
+    def _decode(self, rows: Sequence[Row], batch: Sequence[Slice], take: Take, stuck: set[int]) -> None:
         batch = [part for part in batch if part.row not in stuck]
         if not batch:
             return
         wanted = self._batch.fill(rows, batch)
+        output = self.output if all(rows[number].listed for _, number in wanted) else None
+        if self.hidden is not None:
+            self.hidden.breaks_off = output is not None
         code = self._lib.llama_decode(self._pointer, self._batch.struct)
         self.decoded += 1
         if code == _NO_SLOT and len(batch) > 1:
@@ -117,10 +145,13 @@ class Context:
             raise EngineUnavailable(f"llama.cpp could not read a batch (code {code}): see the machine's memory")
         else:
             self.tokens_read += self._batch.struct.n_tokens
-            for output, (place, number) in enumerate(wanted):
+            for count, (place, number) in enumerate(wanted):
                 if self.hidden is not None:
-                    self.hidden.output = output
-                take(number, self._logits(place))
+                    self.hidden.output = count
+                if output is not None and self.hidden is not None:
+                    take(number, ListedLogits(output, self.hidden.row))
+                else:
+                    take(number, self._logits(place))
 
     def _logits(self, place: int) -> NDArray[np.float32]:
         pointer = self._lib.llama_get_logits_ith(self._pointer, place)

@@ -5,6 +5,7 @@ examples, is read once and kept for the next call; questions of the same text re
 the same batches: a call's seconds are its share, by tokens read, of the time that all took.
 """
 
+import contextlib
 import statistics
 import time
 import uuid
@@ -18,6 +19,7 @@ from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.adapters.llama.layout import Item, Layout
 from pipeline.adapters.llama.library import llama
 from pipeline.adapters.llama.loading import load_model
+from pipeline.adapters.llama.output import OutputRows
 from pipeline.adapters.llama.reader import Reader
 from pipeline.adapters.llama.record import Recording
 from pipeline.adapters.llama.strands import Work
@@ -34,6 +36,7 @@ SEQUENCES = 128
 EXTRA_CELLS = 4096
 """Cells beyond one item's window: what lets short items be read many at once."""
 _WRITERS = 16
+_PROBE = "the quick brown fox"
 
 
 class LlamaEngine:
@@ -74,6 +77,8 @@ class LlamaEngine:
             self._window = min(context_tokens, self._lib.llama_model_n_ctx_train(self._model) or context_tokens)
             self._max_answer_tokens = min(max_answer_tokens, self._window // 2)
             self._questions = AskedQuestions(self._template, self._vocab, max_answer_tokens=self._max_answer_tokens)
+            self._keeps_hidden = hidden_states
+            width = self._lib.llama_model_n_embd(self._model)
             self._context = Context(
                 self._model,
                 cells=self._window + EXTRA_CELLS,
@@ -81,8 +86,10 @@ class LlamaEngine:
                 threads=threads,
                 vocab_size=self._vocab.size,
                 batch_tokens=batch_tokens,
-                hidden=HiddenStates(self._lib.llama_model_n_embd(self._model)) if hidden_states else None,
+                hidden=HiddenStates(width),
             )
+            if not reproducible:  # its answers are those of llama.cpp, to the last digit
+                self._adopt_output(model_path, width, self._context)
             self._reader = Reader(self._context)
             self._layout = Layout(
                 self._vocab,
@@ -104,6 +111,12 @@ class LlamaEngine:
     def beats(self) -> int:
         """How many batches it has read."""
         return 0 if self._context is None else self._context.decoded
+
+    def _adopt_output(self, path: Path, width: int, context: Context) -> None:
+        """Make logits of labels without llama.cpp's whole matrix, where that gives the same."""
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            rows = OutputRows(path, width=width, tokens=self._vocab.size)
+            context.adopt(rows, self._vocab.plain(_PROBE))
 
     def _template_source(self, path: Path, named: str | None) -> str:
         source = self._lib.llama_model_chat_template(self._model, None)
@@ -154,7 +167,7 @@ class LlamaEngine:
         """
         if self._context is None or self._questions is None:
             raise EngineUnavailable("the engine is closed")
-        if self._context.hidden is None and any(ask.hidden for ask in asks):
+        if not self._keeps_hidden and any(ask.hidden for ask in asks):
             raise ConfigError("this engine was loaded without hidden states: load it with hidden_states=True")
         groups: dict[Tokens, list[Item]] = {}
         for place, ask in enumerate(asks):

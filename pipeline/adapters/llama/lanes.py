@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.domain.trie import Logits, Tokens
+from pipeline.domain.trie import Listed, Logits, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,15 @@ class Watching(Protocol):
 
     wants_hidden: bool
     hidden: NDArray[np.float32] | None
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A lane that looks at no other logits than those of tokens that it names: the others need not be made."""
+
+    def take_listed(self, path: int, logits: Listed) -> None:
+        """Receive the logits behind a path of the last want, as `take`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +40,13 @@ def llama() -> ModuleType:
     module.llama_log_set(_listener.callback, None)
     module.llama_backend_init()
     return module
+
+
+@functools.cache
+def ggml() -> ctypes.CDLL:
+    """Return the library of tensors and number formats that llama.cpp stands on."""
+    folder = Path(str(llama().__file__)).parent / "lib"
+    return ctypes.CDLL(str(next(iter(sorted(folder.glob("libggml-base.*"))))))
 
 
 def forget_errors() -> None:

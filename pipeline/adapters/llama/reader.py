@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from pipeline.adapters.llama.batch import Row
 from pipeline.adapters.llama.context import Context
-from pipeline.adapters.llama.lanes import Extend, Forks, Watching
+from pipeline.adapters.llama.lanes import Extend, Forks, Listing, Watching
+from pipeline.adapters.llama.output import ListedLogits
 from pipeline.adapters.llama.prefixes import NONE_IN_USE, PREFIXES_KEPT, Prefixes, Sequences
 from pipeline.adapters.llama.strands import Base, Group, Strand, Work
 from pipeline.domain.errors import EngineUnavailable
@@ -128,13 +129,16 @@ class Reader:
             self._park(group)
         return left
 
-    def _deliver(self, reading: _Reading, logits: Logits) -> None:
+    def _deliver(self, reading: _Reading, logits: Logits | ListedLogits) -> None:
         if not isinstance(reading.of, Strand) or reading.path == _NO_PATH:
             return
         lane = reading.of.lane
         if isinstance(lane, Watching) and lane.wants_hidden and self._context.hidden is not None:
             lane.wants_hidden, lane.hidden = False, self._context.hidden.row  # of its first reading only
-        lane.take(reading.path, logits)
+        if not isinstance(logits, ListedLogits):
+            lane.take(reading.path, logits)
+        elif isinstance(lane, Listing):  # only rows of such lanes are read so
+            lane.take_listed(reading.path, logits)
 
     def _readings(self, group: Group) -> Iterator[_Reading]:
         bases, strands = group.due()
@@ -160,7 +164,13 @@ class Reader:
             self._prune(strand)
             forks = isinstance(strand.want, Forks)
             rest = strand.trunk[strand.read :]
-            row = Row(sequence=sequence, start=depth + strand.read, tokens=rest, wants_logits=not forks)
+            row = Row(
+                sequence=sequence,
+                start=depth + strand.read,
+                tokens=rest,
+                wants_logits=not forks,
+                listed=isinstance(strand.lane, Listing),
+            )
             return [_Reading(group, strand, _NO_PATH if forks else 0, row)]
         width = strand.lane.width - 1
         if len(strand.forks) + len(strand.todo) > width:
@@ -176,7 +186,8 @@ class Reader:
         near: Tokens = max((held for held in strand.forks if tokens[: len(held)] == held), key=len, default=())
         sequence = strand.begun[tokens] = self._sequences.take(strand.forks.get(near, trunk))
         start = depth + strand.read + len(near)
-        return _Reading(group, strand, path, Row(sequence=sequence, start=start, tokens=tokens[len(near) :]))
+        row = Row(sequence=sequence, start=start, tokens=tokens[len(near) :], listed=isinstance(strand.lane, Listing))
+        return _Reading(group, strand, path, row)
 
     def _advance(self, group: Group) -> None:
         """Ask the lanes that got all they wanted what they want next."""

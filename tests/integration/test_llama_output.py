@@ -1,0 +1,113 @@
+"""Choices without the whole output matrix: the same answers, and all logits where anything else is wanted."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.adapters.llama import output
+from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.adapters.llama.hidden import HiddenStates
+from pipeline.domain.outcomes import Given
+from pipeline.ports.engine import Ask
+from tests.integration.llama_cases import DETAILS, SENTIMENT, SMALL, TEXTS, TOPIC, answers, engine_for
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return the names of the tensors that batches of engines made from now on come to behind the hidden states."""
+    names: list[bytes] = []
+    plain = HiddenStates._hear
+
+    def hear(self: HiddenStates, tensor: object, ask: bool, user_data: object) -> bool:  # noqa: FBT001 — llama.cpp's
+        if self._ggml.ggml_get_name(tensor) == b"result_output":
+            names.append(b"result_output")
+        return plain(self, tensor, ask, user_data)
+
+    monkeypatch.setattr(HiddenStates, "_hear", hear)
+    return names
+
+
+@pytest.fixture
+def engine(model_path: Callable[[str], Path], heard: list[bytes]) -> Iterator[LlamaEngine]:
+    engine = engine_for(model_path(SMALL))
+    heard.clear()
+    yield engine
+    engine.close()
+
+
+def test_labels_cost_no_output_matrix_and_records_get_theirs(engine: LlamaEngine, heard: list[bytes]) -> None:
+    answers(engine, SENTIMENT, TEXTS[:4])
+    assert not heard
+    answers(engine, DETAILS, TEXTS[:1])
+    assert heard
+    heard.clear()
+    answers(engine, TOPIC, TEXTS[:4])
+    assert not heard, "labels again, after a record"
+
+
+def test_answers_are_those_by_the_whole_matrix(engine: LlamaEngine) -> None:
+    for asked in (SENTIMENT, TOPIC):
+        listed = answers(engine, asked, TEXTS[:24])
+        assert engine._context is not None
+        rows, engine._context.output = engine._context.output, None
+        whole = answers(engine, asked, TEXTS[:24])
+        engine._context.output = rows
+        assert rows is not None
+        pairs = list(zip(listed, whole, strict=True))
+        moved = [abs(_score(one) - _score(other)) for one, other in pairs if one.answer == other.answer]
+        assert len(moved) >= len(pairs) - 1, "one that was about as probable as another may tip"
+        assert np.median(moved) < 0.01
+        assert max(moved) < 0.05
+
+
+def test_a_file_whose_logits_are_made_in_another_way_is_read_whole(
+    model_path: Callable[[str], Path], heard: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = output.OutputRows.of
+
+    def scaled(self: output.OutputRows, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        return plain(self, tokens) * np.float32(1.05)
+
+    monkeypatch.setattr(output.OutputRows, "of", scaled)
+    engine = engine_for(model_path(SMALL))
+    heard.clear()
+    answers(engine, SENTIMENT, TEXTS[:2])
+    assert heard
+    engine.close()
+
+
+def test_a_file_whose_matrix_is_not_understood_is_read_whole(
+    model_path: Callable[[str], Path], heard: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "_NAMES", (b"no.such.tensor",))
+    engine = engine_for(model_path(SMALL))
+    heard.clear()
+    answers(engine, SENTIMENT, TEXTS[:2])
+    assert heard
+    engine.close()
+
+
+def test_a_hidden_state_is_the_same_whether_a_batch_is_broken_off_or_not(model_path: Callable[[str], Path]) -> None:
+    engine = engine_for(model_path(SMALL), hidden_states=True)
+    asks = [Ask(question=SENTIMENT, text=text, hidden=True) for text in TEXTS[:4]]
+    listed = engine.answer(asks).given
+    assert engine._context is not None
+    engine._context.output = None
+    whole = engine.answer(asks).given
+    for one, other in zip(listed, whole, strict=True):
+        assert one is not None
+        assert other is not None
+        assert one.hidden is not None
+        assert other.hidden is not None
+        assert one.hidden.tolist() == other.hidden.tolist()
+    engine.close()
+
+
+def _score(given: Given) -> float:
+    assert given.raw_score is not None
+    return given.raw_score.value
