@@ -111,3 +111,14 @@ def test_a_hidden_state_is_the_same_whether_a_batch_is_broken_off_or_not(model_p
 def _score(given: Given) -> float:
     assert given.raw_score is not None
     return given.raw_score.value
+
+
+def test_a_model_that_does_not_show_its_hidden_states_is_read_whole(
+    model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.adapters.llama.hidden._TENSOR", b"no_such_tensor")
+    engine = engine_for(model_path(SMALL))
+    assert engine._context is not None
+    assert engine._context.output is None
+    assert [one.raw_score is not None for one in answers(engine, SENTIMENT, TEXTS[:2])] == [True, True]
+    engine.close()

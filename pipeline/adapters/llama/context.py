@@ -85,7 +85,7 @@ class Context:
         found: list[bool] = []
 
         def compare(_row: int, logits: Logits | ListedLogits) -> None:
-            if self.hidden is not None:
+            if self.hidden is not None and self.hidden.is_there:
                 found.append(agreed(ListedLogits(output, self.hidden.row)[some], logits[some]))
 
         self.output = None

@@ -114,7 +114,7 @@ class LlamaEngine:
 
     def _adopt_output(self, path: Path, width: int, context: Context) -> None:
         """Make logits of labels without llama.cpp's whole matrix, where that gives the same."""
-        with contextlib.suppress(ValueError, OSError, AttributeError):
+        with contextlib.suppress(ValueError, OSError, AttributeError, EngineUnavailable):
             rows = OutputRows(path, width=width, tokens=self._vocab.size)
             context.adopt(rows, self._vocab.plain(_PROBE))
 

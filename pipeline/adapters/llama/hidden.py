@@ -37,6 +37,11 @@ class HiddenStates:
         self.callback: Any = llama().ggml_backend_sched_eval_callback(self._hear)
 
     @property
+    def is_there(self) -> bool:
+        """Whether a hidden state was heard behind the token that is being delivered: not every architecture tells."""
+        return self.output < len(self._rows)
+
+    @property
     def row(self) -> NDArray[np.float32]:
         """Return a copy of the hidden state behind the token that is being delivered; shape (width,)."""
         row: NDArray[np.float32] = self._rows[self.output].copy()
