@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TypeAlias
 from uuid import uuid4
 
 from pipeline.domain.job import Job, steps_of
-from pipeline.domain.ledger import Call
+from pipeline.domain.ledger import Call, LedgerEntry, enter
 from pipeline.domain.outcomes import Given
+from pipeline.domain.pricing import Price
 from pipeline.flow.frozen import FrozenRun, Place
-from pipeline.ports.earlier import EarlierStore
+from pipeline.ports.earlier import EarlierStore, Known
 from pipeline.ports.engine import Reply
 from pipeline.ports.store import ClaimedChunk, RunRecord, WorkStore
 
 _MOST_RUNS = 20
+REUSED = "reuse"
+"""What costs nothing whatever a call costs: the version of the price of what was known."""
 
-Before: TypeAlias = Mapping[Place, Given]
+Before: TypeAlias = Mapping[Place, Known]
 """What was answered before, by (item_no, step_no) of this run."""
 
 
@@ -46,9 +50,9 @@ def sources_of(store: WorkStore, frozen: FrozenRun, tier_no: int) -> tuple[Sourc
 
 def answered_before(
     store: EarlierStore, sources: Sequence[Source], claimed: ClaimedChunk, steps: Sequence[int], model: str | None
-) -> dict[Place, Given]:
+) -> dict[Place, Known]:
     """Return which of a chunk's questions were answered before; `steps` are those that its tier asks."""
-    found: dict[Place, Given] = {}
+    found: dict[Place, Known] = {}
     for source in sources:
         open_places = [
             place
@@ -63,20 +67,27 @@ def answered_before(
         for known in store.answered_before(source.run_id, source.tier_no, texts, model=model) if texts else ():
             place, step = open_places[known.text_no], source.steps.get(known.step_no)
             if step in steps and step in steps_of(claimed.step_masks[place]):
-                found.setdefault((claimed.item_nos[place], step), known.given)
+                found.setdefault((claimed.item_nos[place], step), known)
     return found
 
 
-def with_known(reply: Reply, known: Before, model: str) -> tuple[Reply, Before]:
-    """Return a reply with one more call, of no tokens, for what was known; and that, belonging to this call."""
-    if not known:
-        return reply, known
-    call = Call(id=uuid4(), model=model, tokens_in=0, tokens_cached=0, tokens_out=0, seconds=0.0)
-    number = len(reply.calls)
-    return (
-        replace(reply, calls=(*reply.calls, call)),
-        {place: replace(given, call_no=number) for place, given in known.items()},
-    )
+def with_known(reply: Reply, known: Before) -> tuple[Reply, dict[Place, Given]]:
+    """Return a reply with one more call, of no tokens, for each model that answered what is known; and the answers."""
+    calls = list(reply.calls)
+    number: dict[str, int] = {}
+    for one in known.values():
+        if one.model not in number:
+            number[one.model] = len(calls)
+            calls.append(Call(id=uuid4(), model=one.model, tokens_in=0, tokens_cached=0, tokens_out=0, seconds=0.0))
+    given = {place: replace(one.given, call_no=number[one.model]) for place, one in known.items()}
+    return replace(reply, calls=tuple(calls)), given
+
+
+def entered(reply: Reply, asked: int, price: Price | None) -> tuple[LedgerEntry, ...]:
+    """Return a reply's ledger lines: the first `asked` calls were made, the others stand for what was known."""
+    made = [enter(call, price) for call in reply.calls[:asked]]
+    free = [LedgerEntry(call=call, cost_usd=Decimal(0), price_version=REUSED) for call in reply.calls[asked:]]
+    return (*made, *free)
 
 
 def _sees_the_same(job: Job, tier_no: int, earlier: RunRecord, number: int) -> bool:

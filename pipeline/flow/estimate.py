@@ -225,6 +225,8 @@ def _notes(trial: Trial, tiers: Sequence[TierEstimate], asked: Mapping[int, Sequ
                 f"{tier.tier} was not asked (--paid allows it): its part is reckoned from {USUAL_CHARS_PER_TOKEN} "
                 "characters a token and the listed price"
             )
+        if job.tiers[number].reuse and asked[number]:
+            yield f"{tier.tier}: what earlier runs know of it (`reuse`) is not taken off"
         if tier.at_least:
             yield f"{tier.tier}: at least; what a tier below it that was not asked sends up is unknown"
         elif not asked[number]:

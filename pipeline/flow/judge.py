@@ -11,14 +11,14 @@ from pipeline.domain.budget import Funded
 from pipeline.domain.checks import EntryPoint
 from pipeline.domain.dead import try_again_after_s
 from pipeline.domain.errors import ConservationError, EngineUnavailable, HeadraceError, MessageError, StoreUnavailable
-from pipeline.domain.job import Job
-from pipeline.domain.ledger import enter
-from pipeline.domain.outcomes import Attempt, Escalation, Held, Unresolved, Verdict
+from pipeline.domain.job import Job, steps_of
+from pipeline.domain.outcomes import Attempt, Escalation, Given, Held, Unresolved, Verdict
+from pipeline.domain.pricing import Price
 from pipeline.domain.runs import RunState
 from pipeline.flow.announcing import announce, announce_next
 from pipeline.flow.certify import Advanced, PromiseStore, advance, watch
-from pipeline.flow.earlier import Before, Source, answered_before, sources_of, with_known
-from pipeline.flow.frozen import Answered, FrozenRun
+from pipeline.flow.earlier import Before, Source, answered_before, entered, sources_of, with_known
+from pipeline.flow.frozen import Answered, FrozenRun, Place
 from pipeline.flow.second_look import looked_again
 from pipeline.ports.clock import Clock
 from pipeline.ports.engine import Ask, Engine, Reply
@@ -115,19 +115,24 @@ class Judge:
                 self.store.out_of_money(claimed)
             state = self._settle(claimed.run_id)[0]
             return Judged(chunk_id=claimed.chunk_id, result="no_money", run=frozen.run.name, run_state=state)
-        before = {place: given for place, given in before.items() if place[0] in asked.item_nos}
+        wanted = set(asked.item_nos)
+        before = {place: known for place, known in before.items() if place[0] in wanted}
         places, asks = frozen.asks(asked, before)
         started_s = self.clock.monotonic_s()
         with self.keep_lease(claimed):
-            asked_now = self._reply(frozen, claimed.tier_no, asks) if asks else Reply(given=(), calls=())
-            reply, known = with_known(asked_now, before, self.engine.model)
+            made = self._reply(frozen, claimed.tier_no, asks) if asks else Reply(given=(), calls=())
+            reply, known = with_known(made, before)
             merged = itertools.chain(
                 frozen.merged(claimed.tier_no, places, asks, reply), _known_answers(claimed, known)
             )
-            judged, attempts = self._judged(frozen, claimed, merged, reply)
+            judged = self._judged(frozen, claimed, merged, reply)
+            judged = dataclasses.replace(
+                judged, ledger=entered(reply, len(made.calls), self._price(frozen, claimed)), reused=len(known)
+            )
+            attempts = judged.attempts
             if len(asked.item_nos) < len(claimed.item_nos):
                 pairs = zip(claimed.item_nos, claimed.step_masks, strict=True)
-                unasked = (pair for pair in pairs if pair[0] not in asked.item_nos)
+                unasked = (pair for pair in pairs if pair[0] not in wanted)
                 judged = dataclasses.replace(judged, remaining=(*judged.remaining, *unasked))
             committed = self._committed(judged)
         if not committed.accepted:
@@ -172,23 +177,44 @@ class Judge:
         return looked_again(engine, asks, reply) if frozen.job.looks_again(tier_no) else reply
 
     def _before(self, frozen: FrozenRun, claimed: ClaimedChunk) -> Before:
-        """Return what earlier runs answered already; of a model on this machine, only the very same file."""
-        key = (frozen.run.id, claimed.tier_no)
-        if key not in self._sources:
-            self._sources[key] = sources_of(self.store, frozen, claimed.tier_no)
-        if not self._sources[key]:
+        """Return what earlier runs answered already; of a model on this machine, only the very same file.
+
+        A retry asks: what was known was found wanting.
+        """
+        tier = frozen.job.tiers[claimed.tier_no]
+        if not tier.reuse or claimed.generation:
             return {}
-        is_file = frozen.job.tiers[claimed.tier_no].engine != "openai"
-        model = self.engine.model if is_file else None
-        return answered_before(self.store, self._sources[key], claimed, list(frozen.askings(claimed.tier_no)), model)
+        model = None if tier.engine == "openai" else self.engine.model
+        key = (frozen.run.id, claimed.tier_no)
+        with self.keep_lease(claimed):
+            if key not in self._sources:
+                self._sources[key] = sources_of(self.store, frozen, claimed.tier_no)
+            asked = list(frozen.askings(claimed.tier_no))
+            return answered_before(self.store, self._sources[key], claimed, asked, model)
 
     def _funded(self, frozen: FrozenRun, claimed: ClaimedChunk, before: Before) -> Funded:
-        """Reserve what the chunk may cost; returns for which of its items there is money."""
-        tier = frozen.job.tiers[claimed.tier_no]
-        price = frozen.run.price_book.price(tier.price, self.clock.now().date())
+        """Reserve what the chunk may cost; returns for which of its items there is money: what is known needs none."""
+        price = self._price(frozen, claimed)
+        every = range(len(claimed.item_nos))
         if frozen.job.budget is None and (price is None or price.usd_per_mtok_in is None):
-            return Funded(asked=tuple(range(len(claimed.item_nos))))
-        return self.store.reserve(claimed, frozen.most_costs(claimed, price, before))
+            return Funded(asked=tuple(every))
+        paid = [
+            place
+            for place in every
+            if any((claimed.item_nos[place], step) not in before for step in steps_of(claimed.step_masks[place]))
+        ]
+        if not paid:
+            return Funded(asked=tuple(every))
+        part = claimed.only(paid)
+        funded = self.store.reserve(part, frozen.most_costs(part, price, before))
+        free = set(every).difference(paid)
+        return Funded(
+            asked=tuple(sorted(free.union(paid[place] for place in funded.asked))),
+            over_cap=tuple(paid[place] for place in funded.over_cap),
+        )
+
+    def _price(self, frozen: FrozenRun, claimed: ClaimedChunk) -> Price | None:
+        return frozen.run.price_book.price(frozen.job.tiers[claimed.tier_no].price, self.clock.now().date())
 
     def _frozen(self, run_id: int) -> FrozenRun:
         if run_id not in self._runs:
@@ -198,7 +224,7 @@ class Judge:
 
     def _judged(
         self, frozen: FrozenRun, claimed: ClaimedChunk, answered: Iterable[Answered], reply: Reply
-    ) -> tuple[JudgedChunk, tuple[Attempt, ...]]:
+    ) -> JudgedChunk:
         attempts: list[Attempt] = []
         left: dict[int, int] = {}
         for place, text, given in answered:
@@ -206,16 +232,13 @@ class Judge:
                 left[place[0]] = left.get(place[0], 0) | 1 << place[1]
             else:
                 attempts.append(frozen.attempt(claimed.tier_no, place, text, given, reply))
-        tier = frozen.job.tiers[claimed.tier_no]
-        price = frozen.run.price_book.price(tier.price, self.clock.now().date())
-        judged = JudgedChunk(
+        return JudgedChunk(
             claimed=claimed,
             policy_version=frozen.policy.version,
             attempts=tuple(attempts),
-            ledger=tuple(enter(call, price) for call in reply.calls),
+            ledger=(),
             remaining=tuple(left.items()),
         )
-        return judged, judged.attempts
 
     def _pause(self, claimed: ClaimedChunk, reason: str, retry_after_s: float | None, *, give_back: bool) -> Judged:
         if give_back:
@@ -234,7 +257,7 @@ class Judge:
         return state, advanced
 
 
-def _known_answers(claimed: ClaimedChunk, known: Before) -> Iterator[Answered]:
+def _known_answers(claimed: ClaimedChunk, known: Mapping[Place, Given]) -> Iterator[Answered]:
     texts = dict(zip(claimed.item_nos, claimed.texts, strict=True))
     return ((place, texts[place[0]], given) for place, given in known.items())
 

@@ -123,8 +123,11 @@ def gold_sample(
     known = None if gold is None else gold_by_key(gold)
     steps = [_sample_step(step, asking, held, known) for step, asking in askings.items()]
     if not any(step.texts for step in steps):
-        reason = "has no items" if known is None else "has no item whose key stands in the gold answers"
-        raise ConfigError(f"the input {reason}: see the job's `key` and the gold file")
+        if known is None:
+            raise ConfigError("the input has no items: headrace run lists what is wrong with its rows")
+        raise ConfigError(
+            "the input has no item whose key stands in the gold answers: see the job's `key` and the gold file"
+        )
     return Sample(name=name, steps=[step for step in steps if step.texts])
 
 

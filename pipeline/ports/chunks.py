@@ -53,6 +53,8 @@ class JudgedChunk:
     policy_version: int
     attempts: tuple[Attempt, ...]
     ledger: tuple[LedgerEntry, ...]
+    reused: int = 0
+    """So many of the attempts were known from earlier runs: nobody was asked."""
     remaining: tuple[tuple[int, int], ...] = ()
     """(item_no, step mask) that an outage left unanswered: the chunk goes back to pending with these."""
 

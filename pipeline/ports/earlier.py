@@ -16,7 +16,9 @@ class Known:
     step_no: int
     """To which of that run's steps."""
     given: Given
-    """As it was given then; nothing of it is read or written again."""
+    """As it was given then, with no tokens: nothing of it is read or written again."""
+    model: str
+    """What answered, as the ledger names it."""
 
 
 class EarlierStore(Protocol):

@@ -19,7 +19,7 @@ from pipeline.ports.source import SourceOptions, WholeLines
 from pipeline.settings import Settings, secret_from
 from pipeline.telemetry import logger
 from pipeline.wiring.engines import check_instant_models, check_model
-from pipeline.wiring.lessons import with_lessons
+from pipeline.wiring.lessons import calibrated_steps, with_lessons
 from pipeline.wiring.parts import price_book_for
 
 _CHARS_PER_TOKEN = 20
@@ -48,7 +48,8 @@ def warn_of_gaps(job: Job, settings: Settings) -> None:
         secret_from(tier.api_key_env)
         if tier.price is None or tier.price not in prices.names:
             logger().warning("price_unknown", tier=tier.name, price=tier.price, known=list(prices.names))
-        if tier.accept_at is None and tier.lesson is None and number < len(job.tiers) - 1:
+        asked = {step.name for step_no, step in enumerate(job.steps) if number in job.ladder(step_no)[:-1]}
+        if tier.accept_at is None and asked - calibrated_steps(tier, settings):
             logger().warning("default_threshold_for_uncalibrated_scores", tier=tier.name, accept_at=DEFAULT_ACCEPT_AT)
 
 

@@ -1,6 +1,6 @@
 """The check-up of a job: its models, keys, endpoints, prices, checks and thresholds, before a run needs them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.adapters.cpu import granted_cpus
@@ -15,7 +15,7 @@ from pipeline.domain.tiers import DEFAULT_ACCEPT_AT, Tier
 from pipeline.settings import PREFIX, Settings, secret_from
 from pipeline.wiring.engines import check_instant_models, file_name, model_file_of, need_of, too_many_threads
 from pipeline.wiring.fit import WAY_OUT, Room, TierNeed, together_bytes
-from pipeline.wiring.lessons import learned_files
+from pipeline.wiring.lessons import calibrated_steps, learned_files
 from pipeline.wiring.parts import price_book_for
 
 _GB = 1e9
@@ -56,7 +56,7 @@ def job_findings(job_file: Path, settings: Settings, room: Room, *, up: bool) ->
             up=up,
         )
     yield from _prices(job, settings)
-    yield from threshold_findings(job)
+    yield from threshold_findings(job, {tier.name: _calibrated(tier, settings) for tier in job.tiers})
 
 
 def _checks(job: Job) -> Iterator[Finding]:
@@ -147,14 +147,26 @@ def _prices(job: Job, settings: Settings) -> Iterator[Finding]:
         yield warning("prices", f"tier {tier.name} {what}", mend)
 
 
-def threshold_findings(job: Job) -> Iterator[Finding]:
-    """Tell where answers are believed from the default confidence on, though scores are uncalibrated."""
+def _calibrated(tier: Tier, settings: Settings) -> Collection[str]:
+    try:
+        return calibrated_steps(tier, settings)
+    except HeadraceError:  # told where the lesson is looked at
+        return frozenset()
+
+
+def threshold_findings(job: Job, calibrated: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+    """Tell where answers are believed from the default confidence on, though scores are uncalibrated.
+
+    `calibrated`: tier → steps about which it has learned how sure to be.
+    """
     defaulted: dict[str, list[str]] = {}
     for step_no, step in enumerate(job.steps):
         for tier_no in job.ladder(step_no)[:-1]:
             tier = job.tiers[tier_no]
             named = {step.name, "default"} & (tier.accept_at or {}).keys()
-            if not named and tier.lesson is None and not job.is_certified(step_no, tier_no):
+            # A classical tier that has learned nothing of a step is left out of its ladder.
+            sure = tier.engine == "classical" or step.name in calibrated.get(tier.name, ())
+            if not named and not sure and not job.is_certified(step_no, tier_no):
                 defaulted.setdefault(tier.name, []).append(step.name)
     if not defaulted:
         yield ok("thresholds", "set in the job, or certified; where nothing was learned scores are uncalibrated")

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.adapters.learned.files import Lesson
-from pipeline.domain.errors import ConfigError
+from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.job import Job
 from pipeline.domain.learned import Figures, Learned, LearnedStep
+from pipeline.domain.tiers import Tier
 from pipeline.flow.learning import (
     order_of,
 )
@@ -112,10 +113,28 @@ def learn(
             raise ConfigError(f"tier {tier.name} learned nothing: {'; '.join(left_out)}")
         about = Learned(model=model, steps=tuple(one for one, _ in chosen))
         choosers = {one.step: chooser for one, chooser in chosen if chooser is not None}
+        for lost in _lost(tier, about, settings):
+            say(f"{tier.name}: {lost}")
         pinned = learned_files(settings).keep(
             (tier.lesson or "").partition("@")[0], Lesson(about=about, choosers=choosers)
         )
         yield TaughtTier(tier=tier.name, pinned=pinned, steps=about.steps, left_out=tuple(left_out))
+
+
+def _lost(tier: Tier, about: Learned, settings: Settings) -> Iterator[str]:
+    """Tell what a tier's lesson knew of its steps and the next one does not: it takes the other's place whole."""
+    files = learned_files(settings)
+    pinned = files.pinned(tier.lesson or "")
+    try:
+        before = () if pinned is None else files.about(pinned).steps
+    except ModelError:  # it was of no use any more
+        return
+    for one in before:
+        now = about.of(one.step)
+        if now is None:
+            yield f"{one.step} is not among what it learns now: what was known of it ({one.way}) is used no more"
+        elif now.curve is None and one.curve is not None:
+            yield f"{one.step} had been learned from right answers ({one.way}); that is used no more"
 
 
 def _mixed(step: SampleStep) -> SampleStep:

@@ -24,6 +24,14 @@ def lesson_of(pinned: str, settings: Settings) -> Lesson:
     return learned_files(settings).load(pinned)
 
 
+def calibrated_steps(tier: Tier, settings: Settings) -> frozenset[str]:
+    """Return the steps about whose answers a tier has learned how sure to be; raises ModelError as `load` does."""
+    files = learned_files(settings)
+    pinned = None if tier.lesson is None else files.pinned(tier.lesson)
+    steps = () if pinned is None else files.about(pinned).steps
+    return frozenset(one.step for one in steps if one.curve is not None)
+
+
 def with_lessons(job: Job, settings: Settings) -> Job:
     """Return the job with each learning tier bound to the latest learning of its name: another one is another job.
 

@@ -22,6 +22,7 @@ from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring import engine_for
 from pipeline.wiring.inputs import job_from, warn_of_gaps, written_job
+from pipeline.wiring.lessons import calibrated_steps
 from tests.fuzz.gguf_bytes import GGUF
 from tests.integration.conftest import Run
 from tests.learning_cases import tickets
@@ -177,6 +178,7 @@ def test_a_model_loses_its_liking_for_some_labels_before_anybody_knows_an_answer
     code, out, err = headrace(*arguments)
     assert (code, f"small learned {small['learned']}" in out) == (0, True), err
     settings = load_settings()
+    assert calibrated_steps(written_job(folder / "job.toml").tiers[1], settings) == frozenset()
     job = job_from(folder / "job.toml", settings)
     (tier,) = (one for one in job.tiers if one.name == "small")
     texts = [text for text, topic in tickets("billing", "technical", "account") if topic is not None][:120]
@@ -186,7 +188,10 @@ def test_a_model_loses_its_liking_for_some_labels_before_anybody_knows_an_answer
     )
     liked, often = plain.most_common(1)[0]
     assert balanced[liked] < often, "the label that it likes best is said less often"
-    headrace("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl", "--items", "120")
+    labels = ("--labels", folder / "gold.jsonl", "--items", "120")
+    _, _, err = headrace("learn", folder / "job.toml", folder / "in.csv", *labels)
+    assert "small: mood is not among what it learns now: what was known of it (balance) is used no more" in err
+    assert calibrated_steps(written_job(folder / "job.toml").tiers[1], settings) == {"topic"}
     (tier,) = (one for one in job_from(folder / "job.toml", settings).tiers if one.name == "small")
     assert tier.learned != small["learned"], "what labels teach takes its place"
 

@@ -149,7 +149,7 @@ def job(tiers: Sequence[dict[str, Any]], **step: Any) -> Job:  # noqa: ANN401 â€
 
 
 def test_a_tier_that_believes_from_the_default_on_is_named_with_its_steps() -> None:
-    (found,) = threshold_findings(job([tier(), tier("large")]))
+    (found,) = threshold_findings(job([tier(), tier("large")]), {})
     assert level(found) is Level.WARNING
     assert "small believes topic, mood from 0.85" in found.seen
 
@@ -173,13 +173,13 @@ def test_the_checkup_of_a_job_tells_of_too_many_threads(tmp_path: Path) -> None:
 
 
 def test_a_threshold_for_one_step_only_leaves_the_others_at_the_default() -> None:
-    (found,) = threshold_findings(job([tier(accept_at={"topic": 0.9}), tier("large")]))
+    (found,) = threshold_findings(job([tier(accept_at={"topic": 0.9}), tier("large")]), {})
     assert "small believes mood from" in found.seen
 
 
 @pytest.mark.parametrize("accept_at", [0.9, {"default": 0.9}, {"topic": 0.9, "mood": 0.8}])
 def test_thresholds_that_the_job_sets_are_fine(accept_at: object) -> None:
-    (found,) = threshold_findings(job([tier(accept_at=accept_at), tier("large")]))
+    (found,) = threshold_findings(job([tier(accept_at=accept_at), tier("large")]), {})
     assert level(found) is Level.OK
 
 
@@ -195,9 +195,9 @@ def test_an_instant_tier_that_states_no_score_is_found_before_a_worker_finds_it(
 
 
 def test_the_top_of_a_steps_ladder_needs_no_threshold() -> None:
-    (found,) = threshold_findings(job([tier(), tier("large")], ladder=["large"]))
+    (found,) = threshold_findings(job([tier(), tier("large")], ladder=["large"]), {})
     assert "small believes mood from" in found.seen
-    (found,) = threshold_findings(job([tier()]))
+    (found,) = threshold_findings(job([tier()]), {})
     assert level(found) is Level.OK
 
 

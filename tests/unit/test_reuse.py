@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.adapters.instant import InstantEngine
 from pipeline.adapters.memory import FakeClock, MemoryQueue, MemoryStore
+from pipeline.domain.errors import EngineUnavailable
 from pipeline.domain.items import Item
 from pipeline.domain.job import Job
 from pipeline.domain.pricing import Price, PriceBook
@@ -36,10 +37,13 @@ class Listening:
     """An engine that remembers what it was asked."""
 
     model: str = "m"
+    down: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def answer(self, asks: Sequence[Ask]) -> Reply:
         """Answer at once."""
+        if self.down:
+            raise EngineUnavailable("the endpoint is down")
         self.asked += [(ask.question.step, ask.text) for ask in asks]
         return InstantEngine(model=self.model).answer(asks)
 
@@ -51,39 +55,49 @@ class Listening:
 class Shop:
     """One store, in which jobs of one tier are run one after another."""
 
-    store: MemoryStore = field(default_factory=lambda: MemoryStore(FakeClock()))
+    clock: FakeClock = field(default_factory=FakeClock)
     sources: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def run(
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(self.clock)
+
+    def open(
         self,
         *texts: str,
-        engine: Listening | None = None,
         steps: Sequence[Mapping[str, Any]] = (TOPIC,),
         budget: Mapping[str, str] | None = None,
         **tier: object,
-    ) -> tuple[Judged, Listening, RunRecord]:
-        """Run texts through a job; returns what became of them, the engine, and the run."""
-        engine = engine or Listening()
+    ) -> RunRecord:
+        """Read texts into a run."""
         one = {"name": "top", "engine": "instant", "model": "m", "price": "list", "chunk_items": 64, "reuse": True}
         job = Job.model_validate({"name": "j", "steps": steps, "tiers": [one | tier], "budget": budget})
         run, _ = self.store.open_run(new_run(job, f"source {next(self.sources)}", BOOK))
         if job.budget is not None:
             self.store.set_budget(run.id, job.budget)
         rows = [Item(key=str(number), source="s", line=number, text=text) for number, text in enumerate(texts)]
-        (notice,) = self.store.add_rows(run.id, rows, at=0, keyed=False).notices
+        self.store.add_rows(run.id, rows, at=0, keyed=False)
         self.store.finish_ingest(run.id)
-        judge = Judge(
-            pool=job.tiers[0].pool,
+        return run
+
+    def judge(self, run: RunRecord, engine: Listening) -> Judged:
+        """Judge a run's only open chunk."""
+        (chunk,) = self.store._tables.open_chunks(run.id)
+        return Judge(
+            pool=run.job.tiers[0].pool,
             engine=engine,
             store=self.store,
             queue=MemoryQueue(),
-            clock=self.store._tables.clock,
+            clock=self.clock,
             worker="w",
             lease_s=10,
             keep_lease=lambda _: contextlib.nullcontext(),
             entry_points_of=lambda _: {},
-        )
-        return judge.judge(notice.chunk_id), engine, run
+        ).judge(chunk.id)
+
+    def run(self, *texts: str, engine: Listening | None = None, **job: Any) -> tuple[Judged, Listening, RunRecord]:  # noqa: ANN401 — as `open` takes it
+        """Run texts through a job; returns what became of them, the engine, and the run."""
+        engine, run = engine or Listening(), self.open(*texts, **job)
+        return self.judge(run, engine), engine, run
 
     def spent(self, run: RunRecord) -> Decimal:
         """Return what a run has cost."""
@@ -161,5 +175,56 @@ def test_what_is_known_needs_no_money() -> None:
     poor = {"usd": "0.000000001"}
     judged, engine, _ = shop.run("two", "one", budget=poor)
     assert (engine.asked, judged.result, judged.verdicts) == ([], "committed", 2)
-    judged, engine, _ = shop.run("two", "three", budget=poor)
-    assert (engine.asked, judged.verdicts) == ([], 1), "for the third text there is none"
+    judged, engine, run = shop.run("three", "two", budget=poor)
+    assert (engine.asked, judged.verdicts) == ([], 1), "for the third text there is none, wherever it stands"
+    assert shop.spent(run) == Decimal(0)
+
+
+def test_a_cap_for_each_item_does_not_stop_what_is_known() -> None:
+    shop = Shop()
+    shop.run("one")
+    judged, _, _ = shop.run("new", "one", budget={"per_item_usd": "0.000000001"})
+    assert (judged.verdicts, judged.reused) == (1, 1)
+
+
+def test_what_is_known_costs_nothing_where_prices_are_not_known_either() -> None:
+    shop = Shop()
+    shop.run("one", price=None)
+    _, _, run = shop.run("one", price=None)
+    assert shop.store.costs(run.id, by=("tier",)).unknown_calls == 0
+
+
+def test_a_retry_asks_what_was_found_wanting() -> None:
+    shop = Shop()
+    unsure = {"model": "score=0.5", "accept_at": 0.4}
+    shop.run("one", engine=Listening("score=0.5"), **unsure)
+    judged, engine, run = shop.run("one", engine=Listening("score=0.5"), **unsure | {"accept_at": 0.8})
+    assert (engine.asked, judged.unresolved) == ([], 1)
+    shop.store.retry(run.id, unresolved=True)
+    judged = shop.judge(run, engine)
+    assert engine.asked == [("topic", "one")]
+    assert judged.reused == 0
+
+
+def test_the_ledger_names_the_model_that_answered_at_the_time() -> None:
+    shop = Shop()
+    endpoint: dict[str, Any] = {"engine": "openai", "model": "big", "base_url": "http://127.0.0.1:9/v1"}
+    shop.judge(shop.open("one", **endpoint), Listening("big-2026-01"))
+    run, engine = shop.open("one", **endpoint), Listening("big")
+    shop.judge(run, engine)
+    assert not engine.asked
+    assert [row.group["model"] for row in shop.store.costs(run.id, by=("model",)).rows] == ["big-2026-01"]
+
+
+def test_what_is_known_ends_no_pause_of_an_endpoint() -> None:
+    shop = Shop()
+    shop.run("one")
+    judged, _, waits = shop.run("two", engine=Listening(down=True))
+    assert judged.result == "outage"
+    known = shop.open("one")
+    assert shop.judge(known, Listening()).result == "nothing", "its tier is paused"
+    shop.clock.sleep(6)
+    assert shop.judge(known, Listening(down=True)).reused == 1
+    assert shop.judge(waits, Listening(down=True)).result == "outage"
+    (pause,) = shop.store._tables.pauses_of(shop.store._tables.run(waits.id), 0)
+    assert pause.times == 2, "the next pause is twice as long"

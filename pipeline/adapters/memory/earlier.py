@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.adapters.memory.tables import Tables
+from pipeline.domain.answers import Usage
 from pipeline.domain.items import fingerprint
 from pipeline.domain.outcomes import Given, Verdict
 from pipeline.ports.earlier import Known
@@ -34,15 +35,21 @@ class EarlierPart:
                 if print_ in run.first_of_text
             }
             models = {row.entry.call.id: row.entry.call.model for row in run.ledger}
-            found: dict[tuple[int, int], Given] = {}
+            found: dict[tuple[int, int], Known] = {}
             for (item_no, step_no), rows in run.attempts.items():
                 for (where, _), row in sorted(rows.items()):
                     one = row.attempt
                     stood = isinstance(one.outcome, Verdict) and not one.given.truncated
                     if item_no in numbers and where == tier_no and stood and model in {None, models[one.call_id]}:
-                        found[numbers[item_no], step_no] = _again(one.given)
-            return [Known(text_no=text_no, step_no=step, given=given) for (text_no, step), given in found.items()]
+                        found[numbers[item_no], step_no] = Known(
+                            text_no=numbers[item_no],
+                            step_no=step_no,
+                            given=_again(one.given),
+                            model=models[one.call_id],
+                        )
+            return list(found.values())
 
 
 def _again(given: Given) -> Given:
-    return replace(given, usage=replace(given.usage, tokens_cached=given.usage.tokens_in), shares=None, hidden=None)
+    nothing = Usage(tokens_in=0, tokens_cached=0, tokens_out=0)
+    return replace(given, usage=nothing, shares=None, hidden=None)

@@ -76,7 +76,7 @@ class WorkPart:
             _refuse_doubles(run, judged)
             run.settle_call(place, self._book(run, judged, refused=False))
             touched = self._record(run, judged)
-            resumed = bool(judged.attempts) and self._tables.end_pauses(run, chunk.tier_no)
+            resumed = len(judged.attempts) > judged.reused and self._tables.end_pauses(run, chunk.tier_no)
             chunk.masks = dict(sorted(judged.remaining))
             if judged.remaining:
                 chunk.put_back()

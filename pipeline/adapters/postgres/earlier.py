@@ -24,12 +24,11 @@ SELECT k.fingerprint, s.step_no, a.*
   FROM known k
  CROSS JOIN unnest(CAST(:steps AS smallint[])) AS s (step_no)
  CROSS JOIN LATERAL (
-    SELECT answer, raw_score, confidence, calibrated, field_confidences, tokens_in, tokens_out
-      FROM attempts
+    SELECT answer, raw_score, confidence, calibrated, field_confidences, model
+      FROM attempts JOIN LATERAL (SELECT model FROM ledger WHERE call_id = attempts.call_id OFFSET 0) AS l ON true
      WHERE run_id = :run AND item_no = k.item_no AND step_no = s.step_no AND tier_no = :tier AND outcome = 'verdict'
        AND NOT truncated
-       AND (CAST(:model AS text) IS NULL
-            OR (SELECT model FROM ledger WHERE ledger.call_id = attempts.call_id) = CAST(:model AS text))
+       AND model = coalesce(CAST(:model AS text), model)
      ORDER BY generation DESC LIMIT 1
  ) a
 """)
@@ -60,7 +59,7 @@ def answered_before(
             "model": None if model is None else storable(model),
         }
         return [
-            Known(text_no=place[bytes(row.fingerprint)], step_no=row.step_no, given=_given(row))
+            Known(text_no=place[bytes(row.fingerprint)], step_no=row.step_no, given=_given(row), model=row.model)
             for row in connection.execute(_ANSWERED, wanted)
         ]
 
@@ -71,6 +70,6 @@ def _given(row: "sa.Row[Any]") -> Given:
         raw_score=None if row.raw_score is None else RawScore(row.raw_score),
         confidence=Confidence(row.confidence, calibrated=True) if row.calibrated else None,
         field_scores={name: RawScore(value) for name, value in (row.field_confidences or {}).items()},
-        usage=Usage(tokens_in=row.tokens_in, tokens_cached=row.tokens_in, tokens_out=row.tokens_out),
+        usage=Usage(tokens_in=0, tokens_cached=0, tokens_out=0),
         call_no=0,
     )

@@ -101,7 +101,7 @@ def commit(database: Database, judged: JudgedChunk) -> Committed:
         copy_rows(connection, tables.ledger, _LEDGER_COLUMNS, _ledger_rows(judged, refused=False))
         copy_rows(connection, tables.attempts, _ATTEMPT_COLUMNS, _attempt_rows(judged))
         copy_rows(connection, tables.verdicts, _VERDICT_COLUMNS, _verdict_rows(judged))
-        resumed = bool(judged.attempts) and end_pauses(connection, claimed)
+        resumed = len(judged.attempts) > judged.reused and end_pauses(connection, claimed)
         waiting = list(_escalation_rows(judged))
         copy_rows(connection, tables.escalations, _ESCALATION_COLUMNS, waiting)
         if judged.remaining:
