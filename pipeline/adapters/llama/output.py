@@ -1,11 +1,11 @@
 """Logits of the few tokens that are asked about: the output matrix's rows of those, times the hidden state.
 
-A model's output matrix is as wide as its vocabulary: a quarter of the products per token for a 0.5B of 150,000 tokens, more
-than all its layers for Gemma 3 270M. A choice among labels looks at a handful of its rows. So where nothing else is
-wanted of a batch it is broken off at the hidden states (`hidden`), and these rows, read from the model's file by ggml's
-own conversion to float32, make the logits. They are a little more exact than llama.cpp's, which rounds the hidden state
-to 8 bits first. Whether both agree is tried when a model is loaded (`agreed`): where not (a scale, a cap, a bias behind
-the matrix, or a layout that we do not know), llama.cpp's are taken as before.
+A model's output matrix is as wide as its vocabulary: a quarter of the products per token for a 0.5B of 150,000 tokens,
+more than all its layers for Gemma 3 270M. A choice among labels looks at a handful of its rows. So where nothing else
+is wanted of a batch it is broken off at the hidden states (`hidden`), and these rows, read from the model's file by
+ggml's own conversion to float32, make the logits. They are a little more exact than llama.cpp's, which rounds the
+hidden state to 8 bits first. Whether both agree is tried when a model is loaded (`agreed`): where not (a scale, a cap,
+a bias behind the matrix, or a layout that we do not know), llama.cpp's are taken as before.
 """
 
 import ctypes
