@@ -12,6 +12,7 @@ from pipeline.domain.checks import EntryPoint
 from pipeline.domain.dead import try_again_after_s
 from pipeline.domain.errors import ConservationError, EngineUnavailable, HeadraceError, MessageError, StoreUnavailable
 from pipeline.domain.job import Job, steps_of
+from pipeline.domain.ledger import LedgerEntry
 from pipeline.domain.outcomes import Attempt, Escalation, Given, Held, Unresolved, Verdict
 from pipeline.domain.pricing import Price
 from pipeline.domain.runs import RunState
@@ -125,10 +126,9 @@ class Judge:
             merged = itertools.chain(
                 frozen.merged(claimed.tier_no, places, asks, reply), _known_answers(claimed, known)
             )
-            judged = self._judged(frozen, claimed, merged, reply)
-            judged = dataclasses.replace(
-                judged, ledger=entered(reply, len(made.calls), self._price(frozen, claimed)), reused=len(known)
-            )
+            ledger = entered(reply, len(made.calls), self._price(frozen, claimed))
+            judged = self._judged(frozen, claimed, merged, reply, ledger)
+            judged = dataclasses.replace(judged, reused=len(known))
             attempts = judged.attempts
             if len(asked.item_nos) < len(claimed.item_nos):
                 pairs = zip(claimed.item_nos, claimed.step_masks, strict=True)
@@ -223,7 +223,12 @@ class Judge:
         return self._runs[run_id]
 
     def _judged(
-        self, frozen: FrozenRun, claimed: ClaimedChunk, answered: Iterable[Answered], reply: Reply
+        self,
+        frozen: FrozenRun,
+        claimed: ClaimedChunk,
+        answered: Iterable[Answered],
+        reply: Reply,
+        ledger: tuple[LedgerEntry, ...],
     ) -> JudgedChunk:
         attempts: list[Attempt] = []
         left: dict[int, int] = {}
@@ -236,7 +241,7 @@ class Judge:
             claimed=claimed,
             policy_version=frozen.policy.version,
             attempts=tuple(attempts),
-            ledger=(),
+            ledger=ledger,
             remaining=tuple(left.items()),
         )
 

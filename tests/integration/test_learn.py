@@ -194,6 +194,8 @@ def test_a_model_loses_its_liking_for_some_labels_before_anybody_knows_an_answer
     assert calibrated_steps(written_job(folder / "job.toml").tiers[1], settings) == {"topic"}
     (tier,) = (one for one in job_from(folder / "job.toml", settings).tiers if one.name == "small")
     assert tier.learned != small["learned"], "what labels teach takes its place"
+    _, _, err = headrace(*arguments)
+    assert "small: topic had been learned from right answers (head); that is used no more" in err
 
 
 def _topics(engine: Engine, asks: Sequence[Ask]) -> Counter[str]:

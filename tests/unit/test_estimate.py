@@ -234,3 +234,14 @@ def test_the_command_tells_people_what_is_left_out(
     assert "with 90 % confidence" in told.out
     assert "large was not asked (--paid allows it)" in told.out
     assert "may go over the budget's usd" in told.err
+
+
+def test_what_earlier_runs_may_know_is_told_and_not_taken_off() -> None:
+    plain, reusing = (
+        estimate(a_job(tier("small", "score=0.1"), tier("large", "m", reuse=reuse)), texts(10))
+        for reuse in (False, True)
+    )
+    assert plain.usd == reusing.usd
+    assert [note for note in reusing.notes if note not in plain.notes] == [
+        "large: what earlier runs know of it (`reuse`) is not taken off"
+    ]
