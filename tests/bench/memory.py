@@ -1,6 +1,6 @@
 """What memory the engine takes, and whether it stays flat: RSS after loading and along many items.
 
-    python tests/bench/memory.py DATA [--model NAME_OR_PATH] [--items 20000] [--json]
+    python tests/bench/memory.py DATA [--model NAME_OR_PATH] [--items 20000] [--threads 1] [--json]
 
 DATA is a folder with `sst2/train.jsonl`; its texts are asked again and again, each time in another order and with
 another ending, so that none is a copy of one asked before.
@@ -40,8 +40,9 @@ def rss_mb() -> float:
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", default="smollm2-135m-instruct", show_default=True)
 @click.option("--items", default=20_000, show_default=True)
+@click.option("--threads", type=int, default=granted_cpus, help="llama.cpp's; as many as there are cores by default.")
 @click.option("--json", "as_json", is_flag=True)
-def main(data: Path, model: str, items: int, *, as_json: bool) -> None:
+def main(data: Path, model: str, items: int, threads: int, *, as_json: bool) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     home = os.environ.get("HEADRACE_HOME") or platformdirs.user_data_dir("headrace")
     path = ModelStore(Path(os.environ.get("HEADRACE_MODELS") or Path(home) / "models")).path(model).path
@@ -53,7 +54,7 @@ def main(data: Path, model: str, items: int, *, as_json: bool) -> None:
     )
     chance = random.Random(1)
     before = rss_mb()
-    engine = engine_of(path, granted_cpus())
+    engine = engine_of(path, threads)
     seen = [("loaded", 0, rss_mb())]
     started = time.perf_counter()
     for first in range(0, items, CHUNK):
@@ -62,8 +63,7 @@ def main(data: Path, model: str, items: int, *, as_json: bool) -> None:
         engine.answer(asks)
         if first // CHUNK % max(1, items // CHUNK // 10) == 0:
             seen.append(("items", first + count, rss_mb()))
-            if not as_json:
-                print(f"{first + count:>8} items  {seen[-1][2]:8.0f} MB", flush=True)
+            print(f"{first + count:>8} items  {seen[-1][2]:8.0f} MB", file=sys.stderr if as_json else None, flush=True)
     found = {
         "model": path.name,
         "file_mb": round(path.stat().st_size / MB),

@@ -12,9 +12,28 @@ from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.domain.outcomes import Given
 from pipeline.ports.engine import Ask
-from tests.integration.llama_cases import DETAILS, SENTIMENT, SMALL, TEXTS, TOPIC, answers, engine_for
+from pipeline.prompts import Question
+from tests.integration.llama_cases import DETAILS, SENTIMENT, SMALL, TEXTS, TOPIC, answers, engine_for, question
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
+
+
+COPIED = question(
+    kind="extract",
+    fields={"what": {"type": "string"}, "when": {"type": "string"}, "names": {"type": "list"}},
+)
+FREE = question(kind="extract", fields={"summary": {"type": "string", "copy": False}})
+
+
+def both_ways(engine: LlamaEngine, asked: Question, texts: list[str]) -> tuple[list[Given], list[Given]]:
+    """Return the answers by rows of the output matrix, and by all of it."""
+    listed = answers(engine, asked, texts)
+    assert engine._context is not None
+    rows, engine._context.output = engine._context.output, None
+    assert rows is not None
+    whole = answers(engine, asked, texts)
+    engine._context.output = rows
+    return listed, whole
 
 
 @pytest.fixture
@@ -40,24 +59,38 @@ def engine(model_path: Callable[[str], Path], heard: list[bytes]) -> Iterator[Ll
     engine.close()
 
 
-def test_labels_cost_no_output_matrix_and_records_get_theirs(engine: LlamaEngine, heard: list[bytes]) -> None:
+def test_labels_and_copied_values_cost_no_output_matrix_and_free_ones_get_theirs(
+    engine: LlamaEngine, heard: list[bytes]
+) -> None:
     answers(engine, SENTIMENT, TEXTS[:4])
+    answers(engine, DETAILS, TEXTS[:4])
+    answers(engine, COPIED, TEXTS[:4])
     assert not heard
-    answers(engine, DETAILS, TEXTS[:1])
+    answers(engine, FREE, TEXTS[:1])
     assert heard
     heard.clear()
     answers(engine, TOPIC, TEXTS[:4])
-    assert not heard, "labels again, after a record"
+    assert not heard, "labels again, after a value that may be anything"
+
+
+def test_copied_values_are_those_by_the_whole_matrix(engine: LlamaEngine) -> None:
+    listed, whole = both_ways(engine, COPIED, TEXTS[:12])
+    pairs = list(zip(listed, whole, strict=True))
+    same = [(one, other) for one, other in pairs if one.answer == other.answer]
+    assert len(same) >= len(pairs) - 2, "values that were about as probable as others may tip"
+    moved = [
+        abs(score.value - other.field_scores[name].value)
+        for one, other in same
+        for name, score in one.field_scores.items()
+    ]
+    assert len(moved) > len(TEXTS[:12])
+    assert np.median(moved) < 0.02, "a product over several tokens moves more than one label does"
+    assert max(moved) < 0.1
 
 
 def test_answers_are_those_by_the_whole_matrix(engine: LlamaEngine) -> None:
     for asked in (SENTIMENT, TOPIC):
-        listed = answers(engine, asked, TEXTS[:24])
-        assert engine._context is not None
-        rows, engine._context.output = engine._context.output, None
-        whole = answers(engine, asked, TEXTS[:24])
-        engine._context.output = rows
-        assert rows is not None
+        listed, whole = both_ways(engine, asked, TEXTS[:24])
         pairs = list(zip(listed, whole, strict=True))
         moved = [abs(_score(one) - _score(other)) for one, other in pairs if one.answer == other.answer]
         assert len(moved) >= len(pairs) - 1, "one that was about as probable as another may tip"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.adapters.llama.output import ListedLogits, OutputRows, agreed
 
@@ -36,17 +37,21 @@ def test_rows_are_what_ggml_makes_of_their_bytes_and_logits_their_products(path:
     assert logits.tolist() == pytest.approx([float(ROW.astype(np.float64) @ np.arange(32))], rel=1e-5)
 
 
-def test_rows_are_kept_and_room_for_them_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = OutputRows(path, width=32, tokens=3)
-    first = rows.of(np.array([0, 1]))
-    assert rows.of(np.array([0, 1])) is first
+def test_rows_are_read_once_and_room_for_them_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.arange(24, dtype=np.float32).reshape(6, 4)
     monkeypatch.setattr("pipeline.adapters.llama.output._KEPT_ROWS", 3)
-    rows.of(np.array([2]))
-    assert rows.of(np.array([0, 1])) is first
-    rows.of(np.array([1]))
-    again = rows.of(np.array([0, 1]))
-    assert again is not first
-    assert again.tolist() == first.tolist()
+    rows = OutputRows(written(tmp_path / "plain.gguf", "output.weight", (4, 6), 0, numbers.tobytes()), width=4, tokens=6)
+    read: list[list[int]] = []
+    plain = OutputRows._read
+
+    def counted(self: OutputRows, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        read.append(tokens.tolist())
+        return plain(self, tokens)
+
+    monkeypatch.setattr(OutputRows, "_read", counted)
+    for tokens in ([0, 1], [1, 0, 1], [2, 0], [5, 1], [1, 5], [3, 1, 4, 0]):
+        assert rows.of(np.array(tokens)).tolist() == numbers[tokens].tolist()
+    assert read == [[0, 1], [2], [1, 5], [3, 1, 4, 0]], "new ones only; all anew where room is out; too many, not kept"
 
 
 @pytest.mark.parametrize(("width", "tokens"), [(64, 3), (32, 4), (16, 6)])

@@ -16,7 +16,7 @@ from pipeline.adapters.llama.pieces import Pieces, Reach
 from pipeline.adapters.llama.sources import Source
 from pipeline.adapters.llama.vocab import Vocab
 from pipeline.domain.fields import MAX_LIST_ITEMS
-from pipeline.domain.trie import Logits, log_sum_exp
+from pipeline.domain.trie import Listed, log_sum_exp
 
 _Sign: TypeAlias = tuple[bytes, bool]
 """Rest of a sign of ours, and whether a value begins behind it."""
@@ -202,12 +202,12 @@ class CopyConstraint:
         tokens = self._tokens()
         return int(tokens[0]) if len(tokens) == 1 else None
 
-    def pick(self, logits: Logits) -> tuple[int, float] | None:
+    def pick(self, logits: Listed) -> tuple[int, float] | None:
         """Return the most probable allowed token and its exact probability among the allowed; None without any."""
         tokens = self._tokens()
         if not len(tokens):
             return None
-        row: NDArray[np.float64] = np.asarray(logits)[tokens].astype(np.float64)
+        row: NDArray[np.float64] = logits[tokens].astype(np.float64)
         row[np.isnan(row)] = -np.inf
         best = int(row.argmax())
         if not np.isfinite(row[best]):

@@ -1,11 +1,12 @@
 """Logits of the few tokens that are asked about: the output matrix's rows of those, times the hidden state.
 
 A model's output matrix is as wide as its vocabulary: a quarter of the products per token for a 0.5B of 150,000 tokens,
-more than all its layers for Gemma 3 270M. A choice among labels looks at a handful of its rows. So where nothing else
-is wanted of a batch it is broken off at the hidden states (`hidden`), and these rows, read from the model's file by
-ggml's own conversion to float32, make the logits. They are a little more exact than llama.cpp's, which rounds the
-hidden state to 8 bits first. Whether both agree is tried when a model is loaded (`agreed`): where not (a scale, a cap,
-a bias behind the matrix, or a layout that we do not know), llama.cpp's are taken as before.
+more than all its layers for Gemma 3 270M. A choice among labels looks at a handful of its rows, and a value that is
+copied at those of the tokens that the text offers. So where nothing else is wanted of a batch it is broken off at the
+hidden states (`hidden`), and these rows, read from the model's file by ggml's own conversion to float32, make the
+logits. They are a little more exact than llama.cpp's, which rounds the hidden state to 8 bits first. Whether both agree
+is tried when a model is loaded (`agreed`): where not (a scale, a cap, a bias behind the matrix, or a layout that we do
+not know), llama.cpp's are taken as before.
 """
 
 import ctypes
@@ -22,7 +23,8 @@ from pipeline.adapters.llama.library import ggml
 _NAMES: Final = (b"output.weight", b"token_embd.weight")
 """Of the matrix; a model without the first uses the second for both ends."""
 _F32: Final = 0
-_KEPT_ROWS: Final = 4096
+_KEPT_ROWS: Final = 2048
+_NOWHERE: Final = -1
 _NEAR: Final = 0.02
 """Largest difference of two logits, as a part of the largest logit."""
 
@@ -66,8 +68,10 @@ class OutputRows:
         self._row_bytes: int = self._lib.ggml_row_size(place.kind, width)
         self._kind = place.kind
         self._bytes = np.memmap(path, dtype=np.uint8, mode="r", offset=place.offset, shape=(tokens, self._row_bytes))
-        self._known: dict[bytes, NDArray[np.float32]] = {}
-        self._rows_known = 0
+        self._kept = np.empty((_KEPT_ROWS, width), dtype=np.float32)
+        self._places = np.full(tokens, _NOWHERE, dtype=np.int32)
+        """Of each token's row among those that are kept."""
+        self._count = 0
         if place.kind != _F32:
             traits = ctypes.cast(self._lib.ggml_get_type_traits(place.kind), ctypes.POINTER(_Traits)).contents
             blocks, rest = divmod(width, traits.block_size)
@@ -78,16 +82,23 @@ class OutputRows:
 
     def of(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the rows (tokens, width)."""
-        key = tokens.tobytes()
-        rows = self._known.get(key)
-        if rows is None:
-            rows = self._read(tokens)
-            if self._rows_known + len(rows) > _KEPT_ROWS:
-                self._known.clear()
-                self._rows_known = 0
-            self._known[key] = rows
-            self._rows_known += len(rows)
-        return rows
+        if len(tokens) > _KEPT_ROWS:
+            return self._read(tokens)
+        places = self._places[tokens]
+        if (places == _NOWHERE).any():
+            self._keep(tokens)
+            places = self._places[tokens]
+        return self._kept[places]
+
+    def _keep(self, tokens: NDArray[np.int64]) -> None:
+        new = np.unique(tokens[self._places[tokens] == _NOWHERE])
+        if self._count + len(new) > _KEPT_ROWS:
+            self._places[:] = _NOWHERE
+            self._count, new = 0, np.unique(tokens)
+        until = self._count + len(new)
+        self._kept[self._count : until] = self._read(new)
+        self._places[new] = np.arange(self._count, until)
+        self._count = until
 
     def _read(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         raw = np.ascontiguousarray(self._bytes[tokens])

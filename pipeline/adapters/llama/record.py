@@ -19,7 +19,7 @@ from pipeline.adapters.llama.copying import Copyable, CopyConstraint, Frame
 from pipeline.adapters.llama.lanes import Lane
 from pipeline.adapters.llama.sources import Source, literals, spans_of_text
 from pipeline.adapters.llama.vocab import Vocab
-from pipeline.adapters.llama.writing import SlotPlan, WriteLane
+from pipeline.adapters.llama.writing import CopyLane, SlotPlan, WriteLane
 from pipeline.domain.answers import Fields, FieldValue, Malformed, Span, Where
 from pipeline.domain.claims import Claim, lost_claims
 from pipeline.domain.fields import FieldSpec
@@ -139,7 +139,7 @@ def record_of(
             if not copyable.source.starts:
                 found.chosen.append(_Chosen(plan=one, options=[_NULL], lane=None))
                 continue
-            lane = WriteLane(one, CopyConstraint(copyable, vocab), max_answer_tokens=max_answer_tokens)
+            lane = CopyLane(one, CopyConstraint(copyable, vocab), max_answer_tokens=max_answer_tokens)
         found.written.append(_Written(plan=one, lane=lane, find=find))
     return found
 

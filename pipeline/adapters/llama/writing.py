@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.adapters.llama.constraint import Grammar
+from pipeline.adapters.llama.copying import CopyConstraint
 from pipeline.adapters.llama.lanes import Extend, Want
 from pipeline.domain.answers import Defect, FieldValue, Malformed
 from pipeline.domain.fields import FieldSpec
 from pipeline.domain.grammar import Slot
 from pipeline.domain.scores import RawScore
-from pipeline.domain.trie import Logits, Tokens
+from pipeline.domain.trie import Listed, Logits, Tokens
 
 EXPECTED_TOKENS = 24
 """Of one field: for the cells that are set aside, no limit."""
@@ -96,10 +97,10 @@ class WriteLane:
     def take(self, path: int, logits: Logits) -> None:
         """Write one token of the value, and those behind it that it forces: they are certain without being read."""
         del path  # there is only one
-        constraint = self._constraint
-        if constraint is None:
-            return
-        picked = constraint.pick(logits)
+        if self._constraint is not None:
+            self._write(self._constraint, self._constraint.pick(logits))
+
+    def _write(self, constraint: Constraint, picked: tuple[int, float] | None) -> None:
         if picked is None:
             self._fail(Defect.MALFORMED, "has no next token")
             return
@@ -134,3 +135,18 @@ class WriteLane:
         if self._constraint is not None:
             self._constraint.close()
             self._constraint = None
+
+
+class CopyLane(WriteLane):
+    """Writes a value that is copied: it looks at the logits of what the text offers and at no others."""
+
+    def __init__(self, plan: SlotPlan, constraint: CopyConstraint, *, max_answer_tokens: int) -> None:
+        """Begin with the field's key."""
+        super().__init__(plan, constraint, max_answer_tokens=max_answer_tokens)
+        self._copied = constraint
+
+    def take_listed(self, path: int, logits: Listed) -> None:
+        """Write as `take` does."""
+        del path
+        if self._constraint is not None:
+            self._write(self._copied, self._copied.pick(logits))
