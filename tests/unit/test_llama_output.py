@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.adapters.llama.output import ListedLogits, OutputRows, agreed
+from pipeline.domain.errors import EngineUnavailable
 
 SCALE = float(np.frombuffer(b"\1\1", dtype=np.float16)[0])
 ROW = np.array([1 - 8] * 16 + [0 - 8] * 16, dtype=np.float32) * np.float32(SCALE)
@@ -40,7 +41,9 @@ def test_rows_are_what_ggml_makes_of_their_bytes_and_logits_their_products(path:
 def test_rows_are_read_once_and_room_for_them_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = np.arange(24, dtype=np.float32).reshape(6, 4)
     monkeypatch.setattr("pipeline.adapters.llama.output._KEPT_ROWS", 3)
-    rows = OutputRows(written(tmp_path / "plain.gguf", "output.weight", (4, 6), 0, numbers.tobytes()), width=4, tokens=6)
+    rows = OutputRows(
+        written(tmp_path / "plain.gguf", "output.weight", (4, 6), 0, numbers.tobytes()), width=4, tokens=6
+    )
     read: list[list[int]] = []
     plain = OutputRows._read
 
@@ -52,6 +55,17 @@ def test_rows_are_read_once_and_room_for_them_is_bounded(tmp_path: Path, monkeyp
     for tokens in ([0, 1], [1, 0, 1], [2, 0], [5, 1], [1, 5], [3, 1, 4, 0]):
         assert rows.of(np.array(tokens)).tolist() == numbers[tokens].tolist()
     assert read == [[0, 1], [2], [1, 5], [3, 1, 4, 0]], "new ones only; all anew where room is out; too many, not kept"
+
+
+def test_rows_stay_those_of_the_file_that_was_opened_and_its_end_is_an_error(path: Path, tmp_path: Path) -> None:
+    rows = OutputRows(path, width=32, tokens=3)
+    written(tmp_path / "new.gguf", "token_embd.weight", (32, 3), 2, b"\2" * 54).replace(path)
+    assert rows.of(np.array([1])).tolist() == [ROW.tolist()]
+    rows.close()
+    rows.close()
+    path.write_bytes(path.read_bytes()[:-32])
+    with pytest.raises(EngineUnavailable, match="shorter"):
+        OutputRows(path, width=32, tokens=3).of(np.array([2]))
 
 
 @pytest.mark.parametrize(("width", "tokens"), [(64, 3), (32, 4), (16, 6)])

@@ -71,6 +71,9 @@ class Context:
         if self._pointer:
             self._lib.llama_free(self._pointer)
             self._pointer = None
+        if self.output is not None:
+            self.output.close()
+            self.output = None
 
     def use_threads(self, threads: int) -> None:
         """Go on with another number of threads."""
@@ -89,8 +92,10 @@ class Context:
                 found.append(agreed(ListedLogits(output, self.hidden.row)[some], logits[some]))
 
         self.output = None
-        self.read([Row(sequence=0, start=0, tokens=tokens)], compare)
-        self.drop(0)
+        try:
+            self.read([Row(sequence=0, start=0, tokens=tokens)], compare)
+        finally:
+            self.drop(0)
         self.tokens_read = self.decoded = 0
         self.output = output if found and all(found) else None
         return self.output is not None

@@ -10,6 +10,8 @@ not know), llama.cpp's are taken as before.
 """
 
 import ctypes
+import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.llama.library import ggml
+from pipeline.domain.errors import EngineUnavailable
 
 _NAMES: Final = (b"output.weight", b"token_embd.weight")
 """Of the matrix; a model without the first uses the second for both ends."""
@@ -67,7 +70,11 @@ class OutputRows:
             raise ValueError("the output matrix has another shape")
         self._row_bytes: int = self._lib.ggml_row_size(place.kind, width)
         self._kind = place.kind
-        self._bytes = np.memmap(path, dtype=np.uint8, mode="r", offset=place.offset, shape=(tokens, self._row_bytes))
+        self._offset = place.offset
+        # Not mapped: large pages would count the whole matrix twice. Kept open: the file may be replaced meanwhile.
+        self._file = os.open(path, os.O_RDONLY)
+        self.close = weakref.finalize(self, os.close, self._file)
+        """Let the file go; twice is harmless."""
         self._kept = np.empty((_KEPT_ROWS, width), dtype=np.float32)
         self._places = np.full(tokens, _NOWHERE, dtype=np.int32)
         """Of each token's row among those that are kept."""
@@ -101,7 +108,10 @@ class OutputRows:
         self._count = until
 
     def _read(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        raw = np.ascontiguousarray(self._bytes[tokens])
+        raw = np.empty((len(tokens), self._row_bytes), dtype=np.uint8)
+        for number, token in enumerate(tokens):
+            if os.preadv(self._file, [raw[number]], self._offset + int(token) * self._row_bytes) != self._row_bytes:
+                raise EngineUnavailable("the model's file has become shorter: headrace models pull")
         if self._kind == _F32:
             return raw.view(np.float32)
         rows = np.empty((len(tokens), self._width), dtype=np.float32)
