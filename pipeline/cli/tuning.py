@@ -85,10 +85,11 @@ def warn_of_other_work() -> None:
 @_formats_option
 @_sample_option
 @_template_option
+@click.option("--heads", is_flag=True, help="Prove a format for tiers with `learned`, whose answers a head gives.")
 @json_option
 @examples(
     "headrace models tune qwen2.5-coder-0.5b-instruct",
-    "headrace models tune gemma-3-270m --template plain",
+    "headrace models tune gemma-3-270m --template plain --heads",
     "headrace models tune qwen2.5-coder-0.5b-instruct --sample mine.jsonl",
     "headrace models tune qwen2.5-coder-1.5b-instruct --formats q4_0,q8_0 --json",
 )
@@ -98,6 +99,7 @@ def tune(
     sample_file: Path | None,
     template: str | None,
     *,
+    heads: bool,
     as_json: bool,
 ) -> None:
     """Find the number format that this machine reads fastest, prove that answers hold, and use it from then on.
@@ -105,12 +107,16 @@ def tune(
     The model is written again in each format and timed. The fastest answers the sample, and is taken when it is no more
     than a point worse than the shipped file by the gold answers (without these, when 90 % are the same). In that format
     the best number of threads and of tokens read at once is measured, and used too. A tuned file has a hash of its own,
-    so that nothing that was calibrated for another file is used with it: tune first, then `bench engine`.
+    so that nothing that was calibrated for another file is used with it: tune first, then `bench engine` and `learn`.
+
+    With --heads what must be no worse is what heads on the model choose, of texts that they did not learn from: a small
+    model's own answers tip easily, what it makes of a text does not. Only llama tiers with `learned` use that format;
+    others go on with what was found without --heads.
 
     NAME is one of the catalogue; a base model needs a --template. Let nothing else run meanwhile. It takes minutes for
     a 0.5B, and longer in proportion for larger models. All formats lie on the disk until it is done:
     about 7 bytes for each parameter in all, of which --formats spares what you leave out. Texts are cut at 512 tokens.
-    To undo it, delete NAME.json in the folder `tuned` of the models, and NAME.FORMAT.gguf beside it.
+    To undo it, delete NAME.json (or NAME.heads.json) in the folder `tuned` of the models, and NAME.FORMAT.gguf there.
     """
     wanted = _wanted(formats)
     settings = load_settings()
@@ -118,7 +124,15 @@ def tune(
     warn_of_other_work()
     with Display() as display:
         record = tune_model(
-            name, wanted, sample, settings, template=template, clock=system_clock(), say=_say, show=display.bar
+            name,
+            wanted,
+            sample,
+            settings,
+            template=template,
+            heads=heads,
+            clock=system_clock(),
+            say=_say,
+            show=display.bar,
         )
     if as_json:
         print_json(record.as_json())
@@ -140,10 +154,11 @@ def _show_tuned(record: TunedRecord) -> None:
     out.print(table)
     found = record.agreement
     if found is not None:
+        who = "heads are right on" if record.heads else "accuracy"
         right = (
             ""
             if found.shipped_accuracy is None or found.tuned_accuracy is None
-            else f", accuracy {found.shipped_accuracy:.1%} shipped, {found.tuned_accuracy:.1%} tuned"
+            else f", {who} {found.shipped_accuracy:.1%} shipped, {found.tuned_accuracy:.1%} tuned"
         )
         out.print(
             f"{found.answers} answers on {found.sample}: {found.same:.1%} the same{right}; probability changed by "
@@ -154,7 +169,8 @@ def _show_tuned(record: TunedRecord) -> None:
     batches = ", ".join(f"{one.batch_tokens}: {one.read_tokens_per_s:,.0f}" for one in record.batch_speeds)
     out.print(f"threads {record.threads} (reads tokens/s: {threads})", markup=False)
     out.print(f"tokens read at once {record.batch_tokens} (reads tokens/s: {batches})", markup=False)
-    out.print(f"{record.model} is used as {record.format} from now on", markup=False)
+    users = " by tiers with `learned`" if record.heads else ""
+    out.print(f"{record.model} is used as {record.format} from now on{users}", markup=False)
 
 
 @models.command("compare")

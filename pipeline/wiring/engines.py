@@ -31,13 +31,19 @@ def model_store(settings: Settings) -> ModelStore:
     return ModelStore(settings.models_folder)
 
 
+def best_file(tier: Tier, settings: Settings) -> ResolvedModel:
+    """Find a tier's model file in its best format here; raises ModelError where it is missing or damaged."""
+    heads = tier.engine == "llama" and tier.learned is not None
+    return model_store(settings).best(tier.model_file or "", machine=processor_name(), heads=heads)
+
+
 def model_file_of(tier: Tier, settings: Settings) -> ResolvedModel:
     """Find the file that a tier's workers load, in its best format here, and check that it is one for such a tier.
 
     Raises ModelError where it is missing, damaged or of another kind, ConfigError where it and the tier do not make one
     chat template.
     """
-    resolved = model_store(settings).best(tier.model_file or "", machine=processor_name())
+    resolved = best_file(tier, settings)
     if tier.engine == "classical":
         if not resolved.header.is_encoder:
             raise ModelError(

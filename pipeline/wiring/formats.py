@@ -136,8 +136,10 @@ def threads_to_try(granted: int) -> list[int]:
     return sorted(powers | {granted // 2, granted})
 
 
-def engine_over(one: Written, *, threads: int | None = None, batch_tokens: int = BATCH_TOKENS) -> LlamaEngine:
-    """Load a file as a tier that says nothing of the machine would."""
+def engine_over(
+    one: Written, *, threads: int | None = None, batch_tokens: int = BATCH_TOKENS, hidden_states: bool = False
+) -> LlamaEngine:
+    """Load a file as a tier that says nothing of the machine would; with `hidden_states` asks may want them."""
     read_header(one.path)  # what llama.cpp is to load goes through our own reader first
     return LlamaEngine(
         one.path,
@@ -149,4 +151,5 @@ def engine_over(one: Written, *, threads: int | None = None, batch_tokens: int =
         threads=threads or granted_cpus(),
         batch_tokens=batch_tokens,
         chat_template=one.template,
+        hidden_states=hidden_states,
     )

@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models.records import keep, kept
 from pipeline.asking import laid_out
 from pipeline.domain.errors import ModelError
@@ -13,7 +12,7 @@ from pipeline.domain.fusing import NOT_USABLE, FuseDecision, FuseEvidence, decid
 from pipeline.domain.job import Job
 from pipeline.settings import Settings
 from pipeline.telemetry import logger
-from pipeline.wiring.engines import model_store
+from pipeline.wiring.engines import best_file
 
 FOLDER = "fused"
 
@@ -58,7 +57,7 @@ def _decision(job: Job, tier_no: int, settings: Settings) -> FuseDecision:
     if not (settings.models_folder / FOLDER).is_dir():
         return decide_fusing(None)
     try:
-        model = model_store(settings).best(job.tiers[tier_no].model, machine=processor_name())
+        model = best_file(job.tiers[tier_no], settings)
     except ModelError:
         return decide_fusing(None)
     return kept_decision(job, tier_no, model.sha256, settings)

@@ -94,7 +94,7 @@ def learn(
     ConfigError where a tier could learn nothing.
     """
     labelled = any(step.gold is not None for step in sample.steps)
-    sample = replace(sample, steps=[_mixed(one) for one in sample.steps])
+    sample = replace(sample, steps=[mixed(one) for one in sample.steps])
     for tier_no in tiers:
         tier = job.tiers[tier_no]
         teacher = Teacher(job=job, tier_no=tier_no, show=show)
@@ -137,7 +137,7 @@ def _lost(tier: Tier, about: Learned, settings: Settings) -> Iterator[str]:
             yield f"{one.step} had been learned from right answers ({one.way}); that is used no more"
 
 
-def _mixed(step: SampleStep) -> SampleStep:
+def mixed(step: SampleStep) -> SampleStep:
     """Return a step with its texts in a random order, copies left out."""
     order = order_of(step.texts)
     gold = None if step.gold is None else [step.gold[number] for number in order]

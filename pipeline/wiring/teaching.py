@@ -32,7 +32,7 @@ from pipeline.ports.engine import Ask, Engine
 from pipeline.wiring.formats import Show
 from pipeline.wiring.school import School
 
-_FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
+FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
 _VECTOR_FREEDOMS = (0.003, 0.01, 0.03, 0.1, 0.3)
 """The same on an encoder's vectors, which are shorter and made to be told apart."""
@@ -187,7 +187,7 @@ class Teacher:
         options = step.form.options if isinstance(step.form, Choice) else ()
         states, shares = states_of(given, options)
         school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
-        return self._pair(step, school, classes, before, _FREEDOMS)
+        return self._pair(step, school, classes, before, FREEDOMS)
 
     def _pair(
         self, step: Step, school: School, tried: Rows, before: float | None, freedoms: Sequence[float]

@@ -1,16 +1,18 @@
 """Finding a model's fastest format on this machine, and proof that its answers hold: `headrace models tune`."""
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 from pipeline.adapters.cpu import granted_cpus
 from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import CatalogueEntry, ModelStore, ResolvedModel
 from pipeline.adapters.models.pull import sha256_of
 from pipeline.adapters.models.store import SHIPPED
-from pipeline.adapters.models.tuned import Agreement, FormatSpeed, TunedRecord, tuned_file, write_record
+from pipeline.adapters.models.tuned import Agreement, FormatSpeed, TunedRecord, read_record, tuned_file, write_record
 from pipeline.domain.errors import ModelError
 from pipeline.domain.outcomes import Given
 from pipeline.flow.samples import Answers, Sample, agrees, is_right
@@ -18,11 +20,15 @@ from pipeline.ports.clock import Clock
 from pipeline.settings import Settings
 from pipeline.wiring.engines import model_store
 from pipeline.wiring.formats import Say, Show, Written, ask, best_batch, best_threads, time_format, written
+from pipeline.wiring.head_proof import head_answers, head_sample
 
 LEAST_SAME = 0.9
 """Share of equal answers below which a format is not used, unless gold answers say that it is no worse."""
 MOST_WORSE = 0.01
 """Accuracy that may be lost: one point."""
+
+Proof: TypeAlias = Callable[[Written], Agreement]
+"""Holds a format against the shipped file."""
 
 
 __all__ = ["TunedRecord", "compared", "holds", "shipped_model", "tune"]
@@ -46,23 +52,27 @@ def tune(
     settings: Settings,
     *,
     template: str | None = None,
+    heads: bool = False,
     clock: Clock,
     say: Say,
     show: Show,
 ) -> TunedRecord:
     """Measure a model in each format, prove the fastest that holds its answers, and record it; raises ModelError.
 
-    `template` is for a model that has none, to ask it the sample. Threads and tokens at once are measured in the format
-    that was chosen. Files of other formats are removed.
+    `template` is for a model that has none, to ask it the sample. With `heads` what has to hold is what heads on the
+    model learn, and only tiers with one use the format. Threads and tokens at once are measured in the format that was
+    chosen. Files of other formats are removed.
     """
     store = model_store(settings)
+    sample = head_sample(sample) if heads else sample
     shipped, entry = shipped_model(store, name)
     files: dict[str, Written] = {}
     speeds: list[FormatSpeed] = []
     for one in written(shipped, formats, lambda to: tuned_file(store.folder, entry, to), say, template=template):
         files[one.format] = one
         speeds.append(time_format(one, say))
-    best, agreement = _fastest_that_holds(files, speeds, sample, say, show)
+    prove = head_proof if heads else own_proof
+    best, agreement = _fastest_that_holds(speeds, files, prove(files[SHIPPED], sample, show), say)
     threads, thread_speeds = best_threads(files[best], say)
     batch_tokens, batch_speeds = best_batch(files[best], threads, say)
     record = TunedRecord(
@@ -75,6 +85,7 @@ def tune(
         speeds=tuple(speeds),
         agreement=agreement,
         tuned_at=clock.now().isoformat(timespec="seconds"),
+        heads=heads,
         granted_cpus=granted_cpus(),
         threads=threads,
         batch_tokens=batch_tokens,
@@ -82,24 +93,47 @@ def tune(
         batch_speeds=tuple(batch_speeds),
     )
     write_record(store.folder, entry, record)
-    _sweep_out(store.folder, files, best)
+    other = read_record(store.folder, entry, heads=not heads)
+    _sweep_out(store.folder, files, {best, SHIPPED} if other is None else {best, SHIPPED, other.format})
     return record
 
 
+def own_proof(shipped: Written, sample: Sample, show: Show) -> Proof:
+    """Return how a format's own answers compare with those of the shipped file, which is asked when first needed."""
+    baseline = cache(lambda: ask(shipped, sample, show))
+    return lambda one: compared(sample, baseline(), ask(one, sample, show))
+
+
+def head_proof(shipped: Written, sample: Sample, show: Show) -> Proof:
+    """Return how heads on a format's hidden states compare with heads on those of the shipped file."""
+    baseline = cache(lambda: head_answers(shipped, sample, show))
+
+    def prove(one: Written) -> Agreement:
+        (before, right_before), (after, right_after) = baseline(), head_answers(one, sample, show)
+        right = {"shipped_accuracy": right_before, "tuned_accuracy": right_after}
+        return compared(sample, before, after).model_copy(update=right)
+
+    return prove
+
+
 def _fastest_that_holds(
-    files: Mapping[str, Written], speeds: Iterable[FormatSpeed], sample: Sample, say: Say, show: Show
+    speeds: Iterable[FormatSpeed], files: Mapping[str, Written], prove: Proof, say: Say
 ) -> tuple[str, Agreement | None]:
-    """Return the fastest format whose answers hold, with the evidence; without evidence, it is the shipped one."""
-    baseline: Answers | None = None
+    """Return the fastest format that holds, with the evidence; without evidence, it is the shipped one."""
     for speed in sorted(speeds, key=lambda one: -one.read_tokens_per_s):
         if speed.format == SHIPPED:
             break
-        baseline = baseline or ask(files[SHIPPED], sample, show)
-        found = compared(sample, baseline, ask(files[speed.format], sample, show))
+        found = prove(files[speed.format])
         if holds(found):
             return speed.format, found
-        say(f"{speed.format}: answers do not hold ({found.same:.1%} the same); the next fastest is tried")
+        say(f"{speed.format}: {_lacks(found)}; the next fastest is tried")
     return SHIPPED, None
+
+
+def _lacks(found: Agreement) -> str:
+    if found.shipped_accuracy is None or found.tuned_accuracy is None:
+        return f"answers do not hold ({found.same:.1%} the same)"
+    return f"answers do not hold ({found.tuned_accuracy:.1%} right instead of {found.shipped_accuracy:.1%})"
 
 
 def compared(sample: Sample, shipped: Answers, tuned: Answers) -> Agreement:
@@ -137,7 +171,7 @@ def _accuracy(sample: Sample, answers: Answers) -> float | None:
     return statistics.fmean(is_right(given, gold) for given, gold in pairs) if pairs else None
 
 
-def _sweep_out(folder: Path, files: Mapping[str, Written], best: str) -> None:
+def _sweep_out(folder: Path, files: Mapping[str, Written], used: Collection[str]) -> None:
     for to, one in files.items():
-        if to not in {best, SHIPPED} and one.path.is_relative_to(folder):
+        if to not in used and one.path.is_relative_to(folder):
             one.path.unlink(missing_ok=True)

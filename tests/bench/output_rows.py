@@ -1,9 +1,10 @@
-"""What it saves to make the logits of labels only, and not of a whole vocabulary: the same engine with and without.
+"""What it saves to make only the logits that are looked at, not a whole vocabulary's: the same engine with and without.
 
     python tests/bench/output_rows.py DATA [--only NAME ...] [--model NAME ...] [--rounds 6] [--scale 1.0] [--json FILE]
 
-DATA is a folder with NAME/dev.jsonl. In one process the same texts are answered turn by turn, once each way, in the
-order ABBA; shown are the medians of each way, the median of the ratios of neighbours, and how answers compare.
+DATA is a folder with NAME/dev.jsonl; `multidogo` is three fields copied from turns of chats. In one process the same
+texts are answered turn by turn, once each way, in the order ABBA; shown are the medians of each way, the median of the
+ratios of neighbours, and how answers compare.
 """
 
 import json
@@ -21,18 +22,22 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.machine import processor_name
 from pipeline.domain.outcomes import Given
-from pipeline.domain.steps import ClassifyStep
 from pipeline.domain.tiers import Tier
 from pipeline.ports.engine import Ask
-from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring.engines import llama_engine, model_for
-from tests.bench.engine_tasks import rows_of
+from tests.bench.engine_tasks import choice, entities
 
-TASKS = {"sst2": ("label", 96), "hwu64": ("domain", 128), "banking77": ("label", 48)}
+TASKS = {"sst2": ("label", 96), "hwu64": ("domain", 128), "banking77": ("label", 48), "multidogo": ("", 58)}
 MODELS = ("qwen2.5-coder-0.5b-instruct", "gemma-3-270m")
 _PLAIN = {"gemma-3-270m"}
 """Base models, whose files have no template."""
+
+
+def scores(given: Given) -> dict[str, float]:
+    """Return how probable an answer is, or each field of a record."""
+    by_field = {name: score.value for name, score in given.field_scores.items()}
+    return by_field if given.raw_score is None else {"": given.raw_score.value}
 
 
 def answered(engine: LlamaEngine, asks: list[Ask], *, listed: bool) -> tuple[float, list[Given]]:
@@ -53,10 +58,10 @@ def answered(engine: LlamaEngine, asks: list[Ask], *, listed: bool) -> tuple[flo
 def measured(engine: LlamaEngine, data: Path, name: str, rounds: int, scale: float) -> dict[str, Any]:
     """Answer a set's texts turn by turn."""
     key, count = TASKS[name]
-    rows = rows_of(data, name, 1 << 30)
-    labels = dict.fromkeys(sorted({row[key] for row in rows}), "")
-    question = question_of(ClassifyStep(name="label", kind="classify", labels=labels))
-    asks = [Ask(question=question, text=row["text"]) for row in rows[: max(8, round(count * scale))]]
+    limit = max(8, round(count * scale))
+    task = choice(data, name, key, "", limit) if key else entities(data, name, limit)
+    (question,) = task.questions
+    asks = [Ask(question=question, text=text) for text in task.texts]
     answered(engine, asks[:8], listed=True)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     given: dict[bool, list[Given]] = {}
@@ -66,9 +71,11 @@ def measured(engine: LlamaEngine, data: Path, name: str, rounds: int, scale: flo
             seconds[listed].append(taken)
     pairs = list(zip(given[True], given[False], strict=True))
     moved = [
-        abs(one.raw_score.value - other.raw_score.value)
+        abs(score - others[what])
         for one, other in pairs
-        if one.raw_score is not None and other.raw_score is not None and one.answer == other.answer
+        if one.answer == other.answer
+        for others in [scores(other)]
+        for what, score in scores(one).items()
     ]
     ratios = [whole / listed for listed, whole in zip(seconds[True], seconds[False], strict=True)]
     return {

@@ -10,12 +10,12 @@ from pipeline.adapters.models import ModelStore
 from pipeline.asking import asked_apart
 from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.outcomes import Given
-from pipeline.domain.steps import SentimentStep
+from pipeline.domain.steps import ClassifyStep, SentimentStep
 from pipeline.flow.samples import Sample, SampleStep, agreement, answer_step
 from pipeline.settings import Settings
 from pipeline.wiring.comparing import FormatFigures, compare
 from pipeline.wiring.parts import system_clock
-from pipeline.wiring.tuning import tune
+from pipeline.wiring.tuning import TunedRecord, tune
 from tests.integration.llama_cases import BASE, SMALL, TEXTS, base_or_skip, engine_for
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
@@ -60,6 +60,44 @@ def test_a_model_is_written_again_timed_compared_and_then_used(
     assert record.threads in {one.threads for one in record.thread_speeds}
     assert [one.batch_tokens for one in record.batch_speeds] == [256, 512, 1024]
     assert best.batch_tokens == record.batch_tokens
+
+
+def test_a_format_for_heads_is_proved_by_what_heads_learn_and_used_by_tiers_that_have_one(
+    model_path: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shipped = model_path(SMALL)
+    (tmp_path / shipped.name).symlink_to(shipped)
+    settings = Settings(home=tmp_path, models=tmp_path)
+    step = ClassifyStep(name="what", kind="classify", labels={"kettle": "", "card": "", "courier": "", "update": ""})
+    gold = [next(label for label in step.labels if label in text) for text in TEXTS]
+    known = SampleStep(name="what", asking=asked_apart(step), texts=TEXTS, gold=gold)
+    small = SampleStep(name="mood", asking=ASKING, texts=TEXTS[:9], gold=["positive"] * 9)
+
+    def tuned(*steps: SampleStep) -> TunedRecord:
+        sample = Sample(name="some", steps=steps)
+        return tune(
+            SMALL,
+            ["bf16"],
+            sample,
+            settings,
+            heads=True,
+            clock=system_clock(),
+            say=lambda _: None,
+            show=lambda *_: None,
+        )
+
+    with pytest.raises(ConfigError, match="some teaches no head: give --sample with 40 or more"):
+        tuned(small)
+    record = tuned(known, small)
+    assert record.heads
+    for_heads = ModelStore(tmp_path).best(SMALL, machine=processor_name(), heads=True)
+    assert for_heads.sha256 == record.sha256
+    assert ModelStore(tmp_path).best(SMALL, machine=processor_name()).sha256 == record.source_sha256
+    if record.format == "bf16":
+        assert record.agreement is not None
+        assert record.agreement.answers == len(TEXTS)
+        assert record.agreement.tuned_accuracy is not None
+        assert record.agreement.tuned_accuracy > 0.9
 
 
 def test_formats_are_compared_and_nothing_of_them_is_kept(model_path: Callable[[str], Path], tmp_path: Path) -> None:

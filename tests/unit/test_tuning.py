@@ -17,6 +17,7 @@ from pipeline.domain.scores import RawScore
 from pipeline.domain.steps import SentimentStep
 from pipeline.domain.tiers import Tier
 from pipeline.flow.samples import Sample, SampleStep
+from pipeline.settings import Settings
 from pipeline.wiring import engines
 from pipeline.wiring.engines import threads_for
 from pipeline.wiring.formats import batches_to_try, best_of, threads_to_try
@@ -62,6 +63,29 @@ def test_on_another_processor_the_shipped_file_is_used(store: ModelStore) -> Non
     assert store.best(ENTRY.name, machine="another").sha256 == ENTRY.sha256
 
 
+def test_a_format_that_was_proved_for_heads_is_used_by_tiers_that_have_one_and_by_no_other(
+    monkeypatch: pytest.MonkeyPatch, store: ModelStore
+) -> None:
+    monkeypatch.setattr(engines, "model_store", lambda _: store)
+    monkeypatch.setattr(engines, "processor_name", lambda: HERE)
+    target = tuned_file(store.folder, ENTRY, "bf16")
+    target.write_bytes(gguf(tensors=4))
+    settings = Settings(home=store.folder)
+
+    def formats() -> tuple[str, str]:
+        """Return which files a tier without a head and one with a head load."""
+        names = [engines.best_file(one, settings).path.name for one in (tier(), tier(learned="mine"))]
+        return names[0], names[1]
+
+    assert formats() == (f"{ENTRY.name}.q8_0.gguf",) * 2, "one that was proved for all is good for heads"
+    write_record(store.folder, ENTRY, record(format="bf16", sha256=sha256_of(target), heads=True))
+    assert formats() == (f"{ENTRY.name}.q8_0.gguf", f"{ENTRY.name}.bf16.gguf")
+    (target.parent / f"{ENTRY.name}.json").unlink()
+    assert formats() == (ENTRY.file, f"{ENTRY.name}.bf16.gguf")
+    write_record(store.folder, ENTRY, record(format="bf16", sha256=sha256_of(target), heads=True, machine="another"))
+    assert formats() == (ENTRY.file, ENTRY.file)
+
+
 @pytest.mark.parametrize("what", ["changed", "gone", "of another source", "no record", "shipped is best"])
 def test_a_tuned_file_that_was_not_proved_is_not_used(store: ModelStore, what: str) -> None:
     target = tuned_file(store.folder, ENTRY, "q8_0")
@@ -83,6 +107,10 @@ def test_a_record_comes_back_as_it_was_written(store: ModelStore) -> None:
     assert found is not None
     write_record(store.folder, ENTRY, found)
     assert read_record(store.folder, ENTRY) == found
+    assert read_record(store.folder, ENTRY, heads=True) is None
+    write_record(store.folder, ENTRY, record(format="bf16", heads=True))
+    assert read_record(store.folder, ENTRY) == found
+    assert read_record(store.folder, ENTRY, heads=True) == record(format="bf16", heads=True)
 
 
 def given(label: str, score: float) -> Given:

@@ -124,14 +124,17 @@ class ModelStore:
             raise ModelError(msg)
         return ResolvedModel(path=path, sha256=found, entry=entry, header=_loadable(path))
 
-    def best(self, name_or_path: str, *, machine: str) -> ResolvedModel:
+    def best(self, name_or_path: str, *, machine: str, heads: bool = False) -> ResolvedModel:
         """Find a model as `path` does, in the format that was tuned for this machine, if there is one.
 
-        A tuned file that is gone, or is not the one whose answers were compared, is not used: the shipped one is.
+        `heads`: for a tier whose model has a head; a format that was tuned for such comes before one that was tuned for
+        all. A tuned file that is gone, or is not the one whose answers were compared, is not used: the shipped one is.
         """
         entry = self.catalogue.find(name_or_path)
-        record = None if entry is None else read_record(self.folder, entry)
-        if entry is None or record is None or record.machine != machine:
+        kinds = (True, False) if heads else (False,)
+        records = [] if entry is None else [read_record(self.folder, entry, heads=kind) for kind in kinds]
+        record = next((one for one in records if one is not None and one.machine == machine), None)
+        if entry is None or record is None:
             return self.path(name_or_path)
         if record.format == SHIPPED:
             return dataclasses.replace(self.verify(entry.name), tuned=record)

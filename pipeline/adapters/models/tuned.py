@@ -58,7 +58,7 @@ class Agreement(BaseModel):
     """Of the probability of the shipped file's answer, where the answers are equal."""
     shipped_accuracy: float | None = None
     tuned_accuracy: float | None = None
-    """Against gold answers; None where the sample has none."""
+    """Against gold answers; None where the sample has none. Of heads: of what they choose on texts left out."""
 
 
 class TunedRecord(BaseModel):
@@ -76,6 +76,8 @@ class TunedRecord(BaseModel):
     speeds: tuple[FormatSpeed, ...]
     agreement: Agreement | None
     tuned_at: str
+    heads: bool = False
+    """Proved, and used, for tiers whose model has a head: its own answers were not looked at."""
     granted_cpus: int | None = None
     """When it was measured; None, here and below: the record is older than that measurement."""
     threads: int | None = None
@@ -97,16 +99,16 @@ def tuned_file(folder: Path, entry: CatalogueEntry, to: str) -> Path:
     return folder / FOLDER / f"{entry.name}.{to}.gguf"
 
 
-def _record_file(folder: Path, entry: CatalogueEntry) -> Path:
-    return folder / FOLDER / f"{entry.name}.json"
+def _record_file(folder: Path, entry: CatalogueEntry, *, heads: bool) -> Path:
+    return folder / FOLDER / f"{entry.name}{'.heads' if heads else ''}.json"
 
 
 def write_record(folder: Path, entry: CatalogueEntry, record: TunedRecord) -> None:
-    """Keep a record, whole or not at all; raises ModelError."""
-    keep(_record_file(folder, entry), record)
+    """Keep a record, whole or not at all; raises ModelError. One for heads is kept beside the other."""
+    keep(_record_file(folder, entry, heads=record.heads), record)
 
 
-def read_record(folder: Path, entry: CatalogueEntry) -> TunedRecord | None:
+def read_record(folder: Path, entry: CatalogueEntry, *, heads: bool = False) -> TunedRecord | None:
     """Return what is known of a model's tuning; None without a record, or with one of another source file."""
-    record = kept(_record_file(folder, entry), TunedRecord)
+    record = kept(_record_file(folder, entry, heads=heads), TunedRecord)
     return record if record is not None and record.source_sha256 == entry.sha256 else None
