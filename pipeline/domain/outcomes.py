@@ -45,6 +45,9 @@ class Given:
     """The text was cut to fit, as the tier's `on_long` allows."""
     hidden: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """The model's last hidden state where the labels part, shape (width,); None where it was not asked for."""
+    halfway: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """Beside it: the mean of the hidden states halfway up the model, over all tokens that are not the instruction's;
+    shape (width,). None where the model does not show them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ class Ask:
     on_long: OnLong = "escalate"
     """Only `truncate` concerns the engine: cut the text's end to fit. Otherwise a long text is answered TOO_LONG."""
     hidden: bool = False
-    """Whether the model's last hidden state is wanted; for questions with a Choice, where the engine has it.
+    """Whether the model's hidden states are wanted, the last and those halfway up; for questions with a Choice, where
+    the engine has them.
 
     Nothing more is read for the answer then, which is a guess where labels have several tokens, unless the form asks
     for the probability of every option.

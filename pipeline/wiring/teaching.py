@@ -11,6 +11,7 @@ from pipeline.adapters.learned.balance import Balance
 from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.engine import SHARES_UP_TO, Reading, ask_for_head, ask_for_shares, states_of
 from pipeline.adapters.learned.files import Chooser
+from pipeline.adapters.learned.heads import Head
 from pipeline.asking import Asking, askings
 from pipeline.domain.job import Job
 from pipeline.domain.learned import LearnedStep, classes_of, options_digest, said_signals
@@ -108,7 +109,7 @@ class Teacher:
         )
         taught = learn_choice(ways, tried, None, self._progress(step))
         if reading is not None:
-            better_taught, chooser = self._pair(step, school, tried, None, _VECTOR_FREEDOMS)
+            better_taught, chooser = pair(school, tried, None, _VECTOR_FREEDOMS, self._progress(step))
             if (better_taught.class_loss or 0.0) < (taught.class_loss or 0.0):
                 return self._step(step, better_taught, way="vector", asked=asked, classes=classes), chooser
         one = self._step(step, taught, way="words", asked=asked, classes=classes)
@@ -187,24 +188,7 @@ class Teacher:
         options = step.form.options if isinstance(step.form, Choice) else ()
         states, shares = states_of(given, options)
         school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
-        return self._pair(step, school, classes, before, FREEDOMS)
-
-    def _pair(
-        self, step: Step, school: School, tried: Rows, before: float | None, freedoms: Sequence[float]
-    ) -> tuple[Taught, Chooser]:
-        """Return a head, or one together with words: whichever is better on texts that it did not learn from.
-
-        `tried` are the classes of the first texts, on which that is decided; what is returned learned from all.
-        """
-        heads = {str(c): school.head(c) for c in freedoms}
-        taught = learn_choice(heads, tried, before, self._progress(step))
-        c = float(taught.way or freedoms[0])
-        pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, tried, before, self._progress(step))
-        every = np.arange(len(school.classes))
-        head = school.fit_head(every, c)
-        if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
-            return pairs, Both(head=head, words=school.fit_words(every), weight=float(pairs.way or 1.0))
-        return taught, head
+        return pair(school, classes, before, FREEDOMS, self._progress(step))
 
     def _answers(self, engine: Engine, asks: Sequence[Ask], step: Step) -> list[Given]:
         given: list[Given] = []
@@ -229,6 +213,29 @@ class Teacher:
             curve=taught.curve,
             figures=taught.figures,
         )
+
+
+def pair(
+    school: School,
+    tried: Rows,
+    before: float | None,
+    freedoms: Sequence[float],
+    show: Callable[[int, int], None] = lambda _done, _of: None,
+) -> tuple[Taught, Head | Both]:
+    """Return a head, or one together with words: whichever is better on texts that it did not learn from.
+
+    `tried` are the classes of the first texts, on which that is decided; what is returned learned from all. `before` is
+    the share of the model's own choices that are right. ValueError where nothing can be learned.
+    """
+    heads = {str(c): school.head(c) for c in freedoms}
+    taught = learn_choice(heads, tried, before, show)
+    c = float(taught.way or freedoms[0])
+    pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, tried, before, show)
+    every = np.arange(len(school.classes))
+    head = school.fit_head(every, c)
+    if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
+        return pairs, Both(head=head, words=school.fit_words(every), weight=float(pairs.way or 1.0))
+    return taught, head
 
 
 def _first(step: SampleStep, most: int) -> SampleStep:

@@ -1,16 +1,21 @@
 """Hidden states of the llama engine: the model's own, for the asked tokens only, out of the pass that answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from pipeline.adapters.llama.batch import Row
+from pipeline.adapters.llama.context import Context
 from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.adapters.llama.hidden import HiddenStates
 from pipeline.domain.errors import ConfigError
 from pipeline.ports.engine import Ask
-from tests.integration.llama_cases import DETAILS, SENTIMENT, SMALL, TEXTS, answers, engine_for, prepared
+from tests.integration.llama_cases import DETAILS, SENTIMENT, SMALL, TEXTS, TOPIC, answers, engine_for, prepared
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
@@ -51,6 +56,81 @@ def test_a_hidden_state_is_what_llama_cpp_calls_the_embedding_of_the_last_token(
         found = one.hidden.astype(np.float64)
         assert found @ expected / np.linalg.norm(found) / np.linalg.norm(expected) > 0.995  # kernels differ by shape
     plain.close()
+
+
+def test_the_state_halfway_up_is_the_mean_over_the_text_and_what_is_asked_of_it(watching: LlamaEngine) -> None:
+    """Held against llama.cpp's own layer, read by itself: the 17th of the 30 that this model has."""
+    texts = TEXTS[:6]
+    given = watching.answer([Ask(question=SENTIMENT, text=text, hidden=True) for text in texts]).given
+    prompt = prepared(watching, SENTIMENT).prompt
+    for text, one in zip(texts, given, strict=True):
+        tokens = (*prompt.prefix, *watching._vocab.plain(prompt.lead + text), *prompt.suffix)
+        layer = layer_of(watching, tokens, b"l_out-16")[len(prompt.prefix) :]
+        assert one is not None
+        assert one.halfway is not None
+        assert one.halfway.dtype == np.float32
+        assert one.halfway.shape == layer.shape[1:]
+        assert alike(one.halfway, layer.mean(axis=0)) > 0.99  # kernels differ by shape
+        assert alike(one.halfway, layer[-1]) < 0.95, "it is another than that of the last token"
+
+
+@pytest.mark.parametrize("batch_tokens", [32, 512])
+def test_the_state_halfway_up_is_the_same_in_any_company_and_over_any_batches(
+    watching: LlamaEngine, model_path: Callable[[str], Path], batch_tokens: int
+) -> None:
+    asks = [Ask(question=SENTIMENT, text=text * 3, hidden=True) for text in TEXTS[:6]]
+    also = [Ask(question=TOPIC, text=text * 3) for text in TEXTS[:6]]
+    engine = engine_for(model_path(SMALL), hidden_states=True, batch_tokens=batch_tokens)
+    together = engine.answer([*asks, *also]).given[:6]
+    engine.close()
+    for ask, one in zip(asks, together, strict=True):
+        (alone,) = watching.answer([ask]).given
+        assert one is not None
+        assert alone is not None
+        assert one.halfway is not None
+        assert alone.halfway is not None
+        assert alike(one.halfway, alone.halfway) > 0.995
+
+
+def test_a_model_that_does_not_show_its_layers_gives_its_last_state_alone(
+    model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.adapters.llama.hidden._UP", (99, 1))
+    engine = engine_for(model_path(SMALL), hidden_states=True)
+    (given,) = engine.answer([Ask(question=SENTIMENT, text="fine", hidden=True)]).given
+    engine.close()
+    assert given is not None
+    assert given.hidden is not None
+    assert given.halfway is None
+
+
+def alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the cosine of two states without their few largest numbers, which are the same for all texts."""
+    kept = np.argsort(np.abs(other))[:-8]
+    left, right = one[kept].astype(np.float64), other[kept].astype(np.float64)
+    return float(left @ right / np.linalg.norm(left) / np.linalg.norm(right))
+
+
+def layer_of(engine: LlamaEngine, tokens: Sequence[int], name: bytes) -> NDArray[np.float32]:
+    """Read tokens by themselves, and return what a tensor of the graph holds for each; shape (tokens, width)."""
+    found: list[NDArray[np.float32]] = []
+
+    class Listening(HiddenStates):
+        def _hear(self, tensor: Any, ask: bool, _user_data: Any) -> bool:  # noqa: ANN401, FBT001 — llama.cpp's signature
+            if self._ggml.ggml_get_name(tensor) == name and not ask:
+                rows = np.empty((len(tokens), self._width), dtype=np.float32)
+                assert self._ggml.ggml_nbytes(tensor) == rows.nbytes
+                self._ggml.ggml_backend_tensor_get(tensor, rows.ctypes.data, 0, rows.nbytes)
+                found.append(rows)
+            return self._ggml.ggml_get_name(tensor) == name or not ask
+
+    width = engine._lib.llama_model_n_embd(engine._model)
+    size = engine._vocab.size
+    context = Context(engine._model, cells=1024, sequences=1, threads=1, vocab_size=size, hidden=Listening(width))
+    context.read([Row(sequence=0, start=0, tokens=tokens)], lambda _row, _logits: None)
+    context.close()
+    (layer,) = found
+    return layer
 
 
 def test_only_asks_that_want_a_hidden_state_get_one_and_answers_are_the_same(watching: LlamaEngine) -> None:

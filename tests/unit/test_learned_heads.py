@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pipeline.adapters.learned.both import Both, mixed
 from pipeline.adapters.learned.heads import Head
 from pipeline.adapters.learned.words import Words
+from pipeline.domain.errors import ModelError
 from pipeline.domain.learned import Seen, choice_signals, classes_of
 from tests.learning_cases import LABELS, tickets
 
@@ -44,6 +45,17 @@ def test_a_head_without_the_models_own_chances_works_too() -> None:
     none = np.zeros((len(CLASSES), 0))
     head = Head.fit(states(1.0), none, CLASSES, WIDTH, c=0.01)
     assert np.mean(head.see(states(1.0, seed=9), none, ()).shares.argmax(axis=1) == CLASSES) > 0.9
+
+
+def test_a_head_from_before_there_were_states_halfway_up_looks_at_the_last_alone(head: Head) -> None:
+    wider = np.column_stack([states(1.0, seed=9), states(50.0, seed=4)])
+    assert np.array_equal(head.see(wider, own_shares(), ()).shares, head.see(wider[:, :32], own_shares(), ()).shares)
+
+
+def test_a_head_that_looks_at_more_than_the_model_shows_is_refused() -> None:
+    wide = Head.fit(np.column_stack([states(1.0), states(1.0)]), own_shares(), CLASSES, WIDTH, c=0.01)
+    with pytest.raises(ModelError, match="more of the model than it shows now: headrace learn JOB"):
+        wide.see(states(1.0), own_shares(), ())
 
 
 def test_a_strange_state_is_a_signal(head: Head) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pipeline.adapters.llama.batch import Row
 from pipeline.adapters.llama.context import Context
@@ -29,6 +32,12 @@ class Cache:
     held: dict[int, Tokens] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)
     """Tokens of each reading that were read."""
+    sums: dict[int, float] = field(default_factory=dict)
+    """Of each row of the last reading: its hidden states halfway up are its tokens' own numbers."""
+    hidden: Any = field(default_factory=lambda: SimpleNamespace(row=np.zeros(1, dtype=np.float32)))
+
+    def halfway(self, row: int) -> NDArray[np.float32] | None:
+        return np.array([self.sums[row]], dtype=np.float32) if row in self.sums else None
 
     @property
     def tokens_read(self) -> int:
@@ -48,6 +57,7 @@ class Cache:
     def read(self, rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
         assert len({row.sequence for row in rows}) == len(rows), "a sequence has one row in a reading"
         stuck, read = [], 0
+        self.sums = {}
         for number, row in enumerate(rows):
             before = self.held.get(row.sequence, ())
             assert row.start == len(before), "tokens follow those that are there"
@@ -58,6 +68,7 @@ class Cache:
                 stuck.append(number)
                 continue
             read += len(row.tokens)
+            self.sums[number] = sum(row.tokens)
             if row.wants_logits:
                 take(number, cast("Any", self.held[row.sequence]))
         self.batches.append(read)
@@ -73,6 +84,9 @@ class Script:
     trunk: Tokens = ()
     at: int = -1
     taken: set[int] = field(default_factory=set)
+    wants_hidden: bool = True
+    hidden: NDArray[np.float32] | None = None
+    halfway: NDArray[np.float32] | None = None
 
     @property
     def cells(self) -> int:
@@ -143,6 +157,14 @@ def bodies_of(family: Family) -> int:
     return len(family.body) + sum(bodies_of(one) for one in family.members if isinstance(one, Family))
 
 
+def assert_mean_is_of_the_item(one: Script, prefix: int) -> None:
+    """Halfway up is looked at behind the prefix, up to the end of what the lane reads first, however it was read."""
+    if one.wants and isinstance(first := one.wants[0], Extend):
+        tokens = [*one.begins[prefix:], *first.tokens]
+        assert one.halfway is not None
+        assert one.halfway.tolist() == pytest.approx([sum(tokens) / len(tokens)])
+
+
 @settings(max_examples=250, deadline=None)
 @given(st.data(), st.lists(st.one_of(st.just(()), TOKENS), unique=True, max_size=4), st.integers(10, 400))
 def test_every_lane_gets_the_logits_behind_its_own_tokens_in_any_cache(
@@ -162,6 +184,9 @@ def test_every_lane_gets_the_logits_behind_its_own_tokens_in_any_cache(
     else:
         assert all(one.at == len(one.wants) for work in works for family in work.families for one in scripts(family))
         assert sum(work.read for work in works) == cache.tokens_read, "each token read is booked on one work"
+        for work in works:
+            for one in (script for family in work.families for script in scripts(family)):
+                assert_mean_is_of_the_item(one, len(work.prefix))
     kept = {tokens for tokens in cache.held.values() if tokens}
     assert kept <= set(prefixes)
     assert len(kept) == len(reader._prefixes)

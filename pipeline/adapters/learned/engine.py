@@ -216,8 +216,11 @@ def ask_for_shares(ask: Ask) -> Ask:
 
 
 def states_of(given: Sequence[Given], options: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return hidden states (answers, width) and the labels' shares (answers, options or 0)."""
+    """Return hidden states (answers, width; with those halfway up twice that) and shares (answers, options or 0)."""
     states = np.stack([answered.hidden for answered in given if answered.hidden is not None])
+    halfway = [answered.halfway for answered in given if answered.halfway is not None]
+    if len(halfway) == len(states):
+        states = np.column_stack([states, np.stack(halfway)])
     with_shares = len(options) <= SHARES_UP_TO
     rows = [
         [answered.shares[option] for option in options] if with_shares and answered.shares is not None else []

@@ -40,6 +40,8 @@ class ChoiceLane:
         self.wants_hidden = wants_hidden
         self.hidden: NDArray[np.float32] | None = None
         """The hidden state behind the last token before labels part, once it is read; shape (width,)."""
+        self.halfway: NDArray[np.float32] | None = None
+        """The mean of the hidden states halfway up, over all tokens up to there but the prefix's; shape (width,)."""
 
     @property
     def cells(self) -> int:

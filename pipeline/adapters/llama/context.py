@@ -1,5 +1,6 @@
 """One llama.cpp context: tokens of many sequences read in full batches, logits only where they are wanted."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -65,6 +66,7 @@ class Context:
         self.cells: int = lib.llama_n_ctx(self._pointer)
         self._memory = lib.llama_get_memory(self._pointer)
         self._batch = Batch(lib, batch_tokens)
+        self._sums: dict[int, NDArray[np.float32]] = {}
 
     def close(self) -> None:
         """Give the memory back."""
@@ -114,6 +116,7 @@ class Context:
         Returns the rows that found no free cells: they may have been read in part, so drop their sequences. Raises
         EngineUnavailable when llama.cpp fails.
         """
+        self._sums = {}
         stuck: set[int] = set()
         batch: list[Slice] = []
         room = self.batch_tokens
@@ -150,6 +153,7 @@ class Context:
             raise EngineUnavailable(f"llama.cpp could not read a batch (code {code}): see the machine's memory")
         else:
             self.tokens_read += self._batch.struct.n_tokens
+            self._add_up(batch)
             for count, (place, number) in enumerate(wanted):
                 if self.hidden is not None:
                     self.hidden.output = count
@@ -157,6 +161,21 @@ class Context:
                     take(number, ListedLogits(output, self.hidden.row))
                 else:
                     take(number, self._logits(place))
+
+    def _add_up(self, batch: Sequence[Slice]) -> None:
+        ends = list(itertools.accumulate(part.end - part.begin for part in batch))
+        sums = None if self.hidden is None else self.hidden.sums([0, *ends[:-1]], ends[-1])
+        if sums is not None:
+            for part, summed in zip(batch, sums, strict=True):
+                known = self._sums.get(part.row)
+                self._sums[part.row] = summed if known is None else known + summed
+
+    def halfway(self, row: int) -> NDArray[np.float32] | None:
+        """Return the sum of the hidden states halfway up over a row of this or the last reading, as far as it is read.
+
+        Shape (width,); None where they are not heard.
+        """
+        return self._sums.get(row)
 
     def _logits(self, place: int) -> NDArray[np.float32]:
         pointer = self._lib.llama_get_logits_ith(self._pointer, place)

@@ -86,7 +86,9 @@ class LlamaEngine:
                 threads=threads,
                 vocab_size=self._vocab.size,
                 batch_tokens=batch_tokens,
-                hidden=HiddenStates(width),
+                hidden=HiddenStates(
+                    width, layers=self._lib.llama_model_n_layer(self._model) if hidden_states else None
+                ),
             )
             if not reproducible:  # its answers are those of llama.cpp, to the last digit
                 self._adopt_output(model_path, width, self._context)

@@ -1,11 +1,16 @@
-"""The last hidden state behind each token whose logits are read: out of the same pass, for those tokens only.
+"""Hidden states out of the same pass: the last behind each token whose logits are read, and those halfway up.
 
 llama.cpp's own embeddings mode computes a row for every token, which halves the speed (measured in 2026: 254 instead of
 485 tokens/s). The tensor `result_norm`, which the logits are made of, has just the rows that are wanted; it is copied
 as it passes by the context's evaluation callback, which may also say that the rest is not wanted.
+
+The mean over a text's tokens a little more than halfway up says what the last state, bent towards the next token, says
+less well: heads on both are right on .91 instead of .88 of hwu64's domains and on .834 instead of .828 of sst2, with
+400 labels and the 0.5B (layer 14 of 24; 900 rows of dev, measured in 2026).
 """
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,14 +19,18 @@ from numpy.typing import NDArray
 from pipeline.adapters.llama.library import ggml, llama
 
 _TENSOR: Final = b"result_norm"
+_UP: Final = (7, 12)
+"""How far up "halfway" is: 7 of 12 layers."""
 
 
 class HiddenStates:
     """Keeps the rows of the last batch; `callback` is what a context is made with."""
 
-    def __init__(self, width: int) -> None:
-        """`width` is the model's embedding length."""
+    def __init__(self, width: int, *, layers: int | None = None) -> None:
+        """`width` is the model's embedding length, `layers` how many it has: None where only the last state counts."""
         self._width = width
+        self._halfway = None if layers is None else b"l_out-%d" % (max(1, layers * _UP[0] // _UP[1]) - 1)
+        self._halfway_rows: NDArray[np.float32] | None = None
         self._rows: NDArray[np.float32] = np.empty((0, width), dtype=np.float32)
         self.output = 0
         """Number, among the batch's wanted rows, of the one that is being delivered."""
@@ -41,6 +50,17 @@ class HiddenStates:
         """Whether a hidden state was heard behind the token that is being delivered: not every architecture tells."""
         return self.output < len(self._rows)
 
+    def sums(self, starts: Sequence[int], tokens: int) -> NDArray[np.float32] | None:
+        """Return the states halfway up of the last batch, of so many tokens, added up from each start to the next.
+
+        Shape (starts, width); None where they were not heard of every token.
+        """
+        rows, self._halfway_rows = self._halfway_rows, None
+        if rows is None or len(rows) != tokens:
+            return None
+        summed: NDArray[np.float32] = np.add.reduceat(rows, starts, axis=0)
+        return summed
+
     @property
     def row(self) -> NDArray[np.float32]:
         """Return a copy of the hidden state behind the token that is being delivered; shape (width,)."""
@@ -48,12 +68,16 @@ class HiddenStates:
         return row
 
     def _hear(self, tensor: Any, ask: bool, _user_data: Any) -> bool:  # noqa: ANN401, FBT001 — llama.cpp's own signature
-        if self._ggml.ggml_get_name(tensor) != _TENSOR:
+        name = self._ggml.ggml_get_name(tensor)
+        if name not in {_TENSOR, self._halfway}:
             return not ask  # do not stop for it; go on
-        if not ask:
-            size = self._ggml.ggml_nbytes(tensor)
-            rows = np.empty((size // (4 * self._width), self._width), dtype=np.float32)
-            self._ggml.ggml_backend_tensor_get(tensor, rows.ctypes.data, 0, rows.nbytes)
-            self._rows = rows
-            return not self.breaks_off
-        return True
+        if ask:
+            return True
+        size = self._ggml.ggml_nbytes(tensor)
+        rows = np.empty((size // (4 * self._width), self._width), dtype=np.float32)
+        self._ggml.ggml_backend_tensor_get(tensor, rows.ctypes.data, 0, rows.nbytes)
+        if name == self._halfway:
+            self._halfway_rows = rows
+            return True
+        self._rows = rows
+        return not self.breaks_off

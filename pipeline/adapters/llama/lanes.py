@@ -54,10 +54,11 @@ class Lane(Protocol):
 
 @runtime_checkable
 class Watching(Protocol):
-    """A lane that takes the hidden state of its first reading beside the logits, where it wants it."""
+    """A lane that takes the hidden states of its first reading beside the logits, where it wants them."""
 
     wants_hidden: bool
     hidden: NDArray[np.float32] | None
+    halfway: NDArray[np.float32] | None
 
 
 @runtime_checkable

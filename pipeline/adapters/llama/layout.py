@@ -82,6 +82,7 @@ class Item:
             raw_score=RawScore(score),
             shares=dict(zip(options, lane.shares, strict=True)) if full else None,
             hidden=lane.hidden,
+            halfway=lane.halfway,
             usage=Usage(tokens_in=self.tokens_in, tokens_cached=self.cached, tokens_out=len(lane.label_tokens)),
             call_no=call_no,
             truncated=self.truncated,

@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.adapters.llama.batch import Row
 from pipeline.adapters.llama.context import Context
 from pipeline.adapters.llama.lanes import Extend, Forks, Listing, Watching
@@ -114,7 +117,8 @@ class Reader:
         readings = [reading for group in active for reading in self._readings(group)]
         stuck = set(
             self._context.read(
-                [reading.row for reading in readings], lambda number, logits: self._deliver(readings[number], logits)
+                [reading.row for reading in readings],
+                lambda number, logits: self._deliver(number, readings[number], logits),
             )
         )
         parked = {id(readings[number].group): readings[number].group for number in stuck}
@@ -122,6 +126,8 @@ class Reader:
             if number not in stuck:
                 reading.group.work.read += len(reading.row.tokens)
                 _note(reading)
+                if isinstance(reading.of, Base):
+                    reading.of.halfway = self._context.halfway(number)
         for group in active:
             self._advance(group)
         left = [group for group in parked.values() if group.strands]
@@ -129,16 +135,25 @@ class Reader:
             self._park(group)
         return left
 
-    def _deliver(self, reading: _Reading, logits: Logits | ListedLogits) -> None:
+    def _deliver(self, number: int, reading: _Reading, logits: Logits | ListedLogits) -> None:
         if not isinstance(reading.of, Strand) or reading.path == _NO_PATH:
             return
         lane = reading.of.lane
         if isinstance(lane, Watching) and lane.wants_hidden and self._context.hidden is not None:
             lane.wants_hidden, lane.hidden = False, self._context.hidden.row  # of its first reading only
+            lane.halfway = self._mean(number, reading.row, reading.of.base)
         if not isinstance(logits, ListedLogits):
             lane.take(reading.path, logits)
         elif isinstance(lane, Listing):  # only rows of such lanes are read so
             lane.take_listed(reading.path, logits)
+
+    def _mean(self, number: int, row: Row, base: Base | None) -> NDArray[np.float32] | None:
+        """Return the mean of the hidden states halfway up over a row and what it stands on, prefix not included."""
+        summed = self._context.halfway(number)
+        if summed is None or base is None:
+            return None if summed is None else summed / np.float32(len(row.tokens))
+        below = base.halfway_below()
+        return None if below is None else (summed + below) / np.float32(len(row.tokens) + base.depth)
 
     def _readings(self, group: Group) -> Iterator[_Reading]:
         bases, strands = group.due()

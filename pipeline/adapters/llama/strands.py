@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.adapters.llama.lanes import Extend, Family, Forks, Lane, Want
 from pipeline.domain.trie import Tokens
 
@@ -19,6 +22,8 @@ class Base:
     """What it stands on itself; None: the prefix."""
     sequence: int | None = None
     read: bool = False
+    halfway: NDArray[np.float32] | None = None
+    """The sum of the body's hidden states halfway up, once it is read; None where they are not heard."""
     users: int = 0
     """Strands and bases that stand on it and are not done."""
 
@@ -26,6 +31,13 @@ class Base:
     def depth(self) -> int:
         """Tokens up to its end, prefix not included."""
         return len(self.body) + (self.below.depth if self.below is not None else 0)
+
+    def halfway_below(self) -> NDArray[np.float32] | None:
+        """Return the sum over all tokens up to its end, prefix not included; None where one is not known."""
+        if self.below is None or self.halfway is None:
+            return self.halfway
+        under = self.below.halfway_below()
+        return None if under is None else self.halfway + under
 
     def unread(self) -> "Base | None":
         """Return the lowest base down to this one that has to be read first; None where all are."""

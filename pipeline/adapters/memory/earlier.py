@@ -52,4 +52,4 @@ class EarlierPart:
 
 def _again(given: Given) -> Given:
     nothing = Usage(tokens_in=0, tokens_cached=0, tokens_out=0)
-    return replace(given, usage=nothing, shares=None, hidden=None)
+    return replace(given, usage=nothing, shares=None, hidden=None, halfway=None)

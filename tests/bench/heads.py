@@ -1,0 +1,118 @@
+"""How right heads are with a few hundred labels, on all rows that nobody learned from, and what they look at.
+
+    python tests/bench/heads.py DATA [--only NAME ...] [--labels 400] [--model NAME] [--template NAME] [--json FILE]
+
+DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl. The model reads each text once; the head, its strength and
+whether words stand beside it are chosen by the product's own way on the labelled rows of train. Shown are shares of all
+rows of dev: the model by itself, a head on its last hidden state, and one that looks halfway up as well.
+"""
+
+import json
+import random
+import statistics
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from pipeline.adapters.learned.engine import ask_for_head, states_of
+from pipeline.adapters.machine import processor_name
+from pipeline.domain.answers import Label
+from pipeline.domain.learned import classes_of
+from pipeline.domain.outcomes import Given
+from pipeline.domain.steps import ClassifyStep
+from pipeline.domain.tiers import Tier
+from pipeline.flow.learning import Rows
+from pipeline.ports.engine import Ask
+from pipeline.prompts import question_of
+from pipeline.settings import load_settings
+from pipeline.wiring.engines import llama_engine, model_for
+from pipeline.wiring.school import School
+from pipeline.wiring.teaching import FREEDOMS, pair
+from tests.bench.engine_tasks import rows_of
+from tests.bench.learning import SETS
+
+_SLICE = 64
+_SEED = 7
+
+
+def read(tier: Tier, step: ClassifyStep, texts: Sequence[str]) -> tuple[str, list[Given]]:
+    """Return the file's name and what the model makes of each text."""
+    found = model_for(tier, load_settings())
+    asks = [ask_for_head(Ask(question=question_of(step), text=text, on_long="truncate")) for text in texts]
+    given: list[Given] = []
+    with closing(llama_engine(tier, found, hidden_states=True)) as engine:
+        for at in range(0, len(asks), _SLICE):
+            given += [one for one in engine.answer(asks[at : at + _SLICE]).given if one is not None]
+            print(f"\r{step.name}: {len(given)} of {len(asks)} read", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return found.path.name, given
+
+
+def right(
+    states: NDArray[np.float32], shares: NDArray[np.float64], texts: Sequence[str], classes: Rows, n: int
+) -> float:
+    """Return the share of the rows behind the first `n` that a head taught by those gets right."""
+    width = int(classes.max()) + 2
+    school = School(states=states[:n], shares=shares[:n], texts=texts[:n], classes=classes[:n], width=width)
+    _, chooser = pair(school, classes[:n], None, FREEDOMS)
+    seen = chooser.see(states[n:], shares[n:], texts[n:])
+    return float(np.mean(seen.shares.argmax(axis=1) == classes[n:]))
+
+
+def measured(data: Path, name: str, labels: int, tier: Tier) -> dict[str, Any]:
+    key, asked = SETS[name]
+    train, dev = rows_of(data, name, 1 << 30, part="train"), rows_of(data, name, 1 << 30)
+    rows = [*random.Random(_SEED).sample(train, labels), *dev]
+    options = sorted({row[key] for row in rows})
+    step = ClassifyStep(name=name, kind="classify", question=asked, labels=dict.fromkeys(options, ""))
+    texts = [row["text"] for row in rows]
+    file, given = read(tier, step, texts)
+    states, shares = states_of(given, options)
+    last = np.stack([one.hidden for one in given if one.hidden is not None])
+    classes = classes_of([row[key] for row in rows], options)
+    alone = [
+        isinstance(one.answer, Label) and one.answer.value == row[key] for one, row in zip(given, rows, strict=True)
+    ]
+    return {
+        "set": name,
+        "file": file,
+        "labels": labels,
+        "rows": len(dev),
+        # With many labels the model's own choice is a guess here: nothing is read for it behind the first token.
+        "by itself": round(statistics.fmean(alone[labels:]), 4),
+        "last state": round(right(last, shares, texts, classes, labels), 4),
+        "halfway too": round(right(states, shares, texts, classes, labels), 4),
+    }
+
+
+@click.command(help=__doc__)
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--only", multiple=True, default=("sst2", "hwu64", "senti4sd", "frugalgpt_headlines"))
+@click.option("--labels", default=400, show_default=True)
+@click.option("--model", default="qwen2.5-coder-0.5b-instruct", show_default=True)
+@click.option("--template", help="Of a base model, such as `plain`.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+def main(
+    data: Path, only: tuple[str, ...], labels: int, model: str, template: str | None, json_file: Path | None
+) -> None:
+    print(processor_name())
+    how = {} if template is None else {"chat_template": template}
+    tier = Tier.model_validate({"name": "bench", "engine": "llama", "model": model, "learned": "bench", **how})
+    lines = []
+    for name in only:
+        lines.append(measured(data, name, labels, tier))
+        print("  ".join(f"{what}={value}" for what, value in lines[-1].items()), flush=True)
+    if json_file is not None:
+        json_file.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
