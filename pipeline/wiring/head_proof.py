@@ -3,20 +3,18 @@
 from contextlib import closing
 from functools import partial
 
-import numpy as np
-
-from pipeline.adapters.learned.engine import ask_for_head, states_of
+from pipeline.adapters.learned.engine import ask_for_head, last_of, states_of
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.learned import classes_of
 from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Choice
-from pipeline.flow.learning import LEAST_ROWS, learn_choice
+from pipeline.flow.learning import LEAST_ROWS
 from pipeline.flow.samples import Answers, Sample, SampleStep
 from pipeline.ports.engine import Ask, Engine
 from pipeline.wiring.formats import Show, Written, engine_over
 from pipeline.wiring.learning import mixed
 from pipeline.wiring.school import School
-from pipeline.wiring.teaching import FREEDOMS
+from pipeline.wiring.teaching import FREEDOMS, pair
 
 _SLICE = 64
 
@@ -63,9 +61,11 @@ def _accuracy(one: Written, step: SampleStep, given: list[Given], show: Show) ->
     options = _options(step)
     states, shares = states_of(given, options)
     classes = classes_of(step.gold or (), options)
-    school = School(states=states, shares=shares, texts=step.texts, classes=classes, width=len(options) + 1)
-    ways = {str(c): school.head(c) for c in FREEDOMS}
-    taught = learn_choice(ways, np.asarray(classes), None, partial(_shown, show, f"{one.format}: learning {step.name}"))
+    school = School(
+        states=states, shares=shares, texts=step.texts, classes=classes, width=len(options) + 1, last=last_of(given)
+    )
+    shown = partial(_shown, show, f"{one.format}: learning {step.name}")
+    taught, _ = pair(school, classes, None, FREEDOMS, shown)
     return taught.figures.accuracy
 
 

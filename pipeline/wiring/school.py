@@ -16,8 +16,8 @@ from pipeline.flow.learning import Fit, Look, Rows
 class School:
     """One step's texts as a model read them, and the ways to learn from some of them.
 
-    Shapes: states (texts, width of the model), shares (texts, labels that the model weighs itself); either may have no
-    columns.
+    Shapes: states (texts, numbers), shares (texts, labels that the model weighs itself); either may have no columns. Of
+    the states the first `last` columns may be all that a head looks at.
     """
 
     states: NDArray[np.float32]
@@ -25,14 +25,23 @@ class School:
     texts: Sequence[str]
     classes: Rows
     width: int
+    last: int | None = None
+    """Columns of the last state, where others stand behind it."""
     _words: dict[tuple[bytes, bool], Words] = field(default_factory=dict)
-    _heads: dict[tuple[bytes, float], Head] = field(default_factory=dict)
+    _heads: dict[tuple[bytes, float, int], Head] = field(default_factory=dict)
 
-    def fit_head(self, rows: Rows, c: float) -> Head:
-        """Return a head fitted on these rows, fitted once however often it is asked for."""
-        key = rows.tobytes(), c
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Return how many columns of the states a head may look at."""
+        every = self.states.shape[1]
+        return (every,) if self.last is None or self.last == every else (self.last, every)
+
+    def fit_head(self, rows: Rows, c: float, columns: int) -> Head:
+        """Return a head on so many columns, fitted on these rows, once however often it is asked for."""
+        key = rows.tobytes(), c, columns
         if key not in self._heads:
-            self._heads[key] = Head.fit(self.states[rows], self.shares[rows], self.classes[rows], self.width, c=c)
+            states = self.states[rows, :columns]
+            self._heads[key] = Head.fit(states, self.shares[rows], self.classes[rows], self.width, c=c)
         return self._heads[key]
 
     def fit_words(self, rows: Rows, *, apart: bool = False) -> Words:
@@ -52,20 +61,20 @@ class School:
 
         return fit
 
-    def head(self, c: float) -> Fit:
+    def head(self, c: float, columns: int) -> Fit:
         """Return the way of a head alone."""
 
         def fit(rows: Rows) -> Look:
-            head = self.fit_head(rows, c)
+            head = self.fit_head(rows, c, columns)
             return lambda others: head.see(self.states[others], self.shares[others], ())
 
         return fit
 
-    def both(self, c: float, weight: float) -> Fit:
+    def both(self, c: float, columns: int, weight: float) -> Fit:
         """Return the way of a head and words together."""
 
         def fit(rows: Rows) -> Look:
-            pair = Both(head=self.fit_head(rows, c), words=self.fit_words(rows), weight=weight)
+            pair = Both(head=self.fit_head(rows, c, columns), words=self.fit_words(rows), weight=weight)
             return lambda others: pair.see(
                 self.states[others], self.shares[others], [self.texts[row] for row in others]
             )

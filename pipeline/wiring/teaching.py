@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.adapters.learned.balance import Balance
 from pipeline.adapters.learned.both import Both
-from pipeline.adapters.learned.engine import SHARES_UP_TO, Reading, ask_for_head, ask_for_shares, states_of
+from pipeline.adapters.learned.engine import SHARES_UP_TO, Reading, ask_for_head, ask_for_shares, last_of, states_of
 from pipeline.adapters.learned.files import Chooser
 from pipeline.adapters.learned.heads import Head
 from pipeline.asking import Asking, askings
@@ -187,7 +187,9 @@ class Teacher:
     ) -> tuple[Taught, Chooser]:
         options = step.form.options if isinstance(step.form, Choice) else ()
         states, shares = states_of(given, options)
-        school = School(states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
+        school = School(
+            states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1, last=last_of(given)
+        )
         return pair(school, classes, before, FREEDOMS, self._progress(step))
 
     def _answers(self, engine: Engine, asks: Sequence[Ask], step: Step) -> list[Given]:
@@ -227,12 +229,12 @@ def pair(
     `tried` are the classes of the first texts, on which that is decided; what is returned learned from all. `before` is
     the share of the model's own choices that are right. ValueError where nothing can be learned.
     """
-    heads = {str(c): school.head(c) for c in freedoms}
-    taught = learn_choice(heads, tried, before, show)
-    c = float(taught.way or freedoms[0])
-    pairs = learn_choice({str(w): school.both(c, w) for w in _WEIGHTS}, tried, before, show)
+    heads = {(c, columns): school.head(c, columns) for columns in school.looks for c in freedoms}
+    taught = learn_choice({str(way): fit for way, fit in heads.items()}, tried, before, show)
+    c, columns = next(way for way in heads if str(way) == taught.way)
+    pairs = learn_choice({str(w): school.both(c, columns, w) for w in _WEIGHTS}, tried, before, show)
     every = np.arange(len(school.classes))
-    head = school.fit_head(every, c)
+    head = school.fit_head(every, c, columns)
     if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
         return pairs, Both(head=head, words=school.fit_words(every), weight=float(pairs.way or 1.0))
     return taught, head

@@ -70,7 +70,7 @@ def scored(texts: list[str], labels: NDArray[np.str_], seed: int, vectors: NDArr
     else:
         shares = np.zeros((len(texts), 0))
         school = School(states=vectors, shares=shares, texts=texts, classes=classes, width=len(options) + 1)
-        cheap = school.both(FREEDOM, 0.5)
+        cheap = school.both(FREEDOM, vectors.shape[1], 0.5)
     history, now = answers(cheap, fitted, run)
     right = history.shares.argmax(axis=1) == classes[fitted]
     curve, line = choose_curve(history.signals, right).curve, _line(history.signals, right)

@@ -1,10 +1,12 @@
 """How right heads are with a few hundred labels, on all rows that nobody learned from, and what they look at.
 
-    python tests/bench/heads.py DATA [--only NAME ...] [--labels 400] [--model NAME] [--template NAME] [--json FILE]
+    python tests/bench/heads.py DATA [--only NAME ...] [--labels 400] [--draws 3] [--model NAME] [--template NAME]
+        [--json FILE]
 
 DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl. The model reads each text once; the head, its strength and
 whether words stand beside it are chosen by the product's own way on the labelled rows of train. Shown are shares of all
-rows of dev: the model by itself, a head on its last hidden state, and one that looks halfway up as well.
+rows of dev, means of draws of other labelled rows: the model by itself, a head on its last hidden state, and one that
+may look halfway up as well.
 """
 
 import json
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from pipeline.adapters.learned.engine import ask_for_head, states_of
+from pipeline.adapters.learned.engine import ask_for_head, last_of, states_of
 from pipeline.adapters.machine import processor_name
 from pipeline.domain.answers import Label
 from pipeline.domain.learned import classes_of
@@ -57,39 +59,56 @@ def read(tier: Tier, step: ClassifyStep, texts: Sequence[str]) -> tuple[str, lis
 
 
 def right(
-    states: NDArray[np.float32], shares: NDArray[np.float64], texts: Sequence[str], classes: Rows, n: int
+    states: NDArray[np.float32],
+    shares: NDArray[np.float64],
+    texts: Sequence[str],
+    classes: Rows,
+    known: slice,
+    asked: slice,
+    last: int,
 ) -> float:
-    """Return the share of the rows behind the first `n` that a head taught by those gets right."""
-    width = int(classes.max()) + 2
-    school = School(states=states[:n], shares=shares[:n], texts=texts[:n], classes=classes[:n], width=width)
-    _, chooser = pair(school, classes[:n], None, FREEDOMS)
-    seen = chooser.see(states[n:], shares[n:], texts[n:])
-    return float(np.mean(seen.shares.argmax(axis=1) == classes[n:]))
+    """Return the share of the rows `asked` that a head taught by the rows `known` gets right."""
+    school = School(
+        states=states[known],
+        shares=shares[known],
+        texts=texts[known],
+        classes=classes[known],
+        width=int(classes.max()) + 2,
+        last=last,
+    )
+    _, chooser = pair(school, classes[known], None, FREEDOMS)
+    seen = chooser.see(states[asked], shares[asked], texts[asked])
+    return float(np.mean(seen.shares.argmax(axis=1) == classes[asked]))
 
 
-def measured(data: Path, name: str, labels: int, tier: Tier) -> dict[str, Any]:
+def measured(data: Path, name: str, labels: int, draws: int, tier: Tier) -> dict[str, Any]:
     key, asked = SETS[name]
     train, dev = rows_of(data, name, 1 << 30, part="train"), rows_of(data, name, 1 << 30)
-    rows = [*random.Random(_SEED).sample(train, labels), *dev]
+    rows = [*random.Random(_SEED).sample(train, draws * labels), *dev]
     options = sorted({row[key] for row in rows})
     step = ClassifyStep(name=name, kind="classify", question=asked, labels=dict.fromkeys(options, ""))
     texts = [row["text"] for row in rows]
     file, given = read(tier, step, texts)
     states, shares = states_of(given, options)
-    last = np.stack([one.hidden for one in given if one.hidden is not None])
+    last = last_of(given) or 0
     classes = classes_of([row[key] for row in rows], options)
-    alone = [
-        isinstance(one.answer, Label) and one.answer.value == row[key] for one, row in zip(given, rows, strict=True)
-    ]
+    own = [isinstance(one.answer, Label) and one.answer.value == row[key] for one, row in zip(given, rows, strict=True)]
+    behind = slice(draws * labels, len(rows))
+
+    def mean_right(columns: int) -> float:
+        parts = [slice(at * labels, (at + 1) * labels) for at in range(draws)]
+        return statistics.fmean(right(states[:, :columns], shares, texts, classes, one, behind, last) for one in parts)
+
     return {
         "set": name,
         "file": file,
         "labels": labels,
+        "draws": draws,
         "rows": len(dev),
         # With many labels the model's own choice is a guess here: nothing is read for it behind the first token.
-        "by itself": round(statistics.fmean(alone[labels:]), 4),
-        "last state": round(right(last, shares, texts, classes, labels), 4),
-        "halfway too": round(right(states, shares, texts, classes, labels), 4),
+        "by itself": round(statistics.fmean(own[behind]), 4),
+        "last state": round(mean_right(last), 4),
+        "halfway too": round(mean_right(states.shape[1]), 4),
     }
 
 
@@ -97,18 +116,19 @@ def measured(data: Path, name: str, labels: int, tier: Tier) -> dict[str, Any]:
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--only", multiple=True, default=("sst2", "hwu64", "senti4sd", "frugalgpt_headlines"))
 @click.option("--labels", default=400, show_default=True)
+@click.option("--draws", default=3, show_default=True)
 @click.option("--model", default="qwen2.5-coder-0.5b-instruct", show_default=True)
 @click.option("--template", help="Of a base model, such as `plain`.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(
-    data: Path, only: tuple[str, ...], labels: int, model: str, template: str | None, json_file: Path | None
+    data: Path, only: tuple[str, ...], labels: int, draws: int, model: str, template: str | None, json_file: Path | None
 ) -> None:
     print(processor_name())
     how = {} if template is None else {"chat_template": template}
     tier = Tier.model_validate({"name": "bench", "engine": "llama", "model": model, "learned": "bench", **how})
     lines = []
     for name in only:
-        lines.append(measured(data, name, labels, tier))
+        lines.append(measured(data, name, labels, draws, tier))
         print("  ".join(f"{what}={value}" for what, value in lines[-1].items()), flush=True)
     if json_file is not None:
         json_file.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")

@@ -229,6 +229,11 @@ def states_of(given: Sequence[Given], options: Sequence[str]) -> tuple[NDArray[n
     return states, np.array(rows, dtype=np.float64).reshape(len(given), -1)
 
 
+def last_of(given: Sequence[Given]) -> int | None:
+    """Return how many of the states' columns are those of the last state; None without any answer."""
+    return next((len(answered.hidden) for answered in given if answered.hidden is not None), None)
+
+
 def _by_step(asks: Sequence[Ask]) -> Mapping[str, list[int]]:
     places: dict[str, list[int]] = {}
     for place, ask in enumerate(asks):
