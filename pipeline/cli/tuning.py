@@ -85,7 +85,7 @@ def warn_of_other_work() -> None:
 @_formats_option
 @_sample_option
 @_template_option
-@click.option("--heads", is_flag=True, help="Prove a format for tiers with `learned`, whose answers a head gives.")
+@click.option("--heads", is_flag=True, help="Prove a format by what heads learn, for tiers with `learned` alone.")
 @json_option
 @examples(
     "headrace models tune qwen2.5-coder-0.5b-instruct",
@@ -110,13 +110,15 @@ def tune(
     so that nothing that was calibrated for another file is used with it: tune first, then `bench engine` and `learn`.
 
     With --heads what must be no worse is what heads on the model choose, of texts that they did not learn from: a small
-    model's own answers tip easily, what it makes of a text does not. Only llama tiers with `learned` use that format;
-    others go on with what was found without --heads.
+    model's own answers tip easily, what it makes of a text does not. Only llama tiers that have learned something use
+    that format; others go on with what was found without --heads. Steps that such a tier answers by itself (records,
+    choices where no head was better) are answered in that format too, unproved: `learn` says which.
 
     NAME is one of the catalogue; a base model needs a --template. Let nothing else run meanwhile. It takes minutes for
     a 0.5B, and longer in proportion for larger models. All formats lie on the disk until it is done:
     about 7 bytes for each parameter in all, of which --formats spares what you leave out. Texts are cut at 512 tokens.
-    To undo it, delete NAME.json (or NAME.heads.json) in the folder `tuned` of the models, and NAME.FORMAT.gguf there.
+    To undo it, delete NAME.json (or NAME.heads.json) in the folder `tuned` of the models, and NAME.FORMAT.gguf there
+    unless the other names that format, too.
     """
     wanted = _wanted(formats)
     settings = load_settings()
@@ -171,6 +173,7 @@ def _show_tuned(record: TunedRecord) -> None:
     out.print(f"tokens read at once {record.batch_tokens} (reads tokens/s: {batches})", markup=False)
     users = " by tiers with `learned`" if record.heads else ""
     out.print(f"{record.model} is used as {record.format} from now on{users}", markup=False)
+    out.print("what tiers learned with another file of it, they learn again: headrace learn JOB", markup=False)
 
 
 @models.command("compare")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.adapters.learned.files import Lesson
+from pipeline.adapters.models.store import SHIPPED
+from pipeline.asking import askings
 from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.job import Job
 from pipeline.domain.learned import Figures, Learned, LearnedStep
@@ -15,7 +17,7 @@ from pipeline.flow.learning import (
 )
 from pipeline.flow.samples import Sample, SampleStep
 from pipeline.settings import Settings
-from pipeline.wiring.engines import encoder_for, llama_engine, model_for
+from pipeline.wiring.engines import best_file, encoder_for, llama_engine, model_for
 from pipeline.wiring.formats import Say, Show
 from pipeline.wiring.lessons import learned_files
 from pipeline.wiring.teaching import Teacher
@@ -115,6 +117,8 @@ def learn(
         choosers = {one.step: chooser for one, chooser in chosen if chooser is not None}
         for lost in _lost(tier, about, settings):
             say(f"{tier.name}: {lost}")
+        for unproved in _unproved(job, tier_no, about, settings):
+            say(f"{tier.name}: {unproved}")
         pinned = learned_files(settings).keep(
             (tier.lesson or "").partition("@")[0], Lesson(about=about, choosers=choosers)
         )
@@ -135,6 +139,24 @@ def _lost(tier: Tier, about: Learned, settings: Settings) -> Iterator[str]:
             yield f"{one.step} is not among what it learns now: what was known of it ({one.way}) is used no more"
         elif now.curve is None and one.curve is not None:
             yield f"{one.step} had been learned from right answers ({one.way}); that is used no more"
+
+
+def _unproved(job: Job, tier_no: int, about: Learned, settings: Settings) -> Iterator[str]:
+    """Tell which steps a model answers by itself in a format that was proved for heads only."""
+    tier = job.tiers[tier_no]
+    if tier.engine != "llama":
+        return
+    tuned = best_file(tier, settings).tuned
+    if tuned is None or not tuned.heads or tuned.format == SHIPPED:
+        return
+    for number in askings(job, tier_no):
+        name = job.steps[number].name
+        one = about.of(name)
+        if one is None or one.way != "head":
+            yield (
+                f"{name} is answered by the model itself, whose format ({tuned.format}) was proved for heads only "
+                "(models tune --heads): look at how right it is, or leave the step to a tier without `learned`"
+            )
 
 
 def mixed(step: SampleStep) -> SampleStep:

@@ -19,6 +19,7 @@ from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Choice, Step
 from pipeline.flow.learning import (
     LEAST_ROWS,
+    Fit,
     Rows,
     Taught,
     better,
@@ -217,6 +218,11 @@ class Teacher:
         )
 
 
+def heads(school: School, freedoms: Sequence[float]) -> dict[tuple[float, int], Fit]:
+    """Return the ways of a head alone, by how freely it learns and how many columns it looks at."""
+    return {(c, columns): school.head(c, columns) for columns in school.looks for c in freedoms}
+
+
 def pair(
     school: School,
     tried: Rows,
@@ -229,9 +235,9 @@ def pair(
     `tried` are the classes of the first texts, on which that is decided; what is returned learned from all. `before` is
     the share of the model's own choices that are right. ValueError where nothing can be learned.
     """
-    heads = {(c, columns): school.head(c, columns) for columns in school.looks for c in freedoms}
-    taught = learn_choice({str(way): fit for way, fit in heads.items()}, tried, before, show)
-    c, columns = next(way for way in heads if str(way) == taught.way)
+    ways = heads(school, freedoms)
+    taught = learn_choice({str(way): fit for way, fit in ways.items()}, tried, before, show)
+    c, columns = next(way for way in ways if str(way) == taught.way)
     pairs = learn_choice({str(w): school.both(c, columns, w) for w in _WEIGHTS}, tried, before, show)
     every = np.arange(len(school.classes))
     head = school.fit_head(every, c, columns)

@@ -95,6 +95,9 @@ def tune(
     write_record(store.folder, entry, record)
     other = read_record(store.folder, entry, heads=not heads)
     _sweep_out(store.folder, files, {best, SHIPPED} if other is None else {best, SHIPPED, other.format})
+    if other is not None and other.format in files and sha256_of(files[other.format].path) != other.sha256:
+        again = "without --heads" if heads else "with --heads"
+        say(f"{other.format} is written in another way than when it was proved before: tune {again} again, too")
     return record
 
 

@@ -12,7 +12,10 @@ import pytest
 
 from pipeline.adapters.llama.encoder import SentenceEncoder
 from pipeline.adapters.llama.engine import LlamaEngine
+from pipeline.adapters.llama.repack import repack
+from pipeline.adapters.machine import processor_name
 from pipeline.adapters.models import ModelCatalogue, load_catalogue
+from pipeline.adapters.models.tuned import TunedRecord, tuned_file, write_record
 from pipeline.domain.answers import Label, Malformed
 from pipeline.domain.errors import ModelError
 from pipeline.domain.job import Job
@@ -196,6 +199,38 @@ def test_a_model_loses_its_liking_for_some_labels_before_anybody_knows_an_answer
     assert tier.learned != small["learned"], "what labels teach takes its place"
     _, _, err = headrace(*arguments)
     assert "small: topic had been learned from right answers (head); that is used no more" in err
+
+
+@pytest.mark.model
+def test_in_a_format_for_heads_it_is_said_which_steps_the_model_answers_by_itself(
+    headrace: Run, folder: Path, model_path: Callable[[str], Path]
+) -> None:
+    models = folder / "models"
+    models.mkdir()
+    shipped = model_path(SMALL)
+    (models / shipped.name).symlink_to(shipped)
+    entry = load_catalogue().entry(SMALL)
+    target = tuned_file(models, entry, "bf16")
+    repack(shipped, target, to="bf16", threads=2)
+    record = TunedRecord(
+        model=SMALL,
+        source_sha256=entry.sha256,
+        format="bf16",
+        sha256=sha256_of(target),
+        machine=processor_name(),
+        library="this one",
+        speeds=(),
+        agreement=None,
+        tuned_at="2026-11-30T00:00:00+00:00",
+        heads=True,
+    )
+    write_record(models, entry, record)
+    arguments = ("learn", folder / "job.toml", folder / "in.csv", "--tier", "small", "--items", "120")
+    code, _, err = headrace(*arguments, "--labels", folder / "gold.jsonl")
+    assert code == 0, err
+    said = "is answered by the model itself, whose format (bf16) was proved for heads only"
+    assert f"small: mood {said}" in err
+    assert f"topic {said}" not in err, "a head chooses its label"
 
 
 def _topics(engine: Engine, asks: Sequence[Ask]) -> Counter[str]:

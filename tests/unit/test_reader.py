@@ -34,7 +34,7 @@ class Cache:
     """Tokens of each reading that were read."""
     sums: dict[int, float] = field(default_factory=dict)
     """Of each row of the last reading: its hidden states halfway up are its tokens' own numbers."""
-    hidden: Any = field(default_factory=lambda: SimpleNamespace(row=np.zeros(1, dtype=np.float32)))
+    hidden: Any = field(default_factory=lambda: SimpleNamespace(row=np.zeros(1, dtype=np.float32), is_there=True))
 
     def halfway(self, row: int) -> NDArray[np.float32] | None:
         return np.array([self.sums[row]], dtype=np.float32) if row in self.sums else None

@@ -80,6 +80,10 @@ def test_a_format_that_was_proved_for_heads_is_used_by_tiers_that_have_one_and_b
     assert formats() == (f"{ENTRY.name}.q8_0.gguf",) * 2, "one that was proved for all is good for heads"
     write_record(store.folder, ENTRY, record(format="bf16", sha256=sha256_of(target), heads=True))
     assert formats() == (f"{ENTRY.name}.q8_0.gguf", f"{ENTRY.name}.bf16.gguf")
+    kept = target.read_bytes()
+    target.unlink()
+    assert formats() == (f"{ENTRY.name}.q8_0.gguf",) * 2, "what was proved for heads is gone, the other is there"
+    target.write_bytes(kept)
     (target.parent / f"{ENTRY.name}.json").unlink()
     assert formats() == (ENTRY.file, f"{ENTRY.name}.bf16.gguf")
     write_record(store.folder, ENTRY, record(format="bf16", sha256=sha256_of(target), heads=True, machine="another"))

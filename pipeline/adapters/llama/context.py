@@ -84,7 +84,8 @@ class Context:
     def adopt(self, output: OutputRows, tokens: Sequence[int]) -> bool:
         """Deliver listed rows by `output` from now on, if behind some tokens it makes the logits that llama.cpp makes.
 
-        Only while all sequences are empty. Returns whether it does.
+        They are read as two rows of different lengths, as items are. Only while all sequences are empty. Returns
+        whether it does.
         """
         some = np.linspace(0, self._vocab_size - 1, _TRIED).astype(np.int64)
         found: list[bool] = []
@@ -95,11 +96,14 @@ class Context:
 
         self.output = None
         try:
-            self.read([Row(sequence=0, start=0, tokens=tokens)], compare)
+            lengths = (len(tokens), len(tokens) // 2 or 1)
+            rows = [Row(sequence=number, start=0, tokens=tokens[:length]) for number, length in enumerate(lengths)]
+            self.read(rows, compare)
         finally:
             self.drop(0)
+            self.drop(1)
         self.tokens_read = self.decoded = 0
-        self.output = output if found and all(found) else None
+        self.output = output if found == [True, True] else None
         return self.output is not None
 
     def fork(self, source: int, target: int) -> None:
@@ -140,7 +144,7 @@ class Context:
         wanted = self._batch.fill(rows, batch)
         output = self.output if all(rows[number].listed for _, number in wanted) else None
         if self.hidden is not None:
-            self.hidden.breaks_off = output is not None
+            self.hidden.expect(len(wanted), breaks_off=output is not None)
         code = self._lib.llama_decode(self._pointer, self._batch.struct)
         self.decoded += 1
         if code == _NO_SLOT and len(batch) > 1:
@@ -157,10 +161,12 @@ class Context:
             for count, (place, number) in enumerate(wanted):
                 if self.hidden is not None:
                     self.hidden.output = count
-                if output is not None and self.hidden is not None:
+                if output is None or self.hidden is None:
+                    take(number, self._logits(place))
+                elif self.hidden.is_there:
                     take(number, ListedLogits(output, self.hidden.row))
                 else:
-                    take(number, self._logits(place))
+                    raise EngineUnavailable("llama.cpp showed no hidden states: set reproducible = true for this tier")
 
     def _add_up(self, batch: Sequence[Slice]) -> None:
         ends = list(itertools.accumulate(part.end - part.begin for part in batch))

@@ -34,8 +34,8 @@ class HiddenStates:
         self._rows: NDArray[np.float32] = np.empty((0, width), dtype=np.float32)
         self.output = 0
         """Number, among the batch's wanted rows, of the one that is being delivered."""
-        self.breaks_off = False
-        """Whether the next batch ends with its hidden states: no logits are made of them."""
+        self._wanted = 0
+        self._breaks_off = False
         self._ggml = ggml()
         self._ggml.ggml_get_name.argtypes = [ctypes.c_void_p]
         self._ggml.ggml_get_name.restype = ctypes.c_char_p
@@ -45,17 +45,26 @@ class HiddenStates:
         self._ggml.ggml_backend_tensor_get.restype = None
         self.callback: Any = llama().ggml_backend_sched_eval_callback(self._hear)
 
+    def expect(self, wanted: int, *, breaks_off: bool) -> None:
+        """Get ready for a batch with so many wanted rows; with `breaks_off` no logits are made of them."""
+        self._rows = self._rows[:0]
+        self._halfway_rows = None
+        self._wanted, self._breaks_off = wanted, breaks_off
+
     @property
     def is_there(self) -> bool:
-        """Whether a hidden state was heard behind the token that is being delivered: not every architecture tells."""
-        return self.output < len(self._rows)
+        """Whether a hidden state was heard behind the token that is being delivered.
+
+        Not every architecture tells, and what is read in several parts (recurrent models) tells of the last part only.
+        """
+        return self.output < self._wanted == len(self._rows)
 
     def sums(self, starts: Sequence[int], tokens: int) -> NDArray[np.float32] | None:
         """Return the states halfway up of the last batch, of so many tokens, added up from each start to the next.
 
         Shape (starts, width); None where they were not heard of every token.
         """
-        rows, self._halfway_rows = self._halfway_rows, None
+        rows = self._halfway_rows
         if rows is None or len(rows) != tokens:
             return None
         summed: NDArray[np.float32] = np.add.reduceat(rows, starts, axis=0)
@@ -80,4 +89,4 @@ class HiddenStates:
             self._halfway_rows = rows
             return True
         self._rows = rows
-        return not self.breaks_off
+        return not self._breaks_off

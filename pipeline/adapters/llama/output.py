@@ -28,6 +28,7 @@ _NAMES: Final = (b"output.weight", b"token_embd.weight")
 _F32: Final = 0
 _KEPT_ROWS: Final = 2048
 _NOWHERE: Final = -1
+_MEND: Final = "bring it back (headrace models pull, or models tune) and restart the worker"
 _NEAR: Final = 0.02
 """Largest difference of two logits, as a part of the largest logit."""
 
@@ -110,8 +111,13 @@ class OutputRows:
     def _read(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         raw = np.empty((len(tokens), self._row_bytes), dtype=np.uint8)
         for number, token in enumerate(tokens):
-            if os.preadv(self._file, [raw[number]], self._offset + int(token) * self._row_bytes) != self._row_bytes:
-                raise EngineUnavailable("the model's file has become shorter: headrace models pull")
+            place = self._offset + int(token) * self._row_bytes
+            try:
+                read = os.preadv(self._file, [raw[number]], place)
+            except OSError as error:
+                raise EngineUnavailable(f"the model's file cannot be read any more: {error.strerror}") from None
+            if read != self._row_bytes:
+                raise EngineUnavailable(f"the model's file has become shorter: {_MEND}")
         if self._kind == _F32:
             return raw.view(np.float32)
         rows = np.empty((len(tokens), self._width), dtype=np.float32)

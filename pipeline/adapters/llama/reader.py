@@ -140,8 +140,10 @@ class Reader:
             return
         lane = reading.of.lane
         if isinstance(lane, Watching) and lane.wants_hidden and self._context.hidden is not None:
-            lane.wants_hidden, lane.hidden = False, self._context.hidden.row  # of its first reading only
-            lane.halfway = self._mean(number, reading.row, reading.of.base)
+            lane.wants_hidden = False  # of its first reading only
+            if self._context.hidden.is_there:
+                lane.hidden = self._context.hidden.row
+                lane.halfway = self._mean(number, reading.row, reading.of.base)
         if not isinstance(logits, ListedLogits):
             lane.take(reading.path, logits)
         elif isinstance(lane, Listing):  # only rows of such lanes are read so

@@ -131,16 +131,17 @@ class ModelStore:
         all. A tuned file that is gone, or is not the one whose answers were compared, is not used: the shipped one is.
         """
         entry = self.catalogue.find(name_or_path)
-        kinds = (True, False) if heads else (False,)
-        records = [] if entry is None else [read_record(self.folder, entry, heads=kind) for kind in kinds]
-        record = next((one for one in records if one is not None and one.machine == machine), None)
-        if entry is None or record is None:
+        if entry is None:
             return self.path(name_or_path)
-        if record.format == SHIPPED:
-            return dataclasses.replace(self.verify(entry.name), tuned=record)
-        path = tuned_file(self.folder, entry, record.format)
-        if path.is_file() and _hash(path) == record.sha256:
-            return ResolvedModel(path=path, sha256=record.sha256, entry=entry, header=_loadable(path), tuned=record)
+        for kind in (True, False) if heads else (False,):
+            record = read_record(self.folder, entry, heads=kind)
+            if record is None or record.machine != machine:
+                continue
+            if record.format == SHIPPED:
+                return dataclasses.replace(self.verify(entry.name), tuned=record)
+            path = tuned_file(self.folder, entry, record.format)
+            if path.is_file() and _hash(path) == record.sha256:
+                return ResolvedModel(path=path, sha256=record.sha256, entry=entry, header=_loadable(path), tuned=record)
         return self.verify(entry.name)
 
     def pull(self, name: str, progress: Progress = silent) -> ResolvedModel:
