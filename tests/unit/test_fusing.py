@@ -215,7 +215,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_evidence_counts_for_its_model_and_words_only(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.wiring.fusing.model_store", lambda _: Store())
+    monkeypatch.setattr("pipeline.wiring.engines.model_store", lambda _: Store())
     assert fuse_decisions(job(), settings)[0].reason == NOT_MEASURED
     found = evidence((step("topic"), step("mood"), step("tags")))
     path = keep_evidence(job(), 0, Store.sha256, found, settings)
@@ -268,7 +268,7 @@ def test_evidence_that_cannot_be_true_leaves_the_steps_apart_and_says_so(
 
 
 def decided_by(written: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str | tuple[str, ...]:
-    monkeypatch.setattr("pipeline.wiring.fusing.model_store", lambda _: Store())
+    monkeypatch.setattr("pipeline.wiring.engines.model_store", lambda _: Store())
     path = evidence_file(job(), 0, Store.sha256, settings)
     path.parent.mkdir(parents=True)
     path.write_text(written, encoding="utf-8")
@@ -281,8 +281,9 @@ class Store:
 
     sha256 = "0" * 64
 
-    def best(self, _name: str, *, machine: str) -> "Store":
+    def best(self, _name: str, *, machine: str, heads: bool) -> "Store":
         assert machine
+        assert not heads
         return self
 
 
