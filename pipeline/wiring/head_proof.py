@@ -1,23 +1,22 @@
 """Proof for tiers that learn: how often heads on a file's hidden states are right, on texts they did not learn from."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 
-from pipeline.adapters.learned.engine import ask_for_head, last_of, states_of
+from pipeline.adapters.learned.engine import ask_for_head
 from pipeline.domain.errors import ConfigError
 from pipeline.domain.learned import classes_of
 from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Choice
 from pipeline.flow.learning import LEAST_ROWS, learn_choice
 from pipeline.flow.samples import Answers, Sample, SampleStep
-from pipeline.ports.engine import Ask, Engine
+from pipeline.ports.engine import Ask
 from pipeline.wiring.formats import Show, Written, engine_over
 from pipeline.wiring.learning import mixed
-from pipeline.wiring.school import School
-from pipeline.wiring.teaching import FREEDOMS, heads
+from pipeline.wiring.teaching import FREEDOMS, answered, heads, school_of
 
-_SLICE = 64
 _LEAST_OF_A_LABEL = 5
 
 
@@ -39,8 +38,10 @@ def head_answers(one: Written, sample: Sample, show: Show) -> tuple[Answers, flo
     right = 0.0
     with closing(engine_over(one, hidden_states=True)) as engine:
         for step in sample.steps:
-            answers[step.name] = given = _read(engine, one, step, show)
-            right += len(given) * _accuracy(one, step, given, show)
+            reading, learning = (f"{one.format}: {what} {step.name}" for what in ("reading for", "learning"))
+            given = answered(engine, _asks(step), partial(_shown, show, reading))
+            right += len(given) * _accuracy(step, given, partial(_shown, show, learning))
+            answers[step.name] = given
     return answers, right / sample.size
 
 
@@ -54,34 +55,22 @@ def _can_be_told_apart(step: SampleStep) -> bool:
     return sum(count >= _LEAST_OF_A_LABEL for count in Counter(step.gold or ()).values()) > 1
 
 
-def _read(engine: Engine, one: Written, step: SampleStep, show: Show) -> list[Given]:
+def _asks(step: SampleStep) -> list[Ask]:
     (question,) = step.asking.questions
-    asks = [ask_for_head(Ask(question=question, text=text, on_long="truncate")) for text in step.texts]
-    given: list[Given] = []
-    for at in range(0, len(asks), _SLICE):
-        given += [answer for answer in engine.answer(asks[at : at + _SLICE]).given if answer is not None]
-        show(f"{one.format}: reading for {step.name}", len(given), len(asks), "")
-    return given
+    return [ask_for_head(Ask(question=question, text=text, on_long="truncate")) for text in step.texts]
 
 
-def _accuracy(one: Written, step: SampleStep, given: list[Given], show: Show) -> float:
+def _accuracy(step: SampleStep, given: Sequence[Given], show: Callable[[int, int], None]) -> float:
     """Return the share that a head alone gets right, each fifth of the texts by what the others taught.
 
     No words stand beside it: they would make up for what a format spoils. 0 where numbers are missing or none.
     """
-    if any(answered.hidden is None for answered in given):
+    if any(one.hidden is None for one in given):
         return 0.0
-    options = _options(step)
-    states, shares = states_of(given, options)
-    classes = classes_of(step.gold or (), options)
-    school = School(
-        states=states, shares=shares, texts=step.texts, classes=classes, width=len(options) + 1, last=last_of(given)
-    )
-    shown = partial(_shown, show, f"{one.format}: learning {step.name}")
-    return learn_choice(
-        {str(way): fit for way, fit in heads(school, FREEDOMS).items()}, classes, None, shown
-    ).figures.accuracy
+    classes = classes_of(step.gold or (), _options(step))
+    ways = heads(school_of(given, _options(step), step.texts, classes), FREEDOMS)
+    return learn_choice({str(way): fit for way, fit in ways.items()}, classes, None, show).figures.accuracy
 
 
 def _shown(show: Show, title: str, done: int, of: int) -> None:
-    show(title, done + 1, of, "")
+    show(title, done, of, "")

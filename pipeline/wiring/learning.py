@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.adapters.learned.files import Lesson
 from pipeline.adapters.models.store import SHIPPED
+from pipeline.adapters.models.tuned import TunedRecord
 from pipeline.asking import askings
 from pipeline.domain.errors import ConfigError, ModelError
 from pipeline.domain.job import Job
@@ -17,7 +18,7 @@ from pipeline.flow.learning import (
 )
 from pipeline.flow.samples import Sample, SampleStep
 from pipeline.settings import Settings
-from pipeline.wiring.engines import best_file, encoder_for, llama_engine, model_for
+from pipeline.wiring.engines import encoder_for, llama_engine, model_for
 from pipeline.wiring.formats import Say, Show
 from pipeline.wiring.lessons import learned_files
 from pipeline.wiring.teaching import Teacher
@@ -101,13 +102,14 @@ def learn(
         tier = job.tiers[tier_no]
         teacher = Teacher(job=job, tier_no=tier_no, show=show)
         if tier.engine == "classical":
-            encoder = encoder_for(tier, settings)
+            found, encoder = None, encoder_for(tier, settings)
             with nullcontext() if encoder is None else closing(encoder):
                 chosen, left_out = teacher.by_words(sample, encoder, most_asked)
                 model = None if encoder is None else encoder.model
         else:
             say(f"{tier.name}: loading {tier.model}")
-            with closing(llama_engine(tier, model_for(tier, settings), hidden_states=labelled)) as engine:
+            found = model_for(tier, settings)
+            with closing(llama_engine(tier, found, hidden_states=labelled)) as engine:
                 taught = teacher.by_model if labelled else teacher.balanced
                 chosen, left_out = taught(engine, sample, most_asked)
                 model = engine.model
@@ -117,7 +119,7 @@ def learn(
         choosers = {one.step: chooser for one, chooser in chosen if chooser is not None}
         for lost in _lost(tier, about, settings):
             say(f"{tier.name}: {lost}")
-        for unproved in _unproved(job, tier_no, about, settings):
+        for unproved in _unproved(job, tier_no, about, None if found is None else found.tuned):
             say(f"{tier.name}: {unproved}")
         pinned = learned_files(settings).keep(
             (tier.lesson or "").partition("@")[0], Lesson(about=about, choosers=choosers)
@@ -141,12 +143,8 @@ def _lost(tier: Tier, about: Learned, settings: Settings) -> Iterator[str]:
             yield f"{one.step} had been learned from right answers ({one.way}); that is used no more"
 
 
-def _unproved(job: Job, tier_no: int, about: Learned, settings: Settings) -> Iterator[str]:
+def _unproved(job: Job, tier_no: int, about: Learned, tuned: TunedRecord | None) -> Iterator[str]:
     """Tell which steps a model answers by itself in a format that was proved for heads only."""
-    tier = job.tiers[tier_no]
-    if tier.engine != "llama":
-        return
-    tuned = best_file(tier, settings).tuned
     if tuned is None or not tuned.heads or tuned.format == SHIPPED:
         return
     for number in askings(job, tier_no):

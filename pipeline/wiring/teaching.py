@@ -187,18 +187,11 @@ class Teacher:
         self, step: Step, given: Sequence[Given], texts: Sequence[str], classes: Rows, before: float
     ) -> tuple[Taught, Chooser]:
         options = step.form.options if isinstance(step.form, Choice) else ()
-        states, shares = states_of(given, options)
-        school = School(
-            states=states, shares=shares, texts=texts, classes=classes, width=len(options) + 1, last=last_of(given)
-        )
-        return pair(school, classes, before, FREEDOMS, self._progress(step))
+        return pair(school_of(given, options, texts, classes), classes, before, FREEDOMS, self._progress(step))
 
     def _answers(self, engine: Engine, asks: Sequence[Ask], step: Step) -> list[Given]:
-        given: list[Given] = []
-        for at in range(0, len(asks), _SLICE):
-            given += [one for one in engine.answer(asks[at : at + _SLICE]).given if one is not None]
-            self.show(f"{self.job.tiers[self.tier_no].name} answers {step.name}", len(given), len(asks), "")
-        return given
+        title = f"{self.job.tiers[self.tier_no].name} answers {step.name}"
+        return answered(engine, asks, lambda done, of: self.show(title, done, of, ""))
 
     def _progress(self, step: Step) -> Callable[[int, int], None]:
         title = f"{self.job.tiers[self.tier_no].name} learns {step.name}"
@@ -216,6 +209,22 @@ class Teacher:
             curve=taught.curve,
             figures=taught.figures,
         )
+
+
+def answered(engine: Engine, asks: Sequence[Ask], show: Callable[[int, int], None]) -> list[Given]:
+    """Put asks to an engine, some at a time; `show(answered, of)` is called as it goes on."""
+    given: list[Given] = []
+    for at in range(0, len(asks), _SLICE):
+        given += [one for one in engine.answer(asks[at : at + _SLICE]).given if one is not None]
+        show(len(given), len(asks))
+    return given
+
+
+def school_of(given: Sequence[Given], options: Sequence[str], texts: Sequence[str], classes: Rows) -> School:
+    """Return what a model made of texts, ready to learn from."""
+    states, shares = states_of(given, options)
+    width, last = len(options) + 1, last_of(given)
+    return School(states=states, shares=shares, texts=texts, classes=classes, width=width, last=last)
 
 
 def heads(school: School, freedoms: Sequence[float]) -> dict[tuple[float, int], Fit]:

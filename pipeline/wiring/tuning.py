@@ -71,7 +71,7 @@ def tune(
     for one in written(shipped, formats, lambda to: tuned_file(store.folder, entry, to), say, template=template):
         files[one.format] = one
         speeds.append(time_format(one, say))
-    prove = head_proof if heads else own_proof
+    prove = prove_heads if heads else prove_answers
     best, agreement = _fastest_that_holds(speeds, files, prove(files[SHIPPED], sample, show), say)
     threads, thread_speeds = best_threads(files[best], say)
     batch_tokens, batch_speeds = best_batch(files[best], threads, say)
@@ -101,13 +101,13 @@ def tune(
     return record
 
 
-def own_proof(shipped: Written, sample: Sample, show: Show) -> Proof:
+def prove_answers(shipped: Written, sample: Sample, show: Show) -> Proof:
     """Return how a format's own answers compare with those of the shipped file, which is asked when first needed."""
     baseline = cache(lambda: ask(shipped, sample, show))
     return lambda one: compared(sample, baseline(), ask(one, sample, show))
 
 
-def head_proof(shipped: Written, sample: Sample, show: Show) -> Proof:
+def prove_heads(shipped: Written, sample: Sample, show: Show) -> Proof:
     """Return how heads on a format's hidden states compare with heads on those of the shipped file."""
     baseline = cache(lambda: head_answers(shipped, sample, show))
 

@@ -37,11 +37,10 @@ from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring.engines import llama_engine, model_for
 from pipeline.wiring.school import School
-from pipeline.wiring.teaching import FREEDOMS, pair
+from pipeline.wiring.teaching import FREEDOMS, answered, pair
 from tests.bench.engine_tasks import rows_of
 from tests.bench.learning import SETS
 
-_SLICE = 64
 _SEED = 7
 
 
@@ -49,13 +48,12 @@ def read(tier: Tier, step: ClassifyStep, texts: Sequence[str]) -> tuple[str, lis
     """Return the file's name and what the model makes of each text."""
     found = model_for(tier, load_settings())
     asks = [ask_for_head(Ask(question=question_of(step), text=text, on_long="truncate")) for text in texts]
-    given: list[Given] = []
+
+    def show(done: int, of: int) -> None:
+        print(f"\r{step.name}: {done} of {of} read", end="\n" * (done == of), file=sys.stderr, flush=True)
+
     with closing(llama_engine(tier, found, hidden_states=True)) as engine:
-        for at in range(0, len(asks), _SLICE):
-            given += [one for one in engine.answer(asks[at : at + _SLICE]).given if one is not None]
-            print(f"\r{step.name}: {len(given)} of {len(asks)} read", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return found.path.name, given
+        return found.path.name, answered(engine, asks, show)
 
 
 def right(

@@ -19,8 +19,7 @@ from pipeline.ports.engine import Ask, Reply
 from pipeline.wiring import head_proof
 from pipeline.wiring.formats import Written
 from pipeline.wiring.head_proof import head_answers, head_sample
-from pipeline.wiring.tuning import head_proof as proof
-from pipeline.wiring.tuning import holds
+from pipeline.wiring.tuning import holds, prove_heads
 
 STEP = ClassifyStep(name="topic", kind="classify", labels={"billing": "", "technical": ""})
 TEXTS = [f"{'invoice' if number % 2 else 'crash'} number {number}" for number in range(80)]
@@ -82,7 +81,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, Written]:
 def test_a_format_holds_by_what_heads_learn_and_not_by_answers_or_words(written: dict[str, Written]) -> None:
     """The model's own choices are chance and the words say it all: neither counts."""
     sample = head_sample(Sample(name="s", steps=[step()]))
-    prove = proof(written[SHIPPED], sample, silent)
+    prove = prove_heads(written[SHIPPED], sample, silent)
     found = {name: prove(written[name]) for name in ("f16", "q4_0", "bf16")}
     assert {name: holds(one) for name, one in found.items()} == {"f16": True, "q4_0": False, "bf16": False}
     assert found["f16"].answers == 80
