@@ -1,13 +1,15 @@
 """A whole set through a certified ladder of words, a small model with a head and a large one, learning included.
 
     python tests/bench/bulk.py DATA [--only sst2 --only hwu64] [--target 0.9] [--taught 400] [--most 5000] [--labels]
-        [--encoder NAME] [--without-small] [--json FILE]
+        [--encoder NAME] [--without-small] [--audit 0.01] [--json FILE]
 
 DATA is a folder with NAME/train.jsonl and NAME/dev.jsonl, whose texts are pooled. No labels are used: the large model's
 answers are the teacher and the reference. It goes as a user would, by the command line in a home of its own:
 a run of `--taught` texts that only the large model answers; `learn --run last`; a run of all texts under a target.
 Reported: the time of all three, and what they cost by the ledger and by the time of `learn`, against the large model's
 own rate in the first.
+Of a million such texts it is reckoned, not run: all that is learned and as many draws are paid once, everything else of
+the last run so much more often, by the clock and all of it at what the machine costs.
 With `--labels` those `--taught` texts have labels instead, and the large model gets a head, too: `learn --labels`
 teaches all three tiers, and the large model with its head is the reference. Its own rate is then taken in a run of as
 many others that is not counted. How right the large model is by the labels in its run, and how right the answers are to
@@ -34,6 +36,7 @@ from tests.bench.engine_tasks import rows_of
 from tests.bench.learning import SETS
 
 _MACHINE_USD_PER_HOUR = 0.08  # as price "local-2-core"
+_MILLION = 1_000_000
 JOB = """
 name = "bulk"
 key = "key"
@@ -71,6 +74,7 @@ price = "local-2-core"
 chunk_items = 64
 [target]
 agreement = {target}
+audit = {audit}
 on_refused = "escalate"
 """
 
@@ -87,6 +91,16 @@ def headrace(environment: dict[str, str], *words: object) -> tuple[Any, float]:
 def _written(path: Path, lines: Iterable[str]) -> Path:
     path.write_text("".join(lines), encoding="utf-8")
     return path
+
+
+def _own_home(folder: Path) -> dict[str, str]:
+    """Make a home of its own with the user's models, so that what is learned does not lie among the user's lessons."""
+    models = Path(os.environ.get("HEADRACE_MODELS") or Path(platformdirs.user_data_dir("headrace")) / "models")
+    (folder / "models").mkdir()
+    for one in models.iterdir():
+        if one.name != "learned":
+            (folder / "models" / one.name).symlink_to(one)
+    return {**os.environ, "HEADRACE_HOME": str(folder / "home"), "HEADRACE_MODELS": str(folder / "models")}
 
 
 def _right(environment: dict[str, str], gold: Path) -> float:
@@ -113,16 +127,7 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     numbers["others"] = range(1, len(lines), step)[: options["taught"]]
     for part, which in numbers.items():
         (folder / f"{part}.jsonl").write_text("".join(lines[number] for number in which), encoding="utf-8")
-    models = Path(os.environ.get("HEADRACE_MODELS") or Path(platformdirs.user_data_dir("headrace")) / "models")
-    (folder / "models").mkdir()
-    for one in models.iterdir():  # what is learned here is not to lie among the user's own lessons
-        if one.name != "learned":
-            (folder / "models" / one.name).symlink_to(one)
-    environment = {
-        **os.environ,
-        "HEADRACE_HOME": str(folder / "home"),
-        "HEADRACE_MODELS": str(folder / "models"),
-    }
+    environment = _own_home(folder)
     alone = folder / "alone.toml"  # one worker with all cores: what the large model does by itself
     text = job.read_text(encoding="utf-8")
     tiers = text.index("[[tiers]]")
@@ -150,8 +155,11 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
     }
     (window,) = headrace(environment, "certificates", "last")[0]["windows"]
     taught_items = min(options["taught"], len(lines))
-    alone_s = calls_s * len(texts) / taught_items  # its calls only: no start, no loading
+    large_s = calls_s / taught_items  # its calls only: no start, no loading
+    alone_s = large_s * len(texts)
     total_s = first_s + learn_s + second_s
+    once_s = first_s + learn_s + window["drawn"] * large_s
+    million_s = once_s + max(0.0, second_s - window["drawn"] * large_s) * _MILLION / len(texts)
     untaught = (line for number, line in enumerate(right) if number not in numbers["some"])
     # `learn` has no ledger: its time at what the machine costs.
     usd = first_usd + second["cost"]["known_usd"] + learn_s * _MACHINE_USD_PER_HOUR / 3600
@@ -169,7 +177,11 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
         "drawn": window["drawn"],
         "lost": window["lost"],
         "usd": round(usd, 5),
-        "usd a million": round(usd / len(texts) * 1e6, 2),
+        "usd a million": round(usd / len(texts) * _MILLION, 2),
+        "a million, reckoned": {
+            "times as fast": round(large_s * _MILLION / million_s, 2),
+            "usd": round(million_s * _MACHINE_USD_PER_HOUR / 3600, 2),
+        },
         "learned": {tier["tier"]: tier["steps"][0]["accuracy"] for tier in taught["tiers"]},
         "large right": large_right,
         "all right": _right(environment, _written(folder / "untaught.jsonl", untaught)),
@@ -180,6 +192,7 @@ def measured(data: Path, name: str, options: dict[str, Any], folder: Path) -> di
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--only", multiple=True, default=("sst2", "hwu64"))
 @click.option("--target", default=0.9, show_default=True)
+@click.option("--audit", default=0.01, show_default=True, help="Share of what stands that is asked all the same.")
 @click.option("--taught", default=400, show_default=True)
 @click.option("--most", default=1 << 30, help="Texts of each set.  [default: all]")
 @click.option("--words-at", default=0.9, show_default=True, help="Least confidence at which words may answer.")
