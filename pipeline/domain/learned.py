@@ -51,6 +51,8 @@ class LearnedStep(BaseModel):
     """Digest of the question; for `words` and `vector`, which read none, of the step's name and options."""
     options: tuple[str, ...]
     """Labels in the order of the classes; empty for a record."""
+    half: bool = False
+    """Whether its head looks at nothing beyond halfway up the model, which then need not be read further."""
     knows_none: bool
     """Whether the class behind the last option is that of texts which no label fits."""
     curve: Curve | None

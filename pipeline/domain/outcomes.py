@@ -46,8 +46,8 @@ class Given:
     hidden: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """The model's last hidden state where the labels part, shape (width,); None where it was not asked for."""
     halfway: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    """Beside it: the mean of the hidden states halfway up the model, over all tokens that are not the instruction's;
-    shape (width,). None where the model does not show them."""
+    """What the model shows halfway up: the mean of its hidden states over all tokens but the instruction's, and behind
+    that the one where the labels part; shape (2 * width,). None where it was not asked for or is not shown."""
 
 
 @dataclass(frozen=True, slots=True)

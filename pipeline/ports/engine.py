@@ -25,6 +25,9 @@ class Ask:
     Nothing more is read for the answer then, which is a guess where labels have several tokens, unless the form asks
     for the probability of every option.
     """
+    half: bool = False
+    """Whether of the hidden states only those halfway up are wanted: the rest of the model is not read then, and the
+    answer is Malformed unless somebody makes one of the states."""
 
     key: str | None = None
     """Of this question in this run, the same when it is asked again: tells an endpoint that it is a repeat."""

@@ -43,6 +43,7 @@ class TaughtTier:
                 {
                     "step": one.step,
                     "way": one.way,
+                    "half": one.half,
                     "curve": None if one.curve is None else one.curve.kind,
                     **figures_json(one.figures),
                 }

@@ -12,12 +12,21 @@ from pipeline.adapters.learned.words import Words
 from pipeline.flow.learning import Fit, Look, Rows
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a head looks at: columns of the states, and the shares unless it is `half`, read no further than that."""
+
+    start: int
+    stop: int
+    half: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class School:
     """One step's texts as a model read them, and the ways to learn from some of them.
 
-    Shapes: states (texts, numbers), shares (texts, labels that the model weighs itself); either may have no columns. Of
-    the states the first `last` columns may be all that a head looks at.
+    Shapes: states (texts, numbers), shares (texts, labels that the model weighs itself); either may have no columns.
+    Where the states are more than the `last` ones, behind those stand the means halfway up and the states there.
     """
 
     states: NDArray[np.float32]
@@ -28,20 +37,26 @@ class School:
     last: int | None = None
     """Columns of the last state, where others stand behind it."""
     _words: dict[tuple[bytes, bool], Words] = field(default_factory=dict)
-    _heads: dict[tuple[bytes, float, int], Head] = field(default_factory=dict)
+    _heads: dict[tuple[bytes, float, View], Head] = field(default_factory=dict)
 
     @property
-    def looks(self) -> tuple[int, ...]:
-        """Return how many columns of the states a head may look at."""
+    def views(self) -> tuple[View, ...]:
+        """Return what a head may look at: the last state, the mean halfway up beside it, or halfway up only."""
         every = self.states.shape[1]
-        return (every,) if self.last is None or self.last == every else (self.last, every)
+        if self.last is None or self.last == every:
+            return (View(0, every),)
+        return View(0, self.last), View(0, (self.last + every) // 2), View(self.last, every, half=True)
 
-    def fit_head(self, rows: Rows, c: float, columns: int) -> Head:
-        """Return a head on so many columns, fitted on these rows, once however often it is asked for."""
-        key = rows.tobytes(), c, columns
+    def seen(self, rows: Rows, view: View) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return the states and shares that a head with this view gets of some texts."""
+        shares = self.shares[rows]
+        return self.states[rows, view.start : view.stop], shares[:, :0] if view.half else shares
+
+    def fit_head(self, rows: Rows, c: float, view: View) -> Head:
+        """Return a head with this view, fitted on these rows, once however often it is asked for."""
+        key = rows.tobytes(), c, view
         if key not in self._heads:
-            states = self.states[rows, :columns]
-            self._heads[key] = Head.fit(states, self.shares[rows], self.classes[rows], self.width, c=c)
+            self._heads[key] = Head.fit(*self.seen(rows, view), self.classes[rows], self.width, c=c)
         return self._heads[key]
 
     def fit_words(self, rows: Rows, *, apart: bool = False) -> Words:
@@ -61,22 +76,20 @@ class School:
 
         return fit
 
-    def head(self, c: float, columns: int) -> Fit:
+    def head(self, c: float, view: View) -> Fit:
         """Return the way of a head alone."""
 
         def fit(rows: Rows) -> Look:
-            head = self.fit_head(rows, c, columns)
-            return lambda others: head.see(self.states[others], self.shares[others], ())
+            head = self.fit_head(rows, c, view)
+            return lambda others: head.see(*self.seen(others, view), ())
 
         return fit
 
-    def both(self, c: float, columns: int, weight: float) -> Fit:
+    def both(self, c: float, view: View, weight: float) -> Fit:
         """Return the way of a head and words together."""
 
         def fit(rows: Rows) -> Look:
-            pair = Both(head=self.fit_head(rows, c, columns), words=self.fit_words(rows), weight=weight)
-            return lambda others: pair.see(
-                self.states[others], self.shares[others], [self.texts[row] for row in others]
-            )
+            pair = Both(head=self.fit_head(rows, c, view), words=self.fit_words(rows), weight=weight)
+            return lambda others: pair.see(*self.seen(others, view), [self.texts[row] for row in others])
 
         return fit

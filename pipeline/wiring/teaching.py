@@ -32,7 +32,7 @@ from pipeline.flow.samples import Sample, SampleStep
 from pipeline.ports.encoder import Encoder
 from pipeline.ports.engine import Ask, Engine
 from pipeline.wiring.formats import Show
-from pipeline.wiring.school import School
+from pipeline.wiring.school import School, View
 
 FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
@@ -44,6 +44,8 @@ _TRIED_APART = 8
 """With so many labels at most a model for each of them is tried, too."""
 _GUESSED = 50
 """So many answers of a model's own, where they cost a reading more, show whether they can compete with a head's."""
+_HARDLY_WORSE = 0.01
+"""Nats of log loss that two fifths of the reading are worth at least: a hundredth of the answers, about."""
 _SLICE = 64
 _BALANCED_UP_TO = 32
 """Labels: a model that is balanced weighs every one of them, which for more costs more than it gains."""
@@ -110,9 +112,9 @@ class Teacher:
         )
         taught = learn_choice(ways, tried, None, self._progress(step))
         if reading is not None:
-            better_taught, chooser = pair(school, tried, None, _VECTOR_FREEDOMS, self._progress(step))
-            if (better_taught.class_loss or 0.0) < (taught.class_loss or 0.0):
-                return self._step(step, better_taught, way="vector", asked=asked, classes=classes), chooser
+            found = pair(school, tried, None, _VECTOR_FREEDOMS, self._progress(step))
+            if (found.taught.class_loss or 0.0) < (taught.class_loss or 0.0):
+                return self._step(step, found.taught, way="vector", asked=asked, classes=classes), found.chooser
         one = self._step(step, taught, way="words", asked=asked, classes=classes)
         return one, school.fit_words(np.arange(len(classes)), apart=taught.way == "apart")
 
@@ -139,16 +141,18 @@ class Teacher:
         classes = classes_of(gold, step.form.options)
         right = right_answers([asking.merge([one]) for one in said], gold[: len(said)])
         try:
-            taught, head = self._head(step, given, texts, classes, float(right.mean()))
+            found = self._head(step, given, texts, classes, float(right.mean()))
+            taught, head, half = found.taught, found.chooser, found.half
         except ValueError:  # one class only: there is nothing to choose
-            taught, head = None, None
+            taught, head, half = None, None, False
         if taught is None or not clearly_worse(right, taught.figures.accuracy):
             said += self._answers(engine, plain[len(said) :], step)
             own = self._own(said, asking, gold)
             taught = better(taught, own)
             if taught is own:
                 return self._step(step, own, way="curve", asked=question.digest), None
-        return self._step(step, taught, way="head", asked=question.digest, classes=classes), head
+        one = self._step(step, taught, way="head", asked=question.digest, classes=classes)
+        return one.model_copy(update={"half": half}), head
 
     def _balance(self, engine: Engine, step: Step, asking: Asking, known: SampleStep) -> Chosen:
         (question,) = asking.questions
@@ -183,9 +187,7 @@ class Teacher:
         figures = taught.figures.model_copy(update={"accuracy": float(right.mean()), "before": float(right.mean())})
         return replace(taught, figures=figures)
 
-    def _head(
-        self, step: Step, given: Sequence[Given], texts: Sequence[str], classes: Rows, before: float
-    ) -> tuple[Taught, Chooser]:
+    def _head(self, step: Step, given: Sequence[Given], texts: Sequence[str], classes: Rows, before: float) -> "Pair":
         options = step.form.options if isinstance(step.form, Choice) else ()
         return pair(school_of(given, options, texts, classes), classes, before, FREEDOMS, self._progress(step))
 
@@ -227,9 +229,19 @@ def school_of(given: Sequence[Given], options: Sequence[str], texts: Sequence[st
     return School(states=states, shares=shares, texts=texts, classes=classes, width=width, last=last)
 
 
-def heads(school: School, freedoms: Sequence[float]) -> dict[tuple[float, int], Fit]:
-    """Return the ways of a head alone, by how freely it learns and how many columns it looks at."""
-    return {(c, columns): school.head(c, columns) for columns in school.looks for c in freedoms}
+def heads(school: School, freedoms: Sequence[float]) -> dict[tuple[float, View], Fit]:
+    """Return the ways of a head alone, by how freely it learns and what it looks at."""
+    return {(c, view): school.head(c, view) for view in school.views for c in freedoms}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A head, or one together with words, and what came of learning it."""
+
+    taught: Taught
+    chooser: Head | Both
+    half: bool
+    """Whether it looks at nothing beyond halfway up."""
 
 
 def pair(
@@ -238,21 +250,31 @@ def pair(
     before: float | None,
     freedoms: Sequence[float],
     show: Callable[[int, int], None] = lambda _done, _of: None,
-) -> tuple[Taught, Head | Both]:
+) -> Pair:
     """Return a head, or one together with words: whichever is better on texts that it did not learn from.
 
+    One that looks no further than halfway up is taken also where it is hardly worse, for what need not be read.
     `tried` are the classes of the first texts, on which that is decided; what is returned learned from all. `before` is
     the share of the model's own choices that are right. ValueError where nothing can be learned.
     """
     ways = heads(school, freedoms)
-    taught = learn_choice({str(way): fit for way, fit in ways.items()}, tried, before, show)
-    c, columns = next(way for way in ways if str(way) == taught.way)
-    pairs = learn_choice({str(w): school.both(c, columns, w) for w in _WEIGHTS}, tried, before, show)
+
+    def best(*, half: bool) -> Taught:
+        return learn_choice({str(way): fit for way, fit in ways.items() if way[1].half is half}, tried, before, show)
+
+    taught = best(half=False)
+    if any(view.half for view in school.views):
+        halfway = best(half=True)
+        if (halfway.class_loss or 0.0) < (taught.class_loss or 0.0) + _HARDLY_WORSE:
+            taught = halfway
+    c, view = next(way for way in ways if str(way) == taught.way)
+    pairs = learn_choice({str(w): school.both(c, view, w) for w in _WEIGHTS}, tried, before, show)
     every = np.arange(len(school.classes))
-    head = school.fit_head(every, c, columns)
+    head = school.fit_head(every, c, view)
     if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
-        return pairs, Both(head=head, words=school.fit_words(every), weight=float(pairs.way or 1.0))
-    return taught, head
+        words = school.fit_words(every)
+        return Pair(taught=pairs, chooser=Both(head=head, words=words, weight=float(pairs.way or 1.0)), half=view.half)
+    return Pair(taught=taught, chooser=head, half=view.half)
 
 
 def _first(step: SampleStep, most: int) -> SampleStep:

@@ -13,6 +13,7 @@ from pipeline.adapters.llama.batch import Row
 from pipeline.adapters.llama.context import Context
 from pipeline.adapters.llama.engine import LlamaEngine
 from pipeline.adapters.llama.hidden import HiddenStates
+from pipeline.domain.answers import Malformed
 from pipeline.domain.errors import ConfigError
 from pipeline.ports.engine import Ask
 from tests.integration.llama_cases import DETAILS, SENTIMENT, SMALL, TEXTS, TOPIC, answers, engine_for, prepared
@@ -58,7 +59,9 @@ def test_a_hidden_state_is_what_llama_cpp_calls_the_embedding_of_the_last_token(
     plain.close()
 
 
-def test_the_state_halfway_up_is_the_mean_over_the_text_and_what_is_asked_of_it(watching: LlamaEngine) -> None:
+def test_halfway_up_stand_the_mean_over_the_text_and_what_is_asked_of_it_and_the_last_state_there(
+    watching: LlamaEngine,
+) -> None:
     """Held against llama.cpp's own layer, read by itself: the 17th of the 30 that this model has."""
     texts = TEXTS[::9]
     given = watching.answer([Ask(question=SENTIMENT, text=text, hidden=True) for text in texts]).given
@@ -69,11 +72,12 @@ def test_the_state_halfway_up_is_the_mean_over_the_text_and_what_is_asked_of_it(
         assert one is not None
         assert one.halfway is not None
         assert one.halfway.dtype == np.float32
-        assert one.halfway.shape == layer.shape[1:]
-        mean = layer.mean(axis=0)
-        assert alike(one.halfway, mean) > 0.99  # kernels differ by shape
-        assert np.linalg.norm(one.halfway) == pytest.approx(np.linalg.norm(mean), rel=0.02)
-        assert alike(one.halfway, layer[-1]) < 0.95, "it is another than that of the last token"
+        assert one.halfway.shape == (2 * layer.shape[1],)
+        mean, there = np.split(one.halfway, 2)
+        for found, expected in ((mean, layer.mean(axis=0)), (there, layer[-1])):
+            assert alike(found, expected) > 0.99  # kernels differ by shape
+            assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(expected), rel=0.02)
+        assert alike(mean, there) < 0.95, "they are not the same"
 
 
 @pytest.mark.parametrize("batch_tokens", [32, 512])
@@ -94,6 +98,64 @@ def test_the_state_halfway_up_is_the_same_in_any_company_and_over_any_batches(
         assert np.linalg.norm(one) == pytest.approx(np.linalg.norm(expected), rel=0.02)
         nearest = max(range(len(alone)), key=lambda other: alike(one, alone[other]))
         assert nearest == number, "it is its own text's, and no other's"
+
+
+def test_who_wants_nothing_beyond_halfway_up_has_the_model_read_no_further(
+    model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[bytes] = []
+
+    class Naming(HiddenStates):
+        def _hear(self, tensor: Any, ask: bool, user_data: Any) -> bool:  # noqa: ANN401, FBT001 — llama.cpp's signature
+            names.append(self._ggml.ggml_get_name(tensor))
+            return super()._hear(tensor, ask, user_data)
+
+    monkeypatch.setattr("pipeline.adapters.llama.engine.HiddenStates", Naming)
+    engine = engine_for(model_path(SMALL), hidden_states=True)
+    texts = TEXTS[:12]
+    whole = engine.answer([Ask(question=SENTIMENT, text=text, hidden=True) for text in texts]).given
+    assert b"l_out-17" in names
+    names.clear()
+    half = engine.answer([Ask(question=SENTIMENT, text=text, half=True) for text in texts])
+    engine.close()
+    assert names.count(b"l_out-16") == 2, "told of, and shown"
+    assert not {b"l_out-17", b"result_norm", b"result_output"} & set(names)
+    for one, other in zip(half.given, whole, strict=True):
+        assert one is not None
+        assert other is not None
+        assert one.hidden is None
+        assert one.halfway is not None
+        assert other.halfway is not None
+        assert alike(one.halfway, other.halfway) > 0.999
+        assert isinstance(one.answer, Malformed), "the model chose nothing"
+        assert one.usage.tokens_in == other.usage.tokens_in
+        assert one.usage.tokens_out == 0
+
+
+def test_texts_that_are_read_halfway_up_leave_nothing_behind_that_spoils_the_answers_of_others(
+    watching: LlamaEngine,
+) -> None:
+    """The upper layers of what was read halfway hold nothing: not for other questions of the text, nor for others."""
+    texts = TEXTS[:10]
+    alone = answers(watching, TOPIC, texts)
+    half = [Ask(question=SENTIMENT, text=text, half=True) for text in texts]
+    watching.answer(half)
+    after = answers(watching, TOPIC, texts)
+    beside = watching.answer([one for ask in half for one in (ask, Ask(question=TOPIC, text=ask.text))]).given[1::2]
+    same = watching.answer(
+        [one for ask in half for one in (ask, Ask(question=SENTIMENT, text=ask.text, hidden=True))]
+    ).given
+    assert [one.answer for one in after] == [one.answer for one in alone]
+    assert [one.answer for one in beside if one is not None] == [one.answer for one in alone]
+    assert [one.answer for one in same[1::2] if one is not None] == [
+        one.answer for one in answers(watching, SENTIMENT, texts)
+    ]
+    for one, other in zip(same[::2], same[1::2], strict=True):
+        assert one is not None
+        assert other is not None
+        assert one.halfway is not None
+        assert other.halfway is not None
+        assert alike(one.halfway, other.halfway) > 0.995
 
 
 def test_a_model_that_does_not_show_its_layers_gives_its_last_state_alone(
@@ -148,6 +210,7 @@ def test_only_asks_that_want_a_hidden_state_get_one_and_answers_are_the_same(wat
 
 def test_an_engine_that_was_loaded_without_says_so(model_path: Callable[[str], Path]) -> None:
     engine = engine_for(model_path(SMALL))
-    with pytest.raises(ConfigError, match="hidden_states=True"):
-        engine.answer([Ask(question=SENTIMENT, text="fine", hidden=True)])
+    for ask in (Ask(question=SENTIMENT, text="fine", hidden=True), Ask(question=SENTIMENT, text="fine", half=True)):
+        with pytest.raises(ConfigError, match="hidden_states=True"):
+            engine.answer([ask])
     engine.close()

@@ -2,7 +2,9 @@
 
 import io
 import pickle
+import uuid
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +13,18 @@ import pytest
 from pipeline.adapters.instant import InstantEngine
 from pipeline.adapters.learned.engine import ClassicalEngine, LearnedEngine
 from pipeline.adapters.learned.files import LearnedFiles, Lesson
+from pipeline.adapters.learned.heads import Head
 from pipeline.adapters.learned.words import Words
-from pipeline.domain.answers import Defect, Label, Malformed
+from pipeline.domain.answers import Defect, Label, Malformed, Usage
 from pipeline.domain.curves import Curve
 from pipeline.domain.errors import ModelError
 from pipeline.domain.fields import FieldSpec
 from pipeline.domain.learned import Figures, Learned, LearnedStep, Way, classes_of, options_digest
+from pipeline.domain.ledger import Call
 from pipeline.domain.outcomes import Given
 from pipeline.domain.scores import RawScore
 from pipeline.domain.steps import ClassifyStep, ExtractStep, SentimentStep
-from pipeline.ports.engine import Ask, Engine
+from pipeline.ports.engine import Ask, Engine, Reply
 from pipeline.prompts import question_of
 from tests.learning_cases import LABELS, tickets
 
@@ -189,3 +193,54 @@ def test_what_was_never_learned_is_told_with_the_way_out(tmp_path: Path) -> None
     assert files.pinned("words") is None
     with pytest.raises(ModelError, match=r"copy words@0123456789abcdef\.npz into"):
         files.load("words@0123456789abcdef")
+
+
+class Showing:
+    """An engine that shows what is asked for of texts that begin with their label, and chooses nothing itself."""
+
+    model = "showing"
+
+    def __init__(self) -> None:
+        self.asked: list[Ask] = []
+
+    def answer(self, asks: Sequence[Ask]) -> Reply:
+        self.asked += asks
+        call = Call(id=uuid.uuid4(), model="showing", tokens_in=0, tokens_cached=0, tokens_out=0, seconds=0.0)
+        return Reply(given=tuple(map(self._given, asks)), calls=(call,))
+
+    def close(self) -> None:
+        pass
+
+    @staticmethod
+    def _given(ask: Ask) -> Given:
+        usage = Usage(tokens_in=7, tokens_cached=3, tokens_out=0)
+        if ask.text == "long":
+            too_long = Malformed(defect=Defect.TOO_LONG, detail="too long")
+            return Given(answer=too_long, raw_score=None, usage=usage, call_no=0)
+        shown = np.array([ask.text.startswith(label) for label in LABELS], dtype=np.float32)
+        nothing = Malformed(defect=Defect.MALFORMED, detail="read halfway up")
+        return Given(answer=nothing, raw_score=None, usage=usage, call_no=0, halfway=shown if ask.half else None)
+
+
+def test_a_head_that_looks_halfway_up_asks_for_no_more_and_chooses_by_it() -> None:
+    inner = Showing()
+    states = np.tile(np.eye(len(LABELS), dtype=np.float32), (20, 1))
+    head = Head.fit(states, np.zeros((len(states), 0)), np.tile(np.arange(len(LABELS)), 20), len(LABELS) + 1, c=1.0)
+    one = learned("topic", TOPIC.digest, way="head", width=7).model_copy(update={"half": True})
+    lesson = Lesson(about=Learned(model=inner.model, steps=(one,)), choosers={"topic": head})
+    engine = LearnedEngine(inner, lesson, name="m")
+    texts = [*LABELS, "long"]
+    given = answers(engine, *(Ask(question=TOPIC, text=text) for text in texts))
+    assert all(ask.half and not ask.hidden for ask in inner.asked)
+    assert [one.answer for one in given[:-1]] == [Label(label) for label in LABELS]
+    assert all(one.confidence is not None and one.usage.tokens_in == 7 for one in given[:-1])
+    assert isinstance(given[-1].answer, Malformed)
+    assert given[-1].answer.defect is Defect.TOO_LONG, "what was not read stays as the engine said"
+
+
+def test_whether_a_head_looks_halfway_up_outlives_being_written_and_read(tmp_path: Path) -> None:
+    head = Head.fit(np.eye(4, dtype=np.float32), np.zeros((4, 0)), np.arange(4), len(LABELS) + 1, c=1.0)
+    one = learned("topic", TOPIC.digest, way="head", width=7).model_copy(update={"half": True})
+    files = LearnedFiles(tmp_path)
+    pinned = files.keep("m", Lesson(about=Learned(model="x", steps=(one,)), choosers={"topic": head}))
+    assert files.load(pinned).about.steps[0].half

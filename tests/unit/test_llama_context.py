@@ -65,12 +65,14 @@ def test_every_row_gets_the_sum_of_its_own_tokens_however_they_are_split(
         context = Context(
             None, cells=4096, sequences=8, threads=1, vocab_size=4, batch_tokens=batch_tokens, hidden=hidden
         )
-        seen: dict[int, NDArray[np.float32] | None] = {}
+        seen: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]] | None] = {}
         rows = [Row(sequence=number, start=0, tokens=tokens) for number, tokens in enumerate(texts)]
         stuck = context.read(rows, lambda number, _: seen.__setitem__(number, context.halfway(number)))
     assert set(seen) == set(range(len(texts))) - set(stuck)
-    for number, summed in seen.items():
-        assert summed is not None
+    for number, heard in seen.items():
+        assert heard is not None
+        summed, top = heard
         assert summed.tolist() == [sum(texts[number])] * 2
+        assert top.tolist() == [texts[number][-1]] * 2, "the state of the last token stands by itself"
     if most >= batch_tokens:
         assert not stuck

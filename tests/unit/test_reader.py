@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.adapters.llama.batch import Row
 from pipeline.adapters.llama.context import Context
+from pipeline.adapters.llama.halfway import HalfwayLane
 from pipeline.adapters.llama.lanes import Extend, Family, Forks, Want
 from pipeline.adapters.llama.reader import Reader
 from pipeline.adapters.llama.strands import Work
@@ -32,12 +33,17 @@ class Cache:
     held: dict[int, Tokens] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)
     """Tokens of each reading that were read."""
-    sums: dict[int, float] = field(default_factory=dict)
+    halves: set[int] = field(default_factory=set)
+    """Sequences that hold tokens which were read halfway up only."""
+    heard: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Of each row of the last reading: its hidden states halfway up are its tokens' own numbers."""
     hidden: Any = field(default_factory=lambda: SimpleNamespace(row=np.zeros(1, dtype=np.float32), is_there=True))
 
-    def halfway(self, row: int) -> NDArray[np.float32] | None:
-        return np.array([self.sums[row]], dtype=np.float32) if row in self.sums else None
+    def halfway(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        if row not in self.heard:
+            return None
+        summed, top = (np.array([number], dtype=np.float32) for number in self.heard[row])
+        return summed, top
 
     @property
     def tokens_read(self) -> int:
@@ -50,27 +56,33 @@ class Cache:
     def fork(self, source: int, target: int) -> None:
         assert not self.held.get(target), "a fork goes into an empty sequence"
         self.held[target] = self.held.get(source, ())
+        if source in self.halves:
+            self.halves.add(target)
 
     def drop(self, sequence: int) -> None:
         self.held.pop(sequence, None)
+        self.halves.discard(sequence)
 
-    def read(self, rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
+    def read(self, rows: Sequence[Row], take: Callable[[int, Logits | None], None]) -> list[int]:
         assert len({row.sequence for row in rows}) == len(rows), "a sequence has one row in a reading"
         stuck, read = [], 0
-        self.sums = {}
+        self.heard = {}
         for number, row in enumerate(rows):
             before = self.held.get(row.sequence, ())
             assert row.start == len(before), "tokens follow those that are there"
             assert row.tokens
+            assert row.half or row.sequence not in self.halves, "nothing is read whole behind what was read halfway"
+            if row.half:
+                self.halves.add(row.sequence)
             self.held[row.sequence] = (*before, *row.tokens)
             if self.used() > self.cells:
                 self.held[row.sequence] = before
                 stuck.append(number)
                 continue
             read += len(row.tokens)
-            self.sums[number] = sum(row.tokens)
+            self.heard[number] = sum(row.tokens), row.tokens[-1]
             if row.wants_logits:
-                take(number, cast("Any", self.held[row.sequence]))
+                take(number, None if row.half else cast("Any", self.held[row.sequence]))
         self.batches.append(read)
         return stuck
 
@@ -117,6 +129,14 @@ class Script:
         self.taken.add(path)
 
 
+class Halfway(HalfwayLane):
+    """A lane that is read halfway up, and what it begins with."""
+
+    def __init__(self, tokens: Tokens, begins: Tokens) -> None:
+        super().__init__(tokens)
+        self.begins, self.wants, self.at = begins, [Extend(tokens)], 1
+
+
 TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple)
 FORKS = st.lists(TOKENS, min_size=1, max_size=4, unique=True).map(lambda paths: Forks(tuple(paths)))
 WANTS = st.lists(st.one_of(TOKENS.map(Extend), FORKS), max_size=3)
@@ -127,7 +147,7 @@ def families(draw: st.DrawFn, begins: Tokens, depth: int = 2) -> Family:
     body = draw(st.one_of(st.just(()), TOKENS))
     here = (*begins, *body)
     lanes = st.lists(WANTS.map(lambda wants: Script(wants, here)), max_size=3)
-    members: list[Any] = draw(lanes)
+    members: list[Any] = [*draw(lanes), *draw(st.lists(TOKENS.map(lambda tokens: Halfway(tokens, here)), max_size=2))]
     if depth:
         members += draw(st.lists(families(here, depth - 1), max_size=2))
     return Family(body=body, members=tuple(members))
@@ -138,11 +158,11 @@ def single(tokens: Tokens, *begins: int) -> Family:
     return Family(body=(), members=(Script([Extend(tokens)], begins),))
 
 
-def scripts(family: Family) -> list[Script]:
+def scripts(family: Family) -> list[Script | Halfway]:
     return [
         one
         for member in family.members
-        for one in (scripts(member) if isinstance(member, Family) else [cast("Script", member)])
+        for one in (scripts(member) if isinstance(member, Family) else [cast("Script | Halfway", member)])
     ]
 
 
@@ -157,12 +177,12 @@ def bodies_of(family: Family) -> int:
     return len(family.body) + sum(bodies_of(one) for one in family.members if isinstance(one, Family))
 
 
-def assert_mean_is_of_the_item(one: Script, prefix: int) -> None:
+def assert_halfway_is_of_the_item(one: Script | Halfway, prefix: int) -> None:
     """Halfway up is looked at behind the prefix, up to the end of what the lane reads first, however it was read."""
     if one.wants and isinstance(first := one.wants[0], Extend):
         tokens = [*one.begins[prefix:], *first.tokens]
         assert one.halfway is not None
-        assert one.halfway.tolist() == pytest.approx([sum(tokens) / len(tokens)])
+        assert one.halfway.tolist() == pytest.approx([sum(tokens) / len(tokens), tokens[-1]])
 
 
 @settings(max_examples=250, deadline=None)
@@ -186,7 +206,7 @@ def test_every_lane_gets_the_logits_behind_its_own_tokens_in_any_cache(
         assert sum(work.read for work in works) == cache.tokens_read, "each token read is booked on one work"
         for work in works:
             for one in (script for family in work.families for script in scripts(family)):
-                assert_mean_is_of_the_item(one, len(work.prefix))
+                assert_halfway_is_of_the_item(one, len(work.prefix))
     kept = {tokens for tokens in cache.held.values() if tokens}
     assert kept <= set(prefixes)
     assert len(kept) == len(reader._prefixes)
@@ -218,7 +238,7 @@ def test_a_body_is_read_once_for_all_its_lanes() -> None:
     reads: list[int] = []
 
     class Counting(Cache):
-        def read(self, rows: Sequence[Row], take: Callable[[int, Logits], None]) -> list[int]:
+        def read(self, rows: Sequence[Row], take: Callable[[int, Logits | None], None]) -> list[int]:
             reads.extend(len(row.tokens) for row in rows)
             return super().read(rows, take)
 

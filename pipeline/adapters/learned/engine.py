@@ -166,15 +166,19 @@ class LearnedEngine:
             raise ModelError(f"{self._name} learned step {one.step} in other words than the job's: headrace learn JOB")
         if one.way == "balance":
             return ask_for_shares(ask)
-        return ask_for_head(ask) if one.way == "head" else ask
+        if one.way != "head":
+            return ask
+        return dataclasses.replace(ask, half=True) if one.half else ask_for_head(ask)
 
     def _better(self, one: LearnedStep, given: Sequence[Given], texts: Sequence[str]) -> list[Given]:
         head = self._lesson.choosers.get(one.step)
         if isinstance(head, Head | Both):
-            usable = [number for number, answered in enumerate(given) if answered.hidden is not None]
+            shown = [answered.halfway if one.half else answered.hidden for answered in given]
+            usable = [number for number, states in enumerate(shown) if states is not None]
             better = list(given)
             if usable:
-                states, shares = states_of([given[number] for number in usable], one.options)
+                read = [given[number] for number in usable]
+                states, shares = halves_of(read) if one.half else states_of(read, one.options)
                 seen = head.see(states, shares, [texts[number] for number in usable])
                 for number, chosen in zip(usable, _answers(one, seen), strict=True):
                     old = given[number]
@@ -216,7 +220,10 @@ def ask_for_shares(ask: Ask) -> Ask:
 
 
 def states_of(given: Sequence[Given], options: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return hidden states (answers, width; with those halfway up twice that) and shares (answers, options or 0)."""
+    """Return hidden states (answers, width) and shares (answers, options or 0).
+
+    Behind the last states stand those halfway up, twice as many numbers, where all answers have them.
+    """
     states = np.stack([answered.hidden for answered in given if answered.hidden is not None])
     halfway = [answered.halfway for answered in given if answered.halfway is not None]
     if len(halfway) == len(states):
@@ -227,6 +234,12 @@ def states_of(given: Sequence[Given], options: Sequence[str]) -> tuple[NDArray[n
         for answered in given
     ]
     return states, np.array(rows, dtype=np.float64).reshape(len(given), -1)
+
+
+def halves_of(given: Sequence[Given]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the same of answers that were read halfway up only: their states (answers, 2 * width), and no shares."""
+    states = np.stack([answered.halfway for answered in given if answered.halfway is not None])
+    return states, np.zeros((len(states), 0))
 
 
 def last_of(given: Sequence[Given]) -> int | None:

@@ -20,6 +20,9 @@ class Row:
     """Whether the logits behind the last token are wanted."""
     listed: bool = False
     """Whether of these only those of tokens that are named."""
+    half: bool = False
+    """Whether nothing but the hidden states halfway up is wanted: it may be read that far only, and nothing else is to
+    be read behind it then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ _NO_SLOT = 1
 _TRIED = 256
 """Tokens whose logits are compared."""
 
-Take: TypeAlias = Callable[[int, Logits | ListedLogits], None]
-"""Receives the number of a row, and the logits behind its last token."""
+Take: TypeAlias = Callable[[int, Logits | ListedLogits | None], None]
+"""Receives the number of a row, and the logits behind its last token; None for a row that is read halfway up."""
 
 
 class Context:
@@ -67,6 +67,7 @@ class Context:
         self._memory = lib.llama_get_memory(self._pointer)
         self._batch = Batch(lib, batch_tokens)
         self._sums: dict[int, NDArray[np.float32]] = {}
+        self._tops: dict[int, NDArray[np.float32]] = {}
 
     def close(self) -> None:
         """Give the memory back."""
@@ -90,8 +91,8 @@ class Context:
         some = np.linspace(0, self._vocab_size - 1, _TRIED).astype(np.int64)
         found: list[bool] = []
 
-        def compare(_row: int, logits: Logits | ListedLogits) -> None:
-            if self.hidden is not None and self.hidden.is_there:
+        def compare(_row: int, logits: Logits | ListedLogits | None) -> None:
+            if logits is not None and self.hidden is not None and self.hidden.is_there:
                 found.append(agreed(ListedLogits(output, self.hidden.row)[some], logits[some]))
 
         self.output = None
@@ -120,7 +121,7 @@ class Context:
         Returns the rows that found no free cells: they may have been read in part, so drop their sequences. Raises
         EngineUnavailable when llama.cpp fails.
         """
-        self._sums = {}
+        self._sums, self._tops = {}, {}
         stuck: set[int] = set()
         batch: list[Slice] = []
         room = self.batch_tokens
@@ -142,9 +143,10 @@ class Context:
         if not batch:
             return
         wanted = self._batch.fill(rows, batch)
-        output = self.output if all(rows[number].listed for _, number in wanted) else None
+        output = self.output if all(rows[number].listed or rows[number].half for _, number in wanted) else None
         if self.hidden is not None:
-            self.hidden.expect(len(wanted), breaks_off=output is not None)
+            only_half = all(rows[part.row].half for part in batch)
+            self.hidden.expect(len(wanted), breaks_off=output is not None, half=only_half)
         code = self._lib.llama_decode(self._pointer, self._batch.struct)
         self.decoded += 1
         if code == _NO_SLOT and len(batch) > 1:
@@ -161,27 +163,33 @@ class Context:
             for count, (place, number) in enumerate(wanted):
                 if self.hidden is not None:
                     self.hidden.output = count
-                if output is None or self.hidden is None:
-                    take(number, self._logits(place))
-                elif self.hidden.is_there:
-                    take(number, ListedLogits(output, self.hidden.row))
-                else:
-                    raise EngineUnavailable("llama.cpp showed no hidden states: set reproducible = true for this tier")
+                take(number, None if rows[number].half else self._behind(place, output))
+
+    def _behind(self, place: int, output: OutputRows | None) -> Logits | ListedLogits:
+        """Return the logits of the row that is being delivered, which is at this place of the batch."""
+        if output is None or self.hidden is None:
+            return self._logits(place)
+        if self.hidden.is_there:
+            return ListedLogits(output, self.hidden.row)
+        raise EngineUnavailable("llama.cpp showed no hidden states: set reproducible = true for this tier")
 
     def _add_up(self, batch: Sequence[Slice]) -> None:
         ends = list(itertools.accumulate(part.end - part.begin for part in batch))
-        sums = None if self.hidden is None else self.hidden.sums([0, *ends[:-1]], ends[-1])
-        if sums is not None:
-            for part, summed in zip(batch, sums, strict=True):
+        found = None if self.hidden is None else self.hidden.halfway(ends)
+        if found is not None:
+            for part, summed, top in zip(batch, *found, strict=True):
                 known = self._sums.get(part.row)
                 self._sums[part.row] = summed if known is None else known + summed
+                self._tops[part.row] = top
 
-    def halfway(self, row: int) -> NDArray[np.float32] | None:
-        """Return the sum of the hidden states halfway up over a row of this or the last reading, as far as it is read.
+    def halfway(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Return what was heard halfway up over a row of this or the last reading, as far as it is read.
 
-        Shape (width,); None where they are not heard.
+        The sum of the hidden states over it, and the state of its last token; both of shape (width,). None where they
+        are not heard.
         """
-        return self._sums.get(row)
+        summed, top = self._sums.get(row), self._tops.get(row)
+        return None if summed is None or top is None else (summed, top)
 
     def _logits(self, place: int) -> NDArray[np.float32]:
         pointer = self._lib.llama_get_logits_ith(self._pointer, place)

@@ -169,7 +169,7 @@ class LlamaEngine:
         """
         if self._context is None or self._questions is None:
             raise EngineUnavailable("the engine is closed")
-        if not self._keeps_hidden and any(ask.hidden for ask in asks):
+        if not self._keeps_hidden and any(ask.hidden or ask.half for ask in asks):
             raise ConfigError("this engine was loaded without hidden states: load it with hidden_states=True")
         groups: dict[Tokens, list[Item]] = {}
         for place, ask in enumerate(asks):

@@ -62,6 +62,13 @@ class Watching(Protocol):
 
 
 @runtime_checkable
+class Halfway(Watching, Protocol):
+    """A watching lane that wants nothing but the hidden states halfway up: the rest of the model need not be read."""
+
+    only_halfway: bool
+
+
+@runtime_checkable
 class Listing(Protocol):
     """A lane that looks at no other logits than those of tokens that it names: the others need not be made."""
 

@@ -1,11 +1,12 @@
 """From asks to families: what is read once, for which answers, and who pays for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from pipeline.adapters.llama.asked import Asked
 from pipeline.adapters.llama.choice import ChoiceLane
+from pipeline.adapters.llama.halfway import HalfwayLane
 from pipeline.adapters.llama.lanes import Family, Lane
 from pipeline.adapters.llama.record import Recording, record_of
 from pipeline.adapters.llama.sharing import Cluster, Size, clusters
@@ -17,7 +18,7 @@ from pipeline.domain.steps import Choice
 from pipeline.domain.trie import Tokens
 from pipeline.ports.engine import Ask
 
-_Answering: TypeAlias = ChoiceLane | Recording
+_Answering: TypeAlias = ChoiceLane | HalfwayLane | Recording
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,8 +52,13 @@ class Item:
                 usage=Usage(tokens_in=0, tokens_cached=0, tokens_out=0),  # nothing was read
                 call_no=call_no,
             )
+        if isinstance(lane, ChoiceLane | HalfwayLane) and lane.is_unsound:
+            return self._malformed("the model's numbers are none: its file is damaged", call_no)
         if isinstance(lane, ChoiceLane):
-            return self._unsound(call_no) if lane.is_unsound else self._label(lane, call_no)
+            return self._label(lane, call_no)
+        if isinstance(lane, HalfwayLane):
+            nothing = self._malformed("the model was read halfway up only, and chose nothing itself", call_no)
+            return replace(nothing, halfway=lane.halfway)
         answer, scores = lane.answer
         sure = not isinstance(answer, Malformed)
         return Given(
@@ -64,9 +70,9 @@ class Item:
             truncated=self.truncated,
         )
 
-    def _unsound(self, call_no: int) -> Given:
+    def _malformed(self, detail: str, call_no: int) -> Given:
         return Given(
-            answer=Malformed(defect=Defect.MALFORMED, detail="the model's numbers are none: its file is damaged"),
+            answer=Malformed(defect=Defect.MALFORMED, detail=detail),
             raw_score=None,
             usage=Usage(tokens_in=self.tokens_in, tokens_cached=self.cached, tokens_out=0),
             call_no=call_no,
@@ -182,6 +188,9 @@ class Layout:
         tokens = (*unread, *asked.prompt.suffix)
         if asked.trie is not None:
             form = item.ask.question.form
+            if item.ask.half:
+                item.answering = HalfwayLane(tokens + asked.trie.stem)
+                return item.answering
             full = isinstance(form, Choice) and form.full
             item.answering = ChoiceLane(
                 asked.trie,

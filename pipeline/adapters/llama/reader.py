@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.adapters.llama.batch import Row
 from pipeline.adapters.llama.context import Context
-from pipeline.adapters.llama.lanes import Extend, Forks, Listing, Watching
+from pipeline.adapters.llama.lanes import Extend, Forks, Halfway, Listing, Watching
 from pipeline.adapters.llama.output import ListedLogits
 from pipeline.adapters.llama.prefixes import NONE_IN_USE, PREFIXES_KEPT, Prefixes, Sequences
 from pipeline.adapters.llama.strands import Base, Group, Strand, Work
@@ -127,7 +127,8 @@ class Reader:
                 reading.group.work.read += len(reading.row.tokens)
                 _note(reading)
                 if isinstance(reading.of, Base):
-                    reading.of.halfway = self._context.halfway(number)
+                    heard = self._context.halfway(number)
+                    reading.of.halfway = None if heard is None else heard[0]
         for group in active:
             self._advance(group)
         left = [group for group in parked.values() if group.strands]
@@ -135,7 +136,7 @@ class Reader:
             self._park(group)
         return left
 
-    def _deliver(self, number: int, reading: _Reading, logits: Logits | ListedLogits) -> None:
+    def _deliver(self, number: int, reading: _Reading, logits: Logits | ListedLogits | None) -> None:
         if not isinstance(reading.of, Strand) or reading.path == _NO_PATH:
             return
         lane = reading.of.lane
@@ -143,19 +144,26 @@ class Reader:
             lane.wants_hidden = False  # of its first reading only
             if self._context.hidden.is_there:
                 lane.hidden = self._context.hidden.row
-                lane.halfway = self._mean(number, reading.row, reading.of.base)
+            lane.halfway = self._halfway(number, reading.row, reading.of.base)
+        if logits is None:
+            return
         if not isinstance(logits, ListedLogits):
             lane.take(reading.path, logits)
         elif isinstance(lane, Listing):  # only rows of such lanes are read so
             lane.take_listed(reading.path, logits)
 
-    def _mean(self, number: int, row: Row, base: Base | None) -> NDArray[np.float32] | None:
-        """Return the mean of the hidden states halfway up over a row and what it stands on, prefix not included."""
-        summed = self._context.halfway(number)
-        if summed is None or base is None:
-            return None if summed is None else summed / np.float32(len(row.tokens))
-        below = base.halfway_below()
-        return None if below is None else (summed + below) / np.float32(len(row.tokens) + base.depth)
+    def _halfway(self, number: int, row: Row, base: Base | None) -> NDArray[np.float32] | None:
+        """Return what is shown halfway up: the mean over a row and what it stands on, prefix not included, and the end.
+
+        Shape (2 * width,).
+        """
+        heard = self._context.halfway(number)
+        below = None if base is None else base.halfway_below()
+        if heard is None or (base is not None and below is None):
+            return None
+        summed, top = heard
+        summed = summed if below is None else summed + below
+        return np.concatenate([summed / np.float32(len(row.tokens) + (base.depth if base is not None else 0)), top])
 
     def _readings(self, group: Group) -> Iterator[_Reading]:
         bases, strands = group.due()
@@ -164,7 +172,11 @@ class Reader:
         for base in bases:
             base.sequence = self._sequences.take(self._source(base.below, prefix))
             row = Row(
-                sequence=base.sequence, start=start + base.depth - len(base.body), tokens=base.body, wants_logits=False
+                sequence=base.sequence,
+                start=start + base.depth - len(base.body),
+                tokens=base.body,
+                wants_logits=False,
+                half=base.half,
             )
             yield _Reading(group, base, _NO_PATH, row)
         for strand in strands:
@@ -187,6 +199,7 @@ class Reader:
                 tokens=rest,
                 wants_logits=not forks,
                 listed=isinstance(strand.lane, Listing),
+                half=isinstance(strand.lane, Halfway),
             )
             return [_Reading(group, strand, _NO_PATH if forks else 0, row)]
         width = strand.lane.width - 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.adapters.llama.lanes import Extend, Family, Forks, Lane, Want
+from pipeline.adapters.llama.lanes import Extend, Family, Forks, Halfway, Lane, Want
 from pipeline.domain.trie import Tokens
 
 _MOST_AT_ONCE = 24
@@ -24,6 +24,8 @@ class Base:
     read: bool = False
     halfway: NDArray[np.float32] | None = None
     """The sum of the body's hidden states halfway up, once it is read; None where they are not heard."""
+    half: bool = True
+    """Whether nothing that stands on it reads further than halfway up."""
     users: int = 0
     """Strands and bases that stand on it and are not done."""
 
@@ -168,7 +170,14 @@ class Group:
                 self.strands.append(strand)
                 if base is not None:
                     base.users += 1
+                if not isinstance(member, Halfway):
+                    _read_whole(base)
         if base is not below and base is not None and len(self.strands) > before:
             self.bases.insert(place, base)
             if below is not None:
                 below.users += 1
+
+
+def _read_whole(base: Base | None) -> None:
+    while base is not None:
+        base.half, base = False, base.below
