@@ -197,3 +197,6 @@ def _show(taught: Sequence[TaughtTier]) -> None:
     out.print(table)
     for tier in taught:
         out.print(f"{tier.tier} learned {tier.pinned}; runs that are made from now on use it", markup=False)
+        halves = [one.step for one in tier.steps if one.half]
+        if halves:
+            out.print(f"{tier.tier} is read halfway up only for {', '.join(halves)}: that tells as much", markup=False)

@@ -129,15 +129,23 @@ def test_what_cannot_be_learned_is_told_with_the_way_out(
 
 @pytest.mark.model
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(("worth", "half"), [(-99.0, False), (99.0, True)], ids=["read whole", "read halfway"])
 def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
-    headrace: Run, folder: Path, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    headrace: Run,
+    folder: Path,
+    model_path: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    worth: float,
+    half: bool,  # noqa: FBT001 — a parameter of pytest's
 ) -> None:
+    """However much what need not be read is worth; of this model halfway up both are good."""
+    monkeypatch.setattr("pipeline.wiring.teaching._HARDLY_WORSE", worth)
     monkeypatch.setenv("HEADRACE_MODELS", str(model_path(SMALL).parent))
     monkeypatch.setattr("pipeline.wiring.lessons.FOLDER", str(folder / "lessons"))
     arguments = ("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl", "--items", "120")
     small, _ = reversed(learned(*headrace(*arguments, "--json"))["tiers"])
     (step,) = small["steps"]
-    assert (step["step"], step["way"], step["rows"]) == ("topic", "head", 120)
+    assert (step["step"], step["way"], step["half"], step["rows"]) == ("topic", "head", half, 120)
     assert step["accuracy"] > 0.85
     assert step["accuracy"] > step["before"] + 0.2
     settings = load_settings()
