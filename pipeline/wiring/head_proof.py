@@ -15,7 +15,8 @@ from pipeline.flow.samples import Answers, Sample, SampleStep
 from pipeline.ports.engine import Ask
 from pipeline.wiring.formats import Show, Written, engine_over
 from pipeline.wiring.learning import mixed
-from pipeline.wiring.teaching import FREEDOMS, answered, heads, school_of
+from pipeline.wiring.school import heads
+from pipeline.wiring.teaching import FREEDOMS, answered, school_of
 
 _LEAST_OF_A_LABEL = 5
 

@@ -1,6 +1,6 @@
 """The ways in which a tier learns to choose: words, a head on what a model makes of a text, or both together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.heads import Head
 from pipeline.adapters.learned.words import Words
-from pipeline.flow.learning import Fit, Look, Rows
+from pipeline.flow.learning import Fit, Look, Rows, Taught, learn_choice
+
+_WEIGHTS = (0.3, 0.5, 0.7)
+"""Parts of a head that are tried beside the words of the text."""
+_HARDLY_WORSE = 0.01
+"""Nats of log loss that two fifths of the reading are worth at least: a hundredth of the answers, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +98,51 @@ class School:
             return lambda others: pair.see(*self.seen(others, view), [self.texts[row] for row in others])
 
         return fit
+
+
+def heads(school: School, freedoms: Sequence[float]) -> dict[tuple[float, View], Fit]:
+    """Return the ways of a head alone, by how freely it learns and what it looks at."""
+    return {(c, view): school.head(c, view) for view in school.views for c in freedoms}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A head, or one together with words, and what came of learning it."""
+
+    taught: Taught
+    chooser: Head | Both
+    half: bool
+    """Whether it looks at nothing beyond halfway up."""
+
+
+def pair(
+    school: School,
+    tried: Rows,
+    before: float | None,
+    freedoms: Sequence[float],
+    show: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Pair:
+    """Return a head, or one together with words: whichever is better on texts that it did not learn from.
+
+    One that looks no further than halfway up is taken also where it is hardly worse, for what need not be read.
+    `tried` are the classes of the first texts, on which that is decided; what is returned learned from all. `before` is
+    the share of the model's own choices that are right. ValueError where nothing can be learned.
+    """
+    ways = heads(school, freedoms)
+
+    def best(*, half: bool) -> Taught:
+        return learn_choice({str(way): fit for way, fit in ways.items() if way[1].half is half}, tried, before, show)
+
+    taught = best(half=False)
+    if any(view.half for view in school.views):
+        halfway = best(half=True)
+        if (halfway.class_loss or 0.0) < (taught.class_loss or 0.0) + _HARDLY_WORSE:
+            taught = halfway
+    c, view = next(way for way in ways if str(way) == taught.way)
+    pairs = learn_choice({str(w): school.both(c, view, w) for w in _WEIGHTS}, tried, before, show)
+    every = np.arange(len(school.classes))
+    head = school.fit_head(every, c, view)
+    if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
+        words = school.fit_words(every)
+        return Pair(taught=pairs, chooser=Both(head=head, words=words, weight=float(pairs.way or 1.0)), half=view.half)
+    return Pair(taught=taught, chooser=head, half=view.half)

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.learned.balance import Balance
-from pipeline.adapters.learned.both import Both
 from pipeline.adapters.learned.engine import SHARES_UP_TO, Reading, ask_for_head, ask_for_shares, last_of, states_of
 from pipeline.adapters.learned.files import Chooser
-from pipeline.adapters.learned.heads import Head
 from pipeline.asking import Asking, askings
 from pipeline.domain.job import Job
 from pipeline.domain.learned import LearnedStep, classes_of, options_digest, said_signals
@@ -19,7 +17,6 @@ from pipeline.domain.outcomes import Given
 from pipeline.domain.steps import Choice, Step
 from pipeline.flow.learning import (
     LEAST_ROWS,
-    Fit,
     Rows,
     Taught,
     better,
@@ -32,20 +29,16 @@ from pipeline.flow.samples import Sample, SampleStep
 from pipeline.ports.encoder import Encoder
 from pipeline.ports.engine import Ask, Engine
 from pipeline.wiring.formats import Show
-from pipeline.wiring.school import School, View
+from pipeline.wiring.school import Pair, School, pair
 
 FREEDOMS = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """scikit-learn's C of heads that are tried: hidden states have more numbers than there are labelled texts."""
 _VECTOR_FREEDOMS = (0.003, 0.01, 0.03, 0.1, 0.3)
 """The same on an encoder's vectors, which are shorter and made to be told apart."""
-_WEIGHTS = (0.3, 0.5, 0.7)
-"""Parts of a head that are tried beside the words of the text."""
 _TRIED_APART = 8
 """With so many labels at most a model for each of them is tried, too."""
 _GUESSED = 50
 """So many answers of a model's own, where they cost a reading more, show whether they can compete with a head's."""
-_HARDLY_WORSE = 0.01
-"""Nats of log loss that two fifths of the reading are worth at least: a hundredth of the answers, about."""
 _SLICE = 64
 _BALANCED_UP_TO = 32
 """Labels: a model that is balanced weighs every one of them, which for more costs more than it gains."""
@@ -187,7 +180,7 @@ class Teacher:
         figures = taught.figures.model_copy(update={"accuracy": float(right.mean()), "before": float(right.mean())})
         return replace(taught, figures=figures)
 
-    def _head(self, step: Step, given: Sequence[Given], texts: Sequence[str], classes: Rows, before: float) -> "Pair":
+    def _head(self, step: Step, given: Sequence[Given], texts: Sequence[str], classes: Rows, before: float) -> Pair:
         options = step.form.options if isinstance(step.form, Choice) else ()
         return pair(school_of(given, options, texts, classes), classes, before, FREEDOMS, self._progress(step))
 
@@ -227,54 +220,6 @@ def school_of(given: Sequence[Given], options: Sequence[str], texts: Sequence[st
     states, shares = states_of(given, options)
     width, last = len(options) + 1, last_of(given)
     return School(states=states, shares=shares, texts=texts, classes=classes, width=width, last=last)
-
-
-def heads(school: School, freedoms: Sequence[float]) -> dict[tuple[float, View], Fit]:
-    """Return the ways of a head alone, by how freely it learns and what it looks at."""
-    return {(c, view): school.head(c, view) for view in school.views for c in freedoms}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A head, or one together with words, and what came of learning it."""
-
-    taught: Taught
-    chooser: Head | Both
-    half: bool
-    """Whether it looks at nothing beyond halfway up."""
-
-
-def pair(
-    school: School,
-    tried: Rows,
-    before: float | None,
-    freedoms: Sequence[float],
-    show: Callable[[int, int], None] = lambda _done, _of: None,
-) -> Pair:
-    """Return a head, or one together with words: whichever is better on texts that it did not learn from.
-
-    One that looks no further than halfway up is taken also where it is hardly worse, for what need not be read.
-    `tried` are the classes of the first texts, on which that is decided; what is returned learned from all. `before` is
-    the share of the model's own choices that are right. ValueError where nothing can be learned.
-    """
-    ways = heads(school, freedoms)
-
-    def best(*, half: bool) -> Taught:
-        return learn_choice({str(way): fit for way, fit in ways.items() if way[1].half is half}, tried, before, show)
-
-    taught = best(half=False)
-    if any(view.half for view in school.views):
-        halfway = best(half=True)
-        if (halfway.class_loss or 0.0) < (taught.class_loss or 0.0) + _HARDLY_WORSE:
-            taught = halfway
-    c, view = next(way for way in ways if str(way) == taught.way)
-    pairs = learn_choice({str(w): school.both(c, view, w) for w in _WEIGHTS}, tried, before, show)
-    every = np.arange(len(school.classes))
-    head = school.fit_head(every, c, view)
-    if (pairs.class_loss or 0.0) < (taught.class_loss or 0.0):
-        words = school.fit_words(every)
-        return Pair(taught=pairs, chooser=Both(head=head, words=words, weight=float(pairs.way or 1.0)), half=view.half)
-    return Pair(taught=taught, chooser=head, half=view.half)
 
 
 def _first(step: SampleStep, most: int) -> SampleStep:

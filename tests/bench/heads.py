@@ -39,8 +39,8 @@ from pipeline.ports.engine import Ask, Engine
 from pipeline.prompts import question_of
 from pipeline.settings import load_settings
 from pipeline.wiring.engines import llama_engine, model_for
-from pipeline.wiring.school import School
-from pipeline.wiring.teaching import FREEDOMS, answered, pair
+from pipeline.wiring.school import School, pair
+from pipeline.wiring.teaching import FREEDOMS, answered
 from tests.bench.engine_tasks import rows_of
 from tests.bench.learning import SETS
 

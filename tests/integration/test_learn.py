@@ -139,7 +139,7 @@ def test_a_head_makes_a_small_model_useful_and_holds_for_that_model_only(
     half: bool,  # noqa: FBT001 — a parameter of pytest's
 ) -> None:
     """However much what need not be read is worth; of this model halfway up both are good."""
-    monkeypatch.setattr("pipeline.wiring.teaching._HARDLY_WORSE", worth)
+    monkeypatch.setattr("pipeline.wiring.school._HARDLY_WORSE", worth)
     monkeypatch.setenv("HEADRACE_MODELS", str(model_path(SMALL).parent))
     monkeypatch.setattr("pipeline.wiring.lessons.FOLDER", str(folder / "lessons"))
     arguments = ("learn", folder / "job.toml", folder / "in.csv", "--labels", folder / "gold.jsonl", "--items", "120")

@@ -5,8 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.domain.learned import classes_of
-from pipeline.wiring.school import School, View
-from pipeline.wiring.teaching import pair
+from pipeline.wiring.school import School, View, pair
 from tests.learning_cases import LABELS, tickets
 
 ROWS = tickets("billing", "technical", "account")
