@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from pipeline.adapters.learned.both import Both, mixed
 from pipeline.adapters.learned.heads import Head
@@ -50,6 +51,16 @@ def test_a_head_without_the_models_own_chances_works_too() -> None:
 def test_a_head_from_before_there_were_states_halfway_up_looks_at_the_last_alone(head: Head) -> None:
     wider = np.column_stack([states(1.0, seed=9), states(50.0, seed=4)])
     assert np.array_equal(head.see(wider, own_shares(), ()).shares, head.see(wider[:, :32], own_shares(), ()).shares)
+
+
+def test_a_head_on_far_more_numbers_than_texts_is_the_one_that_a_plain_fit_finds() -> None:
+    wide = np.column_stack([states(1.0), *(states(3.0, seed=seed) for seed in range(10, 30))])[::4]
+    classes, none = CLASSES[::4], np.zeros((len(wide), 0))
+    assert wide.shape[1] > 2 * len(wide)
+    even = (wide - wide.mean(axis=0)) / (wide.std(axis=0) + 1e-6)
+    plain = LogisticRegression(C=0.01, max_iter=200).fit(even, classes).predict_proba(even)
+    found = Head.fit(wide, none, classes, WIDTH, c=0.01).see(wide, none, ()).shares
+    assert np.allclose(found[:, np.unique(classes)], plain, atol=5e-3)
 
 
 def test_a_head_that_looks_at_more_than_the_model_shows_is_refused() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.adapters.learned.linear import alone, softmax, spread
+from pipeline.adapters.learned.linear import alone, narrowed, softmax, spread
 from pipeline.domain.curves import log_odds
 from pipeline.domain.errors import ModelError
 from pipeline.domain.learned import Seen, choice_signals
@@ -46,10 +46,12 @@ class Head:
             raise ValueError("there is nothing to tell apart: all texts are of one class")
         rows = _rows(states, shares)
         middle, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+        narrow, axes = narrowed((rows - middle) / scale)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # this many rounds are near enough
-            linear = LogisticRegression(C=c, max_iter=_ROUNDS).fit((rows - middle) / scale, classes)
+            linear = LogisticRegression(C=c, max_iter=_ROUNDS).fit(narrow, classes)
         weights, bias = spread(linear.classes_, linear.coef_, linear.intercept_, width)
+        weights = weights if axes is None else axes @ weights
         return cls(middle=middle.astype(np.float32), scale=scale.astype(np.float32), weights=weights, bias=bias)
 
     def see(self, states: NDArray[np.float32], shares: NDArray[np.float64], _texts: Sequence[str]) -> Seen:
