@@ -41,8 +41,9 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## Run the sample tickets through real models (fetches 1.6 GB of models the first time)
 	@$(BIN)/python -m pipeline.cli demo
 
-test: $(READY) ## Run all tests
-	@$(BIN)/python -m pytest
+# Two processes, each with its own half of the CPUs; a file's tests stay together, since they share a loaded model.
+test: $(READY) ## Run all tests (TEST_PROCESSES at once, 2)
+	@$(BIN)/python -m pytest --numprocesses=$${TEST_PROCESSES:-2} --dist=loadfile
 
 chaos: $(READY) ## Do to runs what bad nights do, at random, and compare their tables with quiet ones (an hour)
 	@$(BIN)/python -m tests.chaos --each

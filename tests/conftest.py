@@ -20,6 +20,16 @@ settings.load_profile("headrace")
 ModelPath: TypeAlias = Callable[[str], Path]
 
 
+def pytest_configure() -> None:
+    """Give each of several processes that share the tests its own CPUs: threads of llama.cpp wait for one another."""
+    number, of = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if number is None or not hasattr(os, "sched_setaffinity"):
+        return
+    cpus = sorted(os.sched_getaffinity(0))
+    own = cpus[int(number.removeprefix("gw")) :: of]
+    os.sched_setaffinity(0, own or cpus)
+
+
 def _models_folder() -> Path:
     named, home = os.environ.get("HEADRACE_MODELS"), os.environ.get("HEADRACE_HOME")
     if named:

@@ -27,9 +27,9 @@ def alone(fit: Callable[P, T]) -> Callable[P, T]:
 def narrowed(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return rows (texts, features) in no more numbers than there are texts, and the axes (features, texts) of these.
 
-    A linear model whose squared weights are penalised lies in the span of its rows (Kimeldorf and Wahba, "Some results on
-    Tchebycheffian spline functions", 1971): fitted to the narrow rows, its weights times the axes are the model of the
-    wide ones, found several times as fast. None where rows are not much wider than they are many.
+    A linear model whose squared weights are penalised lies in the span of its rows (Kimeldorf and Wahba, "Some results
+    on Tchebycheffian spline functions", 1971): fitted to the narrow rows, its weights times the axes are the model of
+    the wide ones, found several times as fast. None where rows are not much wider than they are many.
     """
     texts, features = rows.shape
     if 2 * texts > features:
