@@ -1,5 +1,7 @@
 """Hidden states of the llama engine: the model's own, for the asked tokens only, out of the pass that answers."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,37 @@ def test_texts_that_are_read_halfway_up_leave_nothing_behind_that_spoils_the_ans
         assert one.halfway is not None
         assert other.halfway is not None
         assert alike(one.halfway, other.halfway) > 0.995
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_ctrl_c_while_llama_cpp_shows_its_states_ends_the_reading_and_the_next_one_is_sound(
+    watching: LlamaEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    half: bool,  # noqa: FBT001 — a parameter of pytest's
+) -> None:
+    asks = [Ask(question=TOPIC, text=text, hidden=True, half=half) for text in TEXTS[:6]]
+    before = watching.answer(asks).given
+    look, heard = HiddenStates._look, []
+
+    def interrupted(states: HiddenStates, tensor: Any, *, ask: bool) -> bool:  # noqa: ANN401 — an opaque pointer
+        heard.append(ask)
+        if len(heard) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return look(states, tensor, ask=ask)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HiddenStates, "_look", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            watching.answer(asks)
+    assert len(heard) == 5, "llama.cpp went on calling"
+    for one, again in zip(before, watching.answer(asks).given, strict=True):
+        assert one is not None
+        assert again is not None
+        assert one.answer == again.answer
+        what, same = (one.halfway, again.halfway) if half else (one.hidden, again.hidden)
+        assert what is not None
+        assert same is not None
+        assert np.array_equal(what, same)
 
 
 def test_a_model_that_does_not_show_its_layers_gives_its_last_state_alone(

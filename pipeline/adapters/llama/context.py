@@ -149,6 +149,8 @@ class Context:
             self.hidden.expect(len(wanted), breaks_off=output is not None, half=only_half)
         code = self._lib.llama_decode(self._pointer, self._batch.struct)
         self.decoded += 1
+        if self.hidden is not None:
+            self.hidden.raise_what_was_heard()
         if code == _NO_SLOT and len(batch) > 1:
             half = len(batch) // 2
             self._decode(rows, batch[:half], take, stuck)

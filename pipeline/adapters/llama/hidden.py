@@ -39,6 +39,7 @@ class HiddenStates:
         self._wanted = 0
         self._breaks_off = False
         self._half = False
+        self._raised: BaseException | None = None
         self._ggml = ggml()
         self._ggml.ggml_get_name.argtypes = [ctypes.c_void_p]
         self._ggml.ggml_get_name.restype = ctypes.c_char_p
@@ -56,6 +57,12 @@ class HiddenStates:
         self._rows = self._rows[:0]
         self._halfway_rows = None
         self._wanted, self._breaks_off, self._half = wanted, breaks_off, half
+
+    def raise_what_was_heard(self) -> None:
+        """Raise what was raised while llama.cpp called, such as by Ctrl-C: through it nothing can be raised."""
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
 
     @property
     def is_there(self) -> bool:
@@ -83,6 +90,14 @@ class HiddenStates:
         return row
 
     def _hear(self, tensor: Any, ask: bool, _user_data: Any) -> bool:  # noqa: ANN401, FBT001 — llama.cpp's own signature
+        if self._raised is None:
+            try:
+                return self._look(tensor, ask=ask)
+            except BaseException as error:  # noqa: BLE001 — a signal's handler may raise anything, and just here
+                self._raised = error
+        return ask  # asked: hand the tensor over; handed over: stop there
+
+    def _look(self, tensor: Any, *, ask: bool) -> bool:  # noqa: ANN401 — an opaque pointer
         name = self._ggml.ggml_get_name(tensor)
         if name not in {_TENSOR, self._halfway}:
             return not ask  # do not stop for it; go on
