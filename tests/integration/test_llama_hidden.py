@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,26 +162,36 @@ def test_texts_that_are_read_halfway_up_leave_nothing_behind_that_spoils_the_ans
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_ctrl_c_while_llama_cpp_shows_its_states_ends_the_reading_and_the_next_one_is_sound(
+@pytest.mark.parametrize("when", ["while it computes", "while it shows"])
+def test_ctrl_c_while_llama_cpp_reads_ends_the_reading_and_the_next_one_is_sound(
     watching: LlamaEngine,
     monkeypatch: pytest.MonkeyPatch,
     half: bool,  # noqa: FBT001 — a parameter of pytest's
+    when: str,
 ) -> None:
     asks = [Ask(question=TOPIC, text=text, hidden=True, half=half) for text in TEXTS[:6]]
     before = watching.answer(asks).given
-    look, heard = HiddenStates._look, []
+    look, expect, heard, started = HiddenStates._look, HiddenStates.expect, list[bool](), list[bool]()
 
     def interrupted(states: HiddenStates, tensor: Any, *, ask: bool) -> bool:  # noqa: ANN401 — an opaque pointer
         heard.append(ask)
-        if len(heard) == 5:
+        if when == "while it shows" and len(heard) == 5:
             os.kill(os.getpid(), signal.SIGINT)
         return look(states, tensor, ask=ask)
 
+    def expecting(states: HiddenStates, wanted: int, **how: bool) -> None:
+        expect(states, wanted, **how)
+        if when == "while it computes" and not started:
+            started.append(True)
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+
     with monkeypatch.context() as patched:
         patched.setattr(HiddenStates, "_look", interrupted)
+        patched.setattr(HiddenStates, "expect", expecting)
         with pytest.raises(KeyboardInterrupt):
             watching.answer(asks)
-    assert len(heard) == 5, "llama.cpp went on calling"
+    if when == "while it shows":
+        assert len(heard) == 5, "llama.cpp went on calling"
     for one, again in zip(before, watching.answer(asks).given, strict=True):
         assert one is not None
         assert again is not None

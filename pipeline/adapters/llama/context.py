@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -147,10 +148,9 @@ class Context:
         if self.hidden is not None:
             only_half = all(rows[part.row].half for part in batch)
             self.hidden.expect(len(wanted), breaks_off=output is not None, half=only_half)
-        code = self._lib.llama_decode(self._pointer, self._batch.struct)
+        with nullcontext() if self.hidden is None else self.hidden.called():
+            code = self._lib.llama_decode(self._pointer, self._batch.struct)
         self.decoded += 1
-        if self.hidden is not None:
-            self.hidden.raise_what_was_heard()
         if code == _NO_SLOT and len(batch) > 1:
             half = len(batch) // 2
             self._decode(rows, batch[:half], take, stuck)

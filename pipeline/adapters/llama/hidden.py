@@ -12,7 +12,10 @@ less well: heads on both are right on .898 instead of .890 of hwu64's domains an
 """
 
 import ctypes
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, Final
 
 import numpy as np
@@ -58,11 +61,25 @@ class HiddenStates:
         self._halfway_rows = None
         self._wanted, self._breaks_off, self._half = wanted, breaks_off, half
 
-    def raise_what_was_heard(self) -> None:
-        """Raise what was raised while llama.cpp called, such as by Ctrl-C: through it nothing can be raised."""
-        raised, self._raised = self._raised, None
-        if raised is not None:
-            raise raised
+    @contextmanager
+    def called(self) -> Iterator[None]:
+        """Let llama.cpp call, and raise afterwards what was raised meanwhile, as by Ctrl-C: through it nothing can.
+
+        A signal that comes while llama.cpp computes finds its handler run as soon as Python is entered, before a line
+        of the callback is: only the interpreter's hook for what cannot be raised gets to know of it.
+        """
+        _listen(self)
+        try:
+            yield
+        finally:
+            _LISTENING.pop(get_ident(), None)
+            raised, self._raised = self._raised, None
+            if raised is not None:
+                raise raised
+
+    def keep(self, raised: BaseException) -> None:
+        """Keep what was raised in the callback, the first of it."""
+        self._raised = self._raised or raised
 
     @property
     def is_there(self) -> bool:
@@ -90,12 +107,9 @@ class HiddenStates:
         return row
 
     def _hear(self, tensor: Any, ask: bool, _user_data: Any) -> bool:  # noqa: ANN401, FBT001 — llama.cpp's own signature
-        if self._raised is None:
-            try:
-                return self._look(tensor, ask=ask)
-            except BaseException as error:  # noqa: BLE001 — a signal's handler may raise anything, and just here
-                self._raised = error
-        return ask  # asked: hand the tensor over; handed over: stop there
+        if self._raised is not None:
+            return ask  # asked: hand the tensor over; handed over: stop there
+        return self._look(tensor, ask=ask)
 
     def _look(self, tensor: Any, *, ask: bool) -> bool:  # noqa: ANN401 — an opaque pointer
         name = self._ggml.ggml_get_name(tensor)
@@ -111,3 +125,25 @@ class HiddenStates:
             return not self._half
         self._rows = rows
         return not self._breaks_off
+
+
+_LISTENING: Final[dict[int, HiddenStates]] = {}
+"""Thread → whose callback llama.cpp may call there just now."""
+
+
+def _listen(states: HiddenStates) -> None:
+    _LISTENING[get_ident()] = states
+    if getattr(sys.unraisablehook, "of", None) is not _LISTENING:
+        sys.unraisablehook = _hook(sys.unraisablehook)
+
+
+def _hook(otherwise: Any) -> Any:  # noqa: ANN401 — typeshed's name for it is private
+    def hook(unraisable: Any) -> None:  # noqa: ANN401
+        states = _LISTENING.get(get_ident())
+        if states is not None and unraisable.exc_value and "ctypes callback" in (unraisable.err_msg or ""):
+            states.keep(unraisable.exc_value)
+        else:
+            otherwise(unraisable)
+
+    hook.of = _LISTENING  # type: ignore[attr-defined]
+    return hook
